@@ -1,0 +1,104 @@
+"""Sorts captured records into batches and stores each exactly once, whatever the queue delivers again.
+
+Profiles cannot be deduplicated after the fact, so each record is claimed in a ledger for the batch that stores it. A
+claim held by another batch is a duplicate if that batch was stored; if not, its worker died in between (the queue
+shows a record again only when the worker's time is long over), and the record is taken over.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from pawl.errors import Conflict, IncompatibleProfiles, InvalidRecord, NotFound, PawlError
+from pawl.profile import Profile
+from pawl.records import CaptureRecord, columns_of
+from pawl.registry import Registry
+from pawl.store import Ledger, Traffic
+
+LEASE_MS = 120_000
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of a delivery: rows stored now, duplicates, and the inference ids refused with their reason."""
+
+    stored: int = 0
+    duplicates: int = 0
+    refused: dict[str, PawlError] = field(default_factory=dict[str, PawlError])
+
+
+class TrafficIntake:
+    """Stores captured records in the lake and their profile beside them."""
+
+    def __init__(self, traffic: Traffic, registry: Registry, ledger: Ledger) -> None:
+        self._traffic = traffic
+        self._registry = registry
+        self._ledger = ledger
+        self._references: dict[tuple[str, str], Profile] = {}
+
+    def take(self, records: Sequence[CaptureRecord], now_ms: int) -> Outcome:
+        """Store the records that were not stored before."""
+        groups: defaultdict[tuple[str, str], list[CaptureRecord]] = defaultdict(list)
+        for record in sorted(records, key=lambda record: record.inference_id.split(".")[1:2]):
+            groups[record.model, record.version].append(record)
+        outcome = Outcome()
+        for group in groups.values():
+            self._take_group(group, now_ms, outcome)
+        return outcome
+
+    def _take_group(self, records: list[CaptureRecord], now_ms: int, outcome: Outcome) -> None:
+        fitting = [record for record in records if self._fits(record, outcome)]
+        if not fitting:
+            return
+        batch = _batch_name(fitting)
+        mine = [record for record in fitting if self._claim(record, batch, now_ms, outcome)]
+        if not mine:
+            return
+        profile = self._empty_profile(mine[0])
+        profile.update(columns_of(mine), min(r.unix_ms for r in mine), max(r.unix_ms for r in mine))
+        self._traffic.store(batch, mine, profile)
+        outcome.stored += len(mine)
+
+    def _fits(self, record: CaptureRecord, outcome: Outcome) -> bool:
+        """Whether the record can be profiled; one that cannot must not spoil the batch that it came in."""
+        try:
+            inference_uuid(record)
+            self._empty_profile(record).update(record.features)
+        except (InvalidRecord, IncompatibleProfiles, NotFound) as error:
+            outcome.refused[record.inference_id] = error
+            return False
+        return True
+
+    def _claim(self, record: CaptureRecord, batch: str, now_ms: int, outcome: Outcome) -> bool:
+        key = inference_uuid(record)
+        held_by, since_ms = self._ledger.claim(key, batch, now_ms)
+        if held_by == batch:
+            return True
+        if self._traffic.is_stored(record.model, record.version, held_by):
+            outcome.duplicates += 1
+            return False
+        if now_ms - since_ms < LEASE_MS or not self._ledger.take_over(key, batch, held_by, now_ms):
+            outcome.refused[record.inference_id] = Conflict("another worker is storing this record: try again later")
+            return False
+        return True
+
+    def _empty_profile(self, record: CaptureRecord) -> Profile:
+        key = (record.model, record.version)
+        if key not in self._references:
+            self._references[key] = self._registry.reference(*key)
+        return Profile.like(self._references[key])
+
+
+def inference_uuid(record: CaptureRecord) -> str:
+    """The uuid in the record's inference_id: 32 hexadecimal digits that sort by time."""
+    parts = record.inference_id.split(".")
+    if len(parts) != 8 or len(parts[1]) != 32:
+        raise InvalidRecord("capture record: inference_id is no receipt")
+    return parts[1]
+
+
+def _batch_name(records: Sequence[CaptureRecord]) -> str:
+    """The first record's uuid, which tells the time, and a digest of all of them, which tells what is in it."""
+    uuids = [inference_uuid(record) for record in records]
+    return f"{uuids[0]}-{hashlib.sha256(' '.join(uuids).encode()).hexdigest()[:12]}"

@@ -1,0 +1,29 @@
+"""The settings of the two drift functions."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class CollectSettings:
+    """Read from the environment by `pawl.settings.read_settings`."""
+
+    bucket: str
+    """The bucket of the lake, the profiles and the models."""
+    state_table: str
+    """The table of the once-only ledger."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckSettings:
+    """Read from the environment by `pawl.settings.read_settings`."""
+
+    bucket: str
+    """The bucket of the profiles, the models and the reports."""
+    state_table: str
+    """The table of the registry."""
+    event_bus: str
+    """The bus that `DriftDetected` is announced on."""
+    window_hours: float = 24.0
+    """How much recent traffic a scheduled check looks at."""
+    minimum_rows: int = 100
+    """Fewer rows than this are not judged."""

@@ -1,0 +1,15 @@
+"""The feedback function's settings."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Read from the environment by `pawl.settings.read_settings`."""
+
+    receipt_keys: str
+    """Secrets that verify inference ids, the same as the inference function's."""
+    feedback_table: str
+    """The DynamoDB table that feedback is kept in."""
+    receipt_valid_days: float = 90.0
+    """How long after an answer its feedback is accepted."""

@@ -1,0 +1,51 @@
+"""The release API: GET /releases/{model}, POST /releases/{model}/rollback and /promote; for operators, by IAM."""
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict
+
+from pawl.errors import PawlError
+from pawl.registry import vars_of
+from release.releases import Releases
+
+
+class Target(BaseModel):
+    """The version to promote."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: str
+
+
+def build(releases: Releases, now_ms: Callable[[], int]) -> FastAPI:
+    """The web application over `releases`."""
+    app = FastAPI(title="Pawl releases", docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_exception_handler(PawlError, _answer_error)
+    app.add_exception_handler(RequestValidationError, _answer_invalid)
+
+    @app.get("/releases/{model}")
+    def show(model: str) -> dict[str, Any]:
+        live = releases.registry.live(model)
+        return {"live": vars_of(live), "versions": [vars_of(each) for each in releases.registry.versions(model)]}
+
+    @app.post("/releases/{model}/rollback")
+    def roll_back(model: str) -> dict[str, Any]:
+        return vars_of(releases.roll_back(model, now_ms()))
+
+    @app.post("/releases/{model}/promote")
+    def promote(model: str, target: Target) -> dict[str, Any]:
+        return vars_of(releases.promote(model, target.version, now_ms()))
+
+    return app
+
+
+async def _answer_invalid(request: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"error": 'want {"version": "<number>"}'}, 400)
+
+
+async def _answer_error(request: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"error": str(error)}, error.status if isinstance(error, PawlError) else 500)

@@ -1,0 +1,121 @@
+"""What a candidate must prove, measured on its quantized artifact against the live one.
+
+Each gate yields what was measured, what would pass, and a verdict; nothing here knows AWS or where bundles come from.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from pawl.bundle import Manifest
+from pawl.dataset import FrozenDataset, Row
+from pawl.model import TextClassifier
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class GatePolicy:
+    """The thresholds of the gates."""
+
+    holdout_margin: float = 0.02
+    """How much accuracy on the inherited holdout may be lost: two points."""
+    recent_minimum_rows: int = 10
+    """With fewer held-out rows of recent traffic than this, the recent gate asks for nothing."""
+    latency_ratio: float = 1.5
+    """How much slower than the live model one answer may be."""
+    size_limit_bytes: int = 100_000_000
+    """The largest bundle, so that function and layers stay within Lambda's 250 MB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """One proof asked of a candidate: what was measured and what would have passed."""
+
+    name: str
+    passed: bool
+    measured: str
+    wanted: str
+
+
+def judge_candidate(
+    candidate: TextClassifier,
+    live: TextClassifier,
+    dataset: FrozenDataset,
+    policy: GatePolicy,
+    clock: Clock = time.perf_counter,
+) -> list[Gate]:
+    """Every gate for a candidate that opened; all must pass."""
+    return [
+        signature_gate(candidate.manifest, live.manifest),
+        holdout_gate(candidate, live, dataset.splits["holdout"], policy),
+        recent_gate(candidate, live, dataset.splits.get("recent", []), policy),
+        latency_gate(candidate, live, [row.text for row in dataset.splits["holdout"][:30]], policy, clock),
+        size_gate(candidate.manifest, policy),
+    ]
+
+
+def signature_gate(candidate: Manifest, live: Manifest) -> Gate:
+    """Clients of the live version must be able to use the candidate: same inputs and outputs, no label lost."""
+    alike = candidate.inputs == live.inputs and [(o.name, o.datatype) for o in candidate.outputs] == [
+        (o.name, o.datatype) for o in live.outputs
+    ]
+    lost = sorted(set(live.labels) - set(candidate.labels))
+    measured = f"labels lost: {', '.join(lost)}" if lost else "alike" if alike else "inputs or outputs differ"
+    return Gate("signature", alike and not lost, measured, "the live version's inputs, outputs and labels")
+
+
+def holdout_gate(candidate: TextClassifier, live: TextClassifier, rows: Sequence[Row], policy: GatePolicy) -> Gate:
+    """Not worse on the holdout inherited from version to version, within a margin."""
+    new, old = accuracy(candidate, rows), accuracy(live, rows)
+    return Gate(
+        "holdout",
+        new >= old - policy.holdout_margin,
+        f"accuracy {new:.4f} on {len(rows)} rows",
+        f"at least {old - policy.holdout_margin:.4f}: the live version's {old:.4f} less {policy.holdout_margin}",
+    )
+
+
+def recent_gate(candidate: TextClassifier, live: TextClassifier, rows: Sequence[Row], policy: GatePolicy) -> Gate:
+    """Better on labelled traffic that neither version was trained on."""
+    if len(rows) < policy.recent_minimum_rows:
+        return Gate("recent", True, f"{len(rows)} rows", f"nothing below {policy.recent_minimum_rows} rows")
+    new, old = accuracy(candidate, rows), accuracy(live, rows)
+    return Gate("recent", new > old, f"accuracy {new:.4f} on {len(rows)} rows", f"above the live version's {old:.4f}")
+
+
+def latency_gate(
+    candidate: TextClassifier, live: TextClassifier, texts: Sequence[str], policy: GatePolicy, clock: Clock
+) -> Gate:
+    """About as fast as the live version: both timed in turn on the same texts, one row at a time."""
+    times: Mapping[str, list[float]] = {"candidate": [], "live": []}
+    for text in [*texts[:3], *texts]:
+        for name, model in (("candidate", candidate), ("live", live)):
+            began = clock()
+            model.predict([text])
+            times[name].append(clock() - began)
+    new, old = (statistics.median(times[name][3:]) for name in ("candidate", "live"))
+    return Gate(
+        "latency",
+        new <= old * policy.latency_ratio,
+        f"{new * 1000:.2f} ms a row",
+        f"at most {policy.latency_ratio} x the live version's {old * 1000:.2f} ms",
+    )
+
+
+def size_gate(candidate: Manifest, policy: GatePolicy) -> Gate:
+    """Small enough for a layer."""
+    size = sum(about["size"] for about in candidate.files.values())
+    return Gate(
+        "size",
+        size <= policy.size_limit_bytes,
+        f"{size / 1e6:.1f} MB",
+        f"at most {policy.size_limit_bytes / 1e6:.0f} MB",
+    )
+
+
+def accuracy(model: TextClassifier, rows: Sequence[Row]) -> float:
+    """The share of rows that the model labels rightly."""
+    labels = model.predict_labels([row.text for row in rows])
+    return sum(label == row.label for label, row in zip(labels, rows, strict=True)) / len(rows)

@@ -1,0 +1,21 @@
+"""The release function's settings."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Read from the environment by `pawl.settings.read_settings`."""
+
+    bucket: str
+    """The bucket of candidates, datasets, models and layer archives."""
+    state_table: str
+    """The table of the registry."""
+    event_bus: str
+    """The bus that releases, refusals and rollbacks are announced on."""
+    inference_function: str
+    """The function that serves the models, by name."""
+    models_layer: str
+    """The name under which layers of models are published."""
+    live_layer_parameter: str
+    """The SSM parameter that holds the live layer's ARN, or `starter` for the template's own."""

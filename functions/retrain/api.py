@@ -1,0 +1,56 @@
+"""The job API: POST /jobs, GET /jobs, GET /jobs/{id}, POST /jobs/{id}/cancel; for operators, by IAM."""
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict
+
+from pawl.errors import Conflict, PawlError
+from retrain.runs import Runs
+
+
+class JobRequest(BaseModel):
+    """Ask for a training run of a model."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str
+
+
+def build(runs: Runs, now_ms: Callable[[], int], new_cause: Callable[[], str]) -> FastAPI:
+    """The web application over `runs`."""
+    app = FastAPI(title="Pawl jobs", docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_exception_handler(PawlError, _answer_error)
+    app.add_exception_handler(RequestValidationError, _answer_invalid)
+
+    @app.post("/jobs", status_code=202)
+    def start(job: JobRequest) -> dict[str, Any]:
+        decision, run = runs.consider(job.model, "person", new_cause(), now_ms())
+        if run is None:
+            raise Conflict(f"no run was started: {decision.because}")
+        return runs.show(run)
+
+    @app.get("/jobs")
+    def list_all() -> dict[str, Any]:
+        return {"jobs": runs.show_all()}
+
+    @app.get("/jobs/{run}")
+    def show(run: str) -> dict[str, Any]:
+        return runs.show(run)
+
+    @app.post("/jobs/{run}/cancel")
+    def cancel(run: str) -> dict[str, Any]:
+        return runs.cancel(run)
+
+    return app
+
+
+async def _answer_error(request: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"error": str(error)}, error.status if isinstance(error, PawlError) else 500)
+
+
+async def _answer_invalid(request: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"error": 'want {"model": "<name>"}'}, 400)

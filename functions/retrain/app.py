@@ -1,0 +1,77 @@
+"""Entry point of the retrain function: events from its queue, and the job API."""
+
+import json
+import os
+import time
+import uuid
+from typing import Any
+
+import boto3
+from aws_lambda_powertools import Logger
+from mangum import Mangum
+
+from pawl.events import Announcer
+from pawl.registry import Registry
+from pawl.settings import read_settings
+from pawl.store import Bucket, FeedbackTable
+from retrain.api import build
+from retrain.decision import Policy, Reason
+from retrain.runs import Runs
+from retrain.settings import Settings
+
+settings = read_settings(Settings, os.environ)
+logger = Logger(service="retrain")
+tables = boto3.resource("dynamodb")
+bucket = Bucket(boto3.client("s3"), settings.bucket)
+registry = Registry(tables.Table(settings.state_table), bucket)
+runs = Runs(
+    bucket,
+    registry,
+    FeedbackTable(tables.Table(settings.feedback_table)),
+    boto3.client("batch"),
+    Announcer(boto3.client("events"), settings.event_bus, "pawl.retrain"),
+    Policy(settings.minimum_labels, settings.cooldown_hours),
+    settings.job_queue,
+    settings.job_definition,
+    settings.window_days,
+    settings.instance_hour_usd,
+)
+_CAUSES: dict[str, Reason] = {"DriftDetected": "drift", "FeedbackReady": "feedback", "RetrainScheduled": "schedule"}
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+web = Mangum(build(runs, now_ms, lambda: f"person/{uuid.uuid4()}"), lifespan="off")
+
+
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Deal with a batch from the queue, or with one request to the job API."""
+    if "Records" not in event:
+        return web(event, context)
+    for record in event["Records"]:
+        take(json.loads(record["body"]), record["messageId"])
+    return {"batchItemFailures": []}
+
+
+def take(event: dict[str, Any], message_id: str) -> None:
+    """Deal with one EventBridge event; failures raise, and the queue delivers it again."""
+    if event["detail-type"] == "Batch Job State Change":
+        runs.end(event["detail"], now_ms())
+        return
+    reason = _CAUSES[event["detail-type"]]
+    for model in [event["detail"]["subject"]] if "subject" in event["detail"] else registry.models():
+        cause = event["detail"].get("id") or f"schedule/{model}/{message_id}"
+        decision, run = runs.consider(model, reason, cause, now_ms())
+        logger.info(
+            "retrain considered",
+            extra={
+                "model": model,
+                "reason": reason,
+                "action": decision.action,
+                "because": decision.because,
+                "run": run,
+            },
+        )

@@ -1,0 +1,178 @@
+"""Training runs: gather what the decision needs, freeze, submit, and follow the job to its end.
+
+A run is named by the fact that caused it, so a second delivery of the same event finds the run and changes nothing. It
+is recorded before its job is submitted: a crash in between submits the same version from the same dataset again.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pawl.errors import Conflict, NotFound
+from pawl.events import Announcer
+from pawl.identity import isoformat
+from pawl.registry import Live, Registry
+from pawl.store import Bucket, Datasets, FeedbackTable, Traffic
+from retrain.decision import Decision, Policy, Reason, State, decide_retrain
+from retrain.freezing import assemble, join, label_votes
+
+if TYPE_CHECKING:
+    from mypy_boto3_batch import BatchClient
+
+_DAY_MS = 86_400_000
+_JOB_PREFIX = "pawl-"
+_ENDED = {"SUCCEEDED": "completed", "FAILED": "failed"}
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """Starts, shows, cancels and ends training runs."""
+
+    bucket: Bucket
+    registry: Registry
+    feedback: FeedbackTable
+    batch: "BatchClient"
+    announcer: Announcer
+    policy: Policy
+    job_queue: str
+    job_definition: str
+    window_days: float
+    instance_hour_usd: float
+
+    def consider(self, model: str, reason: Reason, cause: str, now_ms: int) -> tuple[Decision, str | None]:
+        """Decide on a cause and act: the decision, and the run's id when there is one."""
+        run = hashlib.sha256(cause.encode()).hexdigest()[:32]
+        if (known := self.registry.run(run)) and known["job_id"]:
+            return Decision("wait", f"run {run} was started for this cause already"), run
+        live = self.registry.live(model)
+        labels = label_votes(self._feedback(live, now_ms))
+        decision = decide_retrain(self._state(live, reason, len(labels), run), self.policy, now_ms)
+        if decision.action == "wait":
+            return decision, None
+        if not self.registry.claim_run(model, run):
+            return Decision("wait", "another run began at the same moment"), None
+        self._submit(run, live, decision, labels, now_ms)
+        return decision, run
+
+    def end(self, job: Mapping[str, Any], now_ms: int) -> None:
+        """Note that a Batch job succeeded or failed; told again, nothing changes."""
+        run = str(job["jobName"]).removeprefix(_JOB_PREFIX)
+        body = self.registry.run(run)
+        if body is None or body["job_id"] != job["jobId"] or "ended_ms" in body:
+            return
+        status = "cancelled" if body["status"] == "cancelled" else _ENDED[job["status"]]
+        error = job.get("statusReason", "") if status == "failed" else ""
+        if status == "completed":
+            self.announcer.announce(
+                "TrainingCompleted",
+                id=f"run/{run}",
+                subject=body["model"],
+                unix_ms=now_ms,
+                data={"run": run, "model": body["model"], "version": body["version"]},
+            )
+        self.registry.record_run(run, {**body, "status": status, "ended_ms": now_ms, "error": error})
+        self.registry.end_run(body["model"], run)
+
+    def cancel(self, run: str) -> dict[str, Any]:
+        """Stop a run; Conflict when it has ended."""
+        body = self._require(run)
+        if body["status"] not in ("pending", "running"):
+            raise Conflict(f"run {run} is {body['status']}: only a pending or running one can be cancelled")
+        self.registry.record_run(run, {**body, "status": "cancelled"})
+        self.batch.terminate_job(jobId=body["job_id"], reason="cancelled through the job API")
+        return self.show(run)
+
+    def show(self, run: str) -> dict[str, Any]:
+        """A run as the job API shows it; what the job itself reports comes from its `run.json`."""
+        body = self._require(run)
+        report = self._report(body)
+        pending = body["status"] == "pending" and report.get("status") == "running"
+        seconds = float(report.get("runtime_seconds", 0.0))
+        return {
+            "id": run,
+            "model": body["model"],
+            "version": body["version"],
+            "because": body["because"],
+            "status": "running" if pending else body["status"],
+            "created_at": isoformat(body["created_ms"]),
+            "progress": report.get("progress", 0.0),
+            "runtime_seconds": seconds,
+            "error": body.get("error", ""),
+            "evaluations": report.get("evaluations", []),
+            "datasets": [body["dataset"]],
+            "estimated_cost_usd": round(seconds / 3600 * self.instance_hour_usd, 4),
+        }
+
+    def show_all(self) -> list[dict[str, Any]]:
+        """All runs, oldest first."""
+        bodies = sorted(self.registry.runs(), key=lambda body: int(body["created_ms"]))
+        return [self.show(str(body["sk"])) for body in bodies]
+
+    def _state(self, live: Live, reason: Reason, labels: int, run: str) -> State:
+        active = self.registry.active_run(live.model)
+        ended = [
+            int(body["ended_ms"]) for body in self.registry.runs() if body["model"] == live.model and "ended_ms" in body
+        ]
+        return State(
+            live.model,
+            live.version,
+            reason,
+            self.registry.incident(live.model, live.version) is not None,
+            labels,
+            None if active == run else active,
+            max(ended, default=None),
+        )
+
+    def _feedback(self, live: Live, now_ms: int) -> list[dict[str, Any]]:
+        since_ms = now_ms - round(self.window_days * _DAY_MS)
+        return [
+            item for item in self.feedback.within(live.model, since_ms, now_ms) if item["model_version"] == live.version
+        ]
+
+    def _submit(self, run: str, live: Live, decision: Decision, labels: Mapping[str, list[str]], now_ms: int) -> None:
+        window = (now_ms - round(self.window_days * _DAY_MS), now_ms)
+        parent = Datasets(self.bucket).load(self.registry.manifest(live.model, live.version).lineage.dataset)
+        dataset = assemble(
+            parent, join(Traffic(self.bucket).records(live.model, live.version, *window), labels), window
+        )
+        address = Datasets(self.bucket).store(dataset)
+        known = self.registry.run(run)
+        version = known["version"] if known else self.registry.next_version(live.model)
+        body = {
+            "model": live.model,
+            "version": version,
+            "dataset": dataset.digest,
+            "status": "pending",
+            "because": decision.because,
+            "created_ms": now_ms,
+            "job_id": "",
+        }
+        self.registry.record_run(run, body)
+        job = self.batch.submit_job(
+            jobName=_JOB_PREFIX + run,
+            jobQueue=self.job_queue,
+            jobDefinition=self.job_definition,
+            parameters={
+                "model": live.model,
+                "version": version,
+                "dataset": address,
+                "run": run,
+                "output": f"s3://{self.bucket.name}/candidates/{live.model}/{version}/",
+                "parent": f"models:/{live.model}/{live.version}",
+            },
+        )
+        self.registry.record_run(run, {**body, "job_id": job["jobId"]})
+
+    def _report(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            return json.loads(self.bucket.read(f"candidates/{body['model']}/{body['version']}/run.json"))
+        except NotFound:
+            return {}
+
+    def _require(self, run: str) -> dict[str, Any]:
+        body = self.registry.run(run)
+        if body is None:
+            raise NotFound(f"no training run {run!r}")
+        return body

@@ -1,0 +1,29 @@
+"""The retrain function's settings."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Read from the environment by `pawl.settings.read_settings`."""
+
+    bucket: str
+    """The bucket of traffic, datasets, candidates and models."""
+    state_table: str
+    """The table of the registry and the once-only ledger."""
+    feedback_table: str
+    """The table that feedback is kept in."""
+    event_bus: str
+    """The bus that this function announces on."""
+    job_queue: str
+    """The Batch job queue, by ARN."""
+    job_definition: str
+    """The Batch job definition, by ARN."""
+    minimum_labels: int = 50
+    """Fewer labelled answers than this since the last training are not worth a run."""
+    cooldown_hours: float = 6.0
+    """No run begins sooner than this after the last one ended, unless a person asks."""
+    window_days: float = 30.0
+    """How far back labelled traffic is gathered."""
+    instance_hour_usd: float = 0.526
+    """Price of an hour of training, for cost estimates: g4dn.xlarge on demand, us-east-1, 2026; spot costs less."""

@@ -1,0 +1,89 @@
+"""How good a model's answers are, and how fast they come: what the manifest's metrics and the model card hold.
+
+The int8 model answers one row at a time, as it does in production for most requests: it scales activations by the
+largest in the whole batch, so a row's neighbours change its last digits.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pawl.dataset import Row
+
+Floats = NDArray[np.float64]
+
+ECE_BINS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Median milliseconds of one row of `tokens` tokens on one thread, measured in turns."""
+
+    tokens: int
+    float_ms: float
+    int8_ms: float
+
+
+def score(rows: Sequence[Row], labels: Sequence[str], probabilities: Floats) -> dict[str, Any]:
+    """Accuracy (whole and by slice), macro F1 and calibration error of `probabilities`, shape (rows, labels)."""
+    truth = np.array([labels.index(row.label) for row in rows])
+    guess = probabilities.argmax(axis=1)
+    right = guess == truth
+    return {"rows": len(rows), "accuracy": _rounded(right.mean()), "macro_f1": _rounded(macro_f1(truth, guess)),
+            "expected_calibration_error": _rounded(calibration_error(probabilities.max(axis=1), right)),
+            "slices": _slices(rows, right)}
+
+
+def macro_f1(truth: NDArray[np.int64], guess: NDArray[np.int64]) -> float:
+    """The mean over the true labels of F1 = 2 TP / (2 TP + FP + FN).
+
+    >>> round(macro_f1(np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])), 4)
+    0.7333
+    """
+    scores: list[float] = []
+    for label in np.unique(truth):
+        hits = np.sum((truth == label) & (guess == label))
+        scores.append(float(2 * hits / (np.sum(truth == label) + np.sum(guess == label))))
+    return float(np.mean(scores))
+
+
+def calibration_error(confidences: Floats, right: NDArray[np.bool_]) -> float:
+    """Expected calibration error over ten equal bins: how far confidence lies from accuracy, weighted by rows.
+
+    >>> round(calibration_error(np.array([0.95, 0.95, 0.55, 0.55]), np.array([True, True, True, False])), 4)
+    0.05
+    """
+    bins = np.minimum((confidences * ECE_BINS).astype(int), ECE_BINS - 1)
+    apart = [abs(float(np.sum(confidences[bins == b]) - np.sum(right[bins == b]))) for b in range(ECE_BINS)]
+    return sum(apart) / len(confidences)
+
+
+def compare_latency(tokens: int, run_float: Callable[[], object], run_int8: Callable[[], object],
+                    rounds: int = 40) -> Latency:
+    """The median time of each run, taken in turns so that a busy neighbour slows both; three rounds warm up."""
+    took: tuple[list[float], list[float]] = ([], [])
+    for _ in range(rounds + 3):
+        for run, times in zip((run_float, run_int8), took, strict=True):
+            began = time.perf_counter()
+            run()
+            times.append((time.perf_counter() - began) * 1000)
+    return Latency(tokens, round(median(took[0][3:]), 3), round(median(took[1][3:]), 3))
+
+
+def _slices(rows: Sequence[Row], right: NDArray[np.bool_]) -> dict[str, dict[str, dict[str, Any]]]:
+    groups: defaultdict[str, defaultdict[str, list[bool]]] = defaultdict(lambda: defaultdict(list))
+    for row, is_right in zip(rows, right.tolist(), strict=True):
+        for attribute, value in row.slices.items():
+            groups[attribute][value].append(is_right)
+    return {attribute: {value: {"rows": len(hits), "accuracy": _rounded(float(np.mean(hits)))}
+                        for value, hits in sorted(values.items())} for attribute, values in sorted(groups.items())}
+
+
+def _rounded(value: float | np.floating[Any]) -> float:
+    return round(float(value), 4)

@@ -1,0 +1,61 @@
+"""What a training run tells of itself while it runs: `run.json` beside its output, and a line on stdout.
+
+The job API shows `run.json` as it is, so its words are the API's: status, progress, runtime_seconds, evaluations.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from training.storage import Place
+
+REPORT = "run.json"
+
+
+class RunReport:
+    """Keeps `run.json` true. `seconds` reads a clock that never goes back; runtime counts from construction."""
+
+    def __init__(self, place: Place, run: str, seconds: Callable[[], float]) -> None:
+        self._place = place
+        self._seconds = seconds
+        self._began = seconds()
+        self._facts: dict[str, Any] = {"run": run, "status": "running", "progress": 0.0, "stage": "reading",
+                                       "losses": [], "stages": {}, "evaluations": [], "error": ""}
+        self._stage_began = self._began
+        self._write()
+
+    def begin(self, stage: str, progress: float) -> None:
+        """Say that a stage begins; `progress` is the share of the whole run that lies behind it."""
+        self._end_stage()
+        self._facts |= {"stage": stage, "progress": round(progress, 3)}
+        self._write()
+
+    def epoch(self, number: int, progress: float, **losses: float) -> None:
+        """Record what one epoch came to."""
+        measured = {name: round(value, 4) for name, value in losses.items()}
+        self._facts["losses"].append({"stage": self._facts["stage"], "epoch": number, **measured})
+        self._facts["progress"] = round(progress, 3)
+        print(f"{self._facts['stage']} epoch {number}: "
+              + ", ".join(f"{name} {value:.4f}" for name, value in measured.items()), flush=True)
+        self._write()
+
+    def complete(self, evaluations: Sequence[Mapping[str, Any]]) -> None:
+        """Say that the run is done, and how well its model does."""
+        self._end_stage()
+        self._facts |= {"status": "completed", "stage": "done", "progress": 1.0, "evaluations": list(evaluations)}
+        self._write()
+
+    def fail(self, error: str) -> None:
+        """Say that the run has failed, and of what."""
+        self._facts |= {"status": "failed", "error": error}
+        self._write()
+
+    def _end_stage(self) -> None:
+        now = self._seconds()
+        self._facts["stages"][self._facts["stage"]] = round(now - self._stage_began, 2)
+        print(f"{self._facts['stage']}: {now - self._stage_began:.1f} s", flush=True)
+        self._stage_began = now
+
+    def _write(self) -> None:
+        facts = {**self._facts, "runtime_seconds": round(self._seconds() - self._began, 2)}
+        self._place.write(REPORT, (json.dumps(facts, indent=1) + "\n").encode())

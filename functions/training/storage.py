@@ -1,0 +1,72 @@
+"""Named files in a place: a local folder or a prefix of an S3 bucket, told apart by the address alone.
+
+Files are written in the order given, so that whoever waits for the last one finds the others there.
+"""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pawl.errors import NotFound
+from pawl.store import Bucket
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+S3_SCHEME = "s3://"
+
+
+class Folder:
+    """The files of a local folder."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read_all(self) -> dict[str, bytes]:
+        """Every file by its name; NotFound when there is none."""
+        files = {path.name: path.read_bytes() for path in sorted(self._path.glob("*")) if path.is_file()}
+        if not files:
+            raise NotFound(f"no files in the folder {self._path.name!r}")
+        return files
+
+    def write(self, name: str, data: bytes) -> None:
+        """Store one file; a reader sees the old bytes or the new ones, never a part."""
+        self._path.mkdir(parents=True, exist_ok=True)
+        unfinished = self._path / f".{name}.part"
+        unfinished.write_bytes(data)
+        unfinished.replace(self._path / name)
+
+
+class Prefix:
+    """The objects under a prefix of a bucket."""
+
+    def __init__(self, bucket: Bucket, prefix: str) -> None:
+        self._bucket = bucket
+        self._prefix = prefix
+
+    def read_all(self) -> dict[str, bytes]:
+        """Every object by its name under the prefix; NotFound when there is none."""
+        return self._bucket.read_folder(self._prefix)
+
+    def write(self, name: str, data: bytes) -> None:
+        """Store one object."""
+        self._bucket.write(self._prefix + name, data)
+
+
+Place = Folder | Prefix
+
+
+def place_at(address: str, s3: "Callable[[], S3Client]") -> Place:
+    """The place that a local path or `s3://bucket/prefix` names; `s3` makes the client, if one is needed."""
+    if not address.startswith(S3_SCHEME):
+        return Folder(Path(address))
+    bucket, _, prefix = address.removeprefix(S3_SCHEME).partition("/")
+    return Prefix(Bucket(s3(), bucket), prefix.rstrip("/") + "/" if prefix else "")
+
+
+def copy_folder(folder: Path, place: Place, last: Iterable[str]) -> None:
+    """Write every file of a local folder into a place, those named in `last` after all others, in that order."""
+    ending = list(last)
+    names = sorted(path.name for path in folder.iterdir() if path.name not in ending)
+    for name in [*names, *ending]:
+        place.write(name, (folder / name).read_bytes())

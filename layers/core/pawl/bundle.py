@@ -1,0 +1,173 @@
+"""A model as an immutable folder: `python/pawl_models/<name>/<version>/` in a layer, the same files under S3.
+
+`pawl_models` is a namespace package, so bundles are found through its `__path__`, wherever a layer is mounted, without
+any code in it. `open_bundle` compares every file with the digest in the manifest before anything reads it. No pickle.
+
+    manifest.json    what the model is, the digest of every other file, its lineage and metrics
+    model.onnx       the optimized graph; model.onnx.data holds the weights, to be mapped rather than read
+    tokenizer.json   for text models
+    reference.json   the profile of the answers it gives on data like its training data (`pawl.profile`)
+    card.md          the model card
+"""
+
+import hashlib
+import importlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from pawl.errors import InvalidBundle, NotFound
+
+SCHEMA = 1
+MANIFEST = "manifest.json"
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")
+_VERSION = re.compile(r"[1-9][0-9]{0,8}")
+_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """One input or output, in the Open Inference Protocol's words; -1 stands for any size."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """Where a version comes from: enough to ask what data, code and parent made it."""
+
+    run: str
+    dataset: str
+    parent: str | None
+    base_model: str
+    base_licence: str
+    code: str
+    traffic_window: list[str] = field(default_factory=list[str])
+    feedback: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What `manifest.json` holds; `files` maps a file's name to its sha256 (hex) and size in bytes."""
+
+    name: str
+    version: str
+    kind: str
+    created_at: str
+    inputs: list[Tensor]
+    outputs: list[Tensor]
+    labels: list[str]
+    max_tokens: int
+    files: dict[str, dict[str, Any]]
+    quantization: dict[str, Any]
+    metrics: dict[str, Any]
+    lineage: Lineage
+    schema: int = SCHEMA
+
+    def to_json(self) -> str:
+        """The manifest as it is stored: sorted, so that equal manifests are equal bytes."""
+        return json.dumps(asdict(self), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A verified bundle on disk. `digest` identifies it: the sha256 of its manifest, which covers every file."""
+
+    path: Path
+    manifest: Manifest
+    digest: str
+
+
+def parse_manifest(text: str | bytes) -> Manifest:
+    """The manifest in `text`, or InvalidBundle saying which field is missing, unknown or impossible."""
+    try:
+        raw: dict[str, Any] = json.loads(text)
+        names = {f.name for f in fields(Manifest)}
+        if unknown := set(raw) - names:
+            raise InvalidBundle(f"{MANIFEST}: unknown fields {sorted(unknown)}")
+        raw["inputs"] = [Tensor(**tensor) for tensor in raw["inputs"]]
+        raw["outputs"] = [Tensor(**tensor) for tensor in raw["outputs"]]
+        raw["lineage"] = Lineage(**raw["lineage"])
+        manifest = Manifest(**raw)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InvalidBundle(f"{MANIFEST} is not a version {SCHEMA} manifest: {error}") from error
+    _check_names(manifest)
+    return manifest
+
+
+def seal(folder: Path, **about: Any) -> Bundle:
+    """Write the manifest of a finished folder, digests included, and return the bundle that it now is.
+
+    `about` are the fields of `Manifest` less `files`; the folder holds the bundle's other files and nothing else.
+    """
+    files = {
+        path.name: {"sha256": _sha256(path), "size": path.stat().st_size}
+        for path in sorted(folder.iterdir())
+        if path.name != MANIFEST
+    }
+    manifest = Manifest(files=files, **about)
+    _check_names(manifest)
+    (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
+    return open_bundle(folder)
+
+
+def open_bundle(folder: Path) -> Bundle:
+    """The bundle in `folder` once every file matches its digest; InvalidBundle names the file that does not."""
+    try:
+        text = (folder / MANIFEST).read_bytes()
+    except FileNotFoundError as error:
+        raise InvalidBundle(f"{folder.name}: {MANIFEST} is missing") from error
+    manifest = parse_manifest(text)
+    for name, about in manifest.files.items():
+        path = folder / name
+        if path.is_symlink() or not path.is_file():
+            raise InvalidBundle(f"{manifest.name} {manifest.version}: {name} is missing")
+        if path.stat().st_size != about["size"] or _sha256(path) != about["sha256"]:
+            raise InvalidBundle(f"{manifest.name} {manifest.version}: {name} does not match its digest")
+    return Bundle(folder, manifest, hashlib.sha256(text).hexdigest())
+
+
+def layer_models(package: str = "pawl_models") -> Mapping[str, list[str]]:
+    """The models in the mounted layers and their versions, oldest first; nothing is opened."""
+    found: dict[str, set[str]] = {}
+    for name, version in (folder.parts[-2:] for folder in _layer_folders(package)):
+        found.setdefault(name, set()).add(version)
+    return {name: sorted(versions, key=int) for name, versions in sorted(found.items())}
+
+
+def layer_folder(name: str, version: str, package: str = "pawl_models") -> Path:
+    """The folder of a model version in the mounted layers; NotFound when there is none."""
+    for folder in _layer_folders(package):
+        if folder.parts[-2:] == (name, version):
+            return folder
+    raise NotFound(f"no model {name!r} version {version!r} here")
+
+
+def _layer_folders(package: str) -> Iterator[Path]:
+    try:
+        roots = [Path(path) for path in importlib.import_module(package).__path__]
+    except ModuleNotFoundError:
+        return
+    for root in roots:
+        for manifest in sorted(root.glob(f"*/*/{MANIFEST}")):
+            yield manifest.parent
+
+
+def _check_names(manifest: Manifest) -> None:
+    if not _NAME.fullmatch(manifest.name):
+        raise InvalidBundle(f"model name {manifest.name!r}: use 1-48 of a-z, 0-9 and '-', not starting with '-'")
+    if not _VERSION.fullmatch(manifest.version):
+        raise InvalidBundle(f"model version {manifest.version!r}: use a whole number from 1")
+    for name in manifest.files:
+        if not _FILE.fullmatch(name):
+            raise InvalidBundle(f"{manifest.name} {manifest.version}: file name {name!r} leaves the bundle")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,90 @@
+"""A frozen dataset: files of rows by split under one digest, the same bytes for the same rows.
+
+    manifest.json       the model, each split's file, rows and sha256, the parent dataset and where new rows came from
+    train.jsonl.gz      rows to learn from
+    holdout.jsonl.gz    rows never learned from, inherited unchanged from version to version
+    recent.jsonl.gz     the held-out part of the newest labelled traffic; absent in a starter dataset
+
+The digest is the sha256 of the manifest, which covers every file. pickle-free, no AWS: it maps names to bytes.
+"""
+
+import gzip
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from pawl.errors import InvalidDataset
+
+SCHEMA = 1
+MANIFEST = "manifest.json"
+SPLITS = ("train", "holdout", "recent")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One labelled text. `slices` are attributes to judge fairness by, such as channel and variety."""
+
+    text: str
+    label: str
+    slices: dict[str, str] = field(default_factory=dict[str, str])
+    source: str = "starter"
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenDataset:
+    """Rows by split, with the digest that names them; `files` are the exact bytes to store, manifest included."""
+
+    model: str
+    digest: str
+    splits: dict[str, list[Row]]
+    lineage: dict[str, Any]
+    files: dict[str, bytes]
+
+
+def freeze(model: str, splits: Mapping[str, Sequence[Row]], lineage: Mapping[str, Any]) -> FrozenDataset:
+    """Freeze rows under a digest: equal rows and lineage give equal bytes.
+
+    `lineage` holds what the rows come from: `parent` (a dataset digest or None), `traffic_window` (two instants),
+    `feedback` (how many labels).
+    """
+    files = {f"{split}.jsonl.gz": _pack(rows) for split, rows in splits.items() if split in SPLITS and rows}
+    about = {
+        f"{split}.jsonl.gz": {"rows": len(splits[split]), "sha256": _digest(files[f"{split}.jsonl.gz"])}
+        for split in SPLITS
+        if f"{split}.jsonl.gz" in files
+    }
+    manifest = {"schema": SCHEMA, "model": model, "files": about, "lineage": dict(lineage)}
+    files[MANIFEST] = (json.dumps(manifest, indent=1, sort_keys=True) + "\n").encode()
+    return thaw(files)
+
+
+def thaw(files: Mapping[str, bytes]) -> FrozenDataset:
+    """The dataset in `files`, every digest checked; InvalidDataset names the file that does not match."""
+    if MANIFEST not in files:
+        raise InvalidDataset(f"{MANIFEST} is missing")
+    manifest = json.loads(files[MANIFEST])
+    if manifest.get("schema") != SCHEMA:
+        raise InvalidDataset(f"{MANIFEST}: schema {manifest.get('schema')!r}, want {SCHEMA}")
+    splits: dict[str, list[Row]] = {}
+    for name, about in manifest["files"].items():
+        if name not in files:
+            raise InvalidDataset(f"{name} is missing")
+        if _digest(files[name]) != about["sha256"]:
+            raise InvalidDataset(f"{name} does not match its digest")
+        splits[name.partition(".")[0]] = _unpack(files[name])
+    return FrozenDataset(manifest["model"], _digest(files[MANIFEST]), splits, manifest["lineage"], dict(files))
+
+
+def _pack(rows: Iterable[Row]) -> bytes:
+    lines = (json.dumps(asdict(row), sort_keys=True, ensure_ascii=False) for row in rows)
+    return gzip.compress("\n".join(lines).encode(), mtime=0)
+
+
+def _unpack(packed: bytes) -> list[Row]:
+    return [Row(**json.loads(line)) for line in gzip.decompress(packed).decode().split("\n")]
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

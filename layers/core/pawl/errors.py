@@ -1,0 +1,73 @@
+"""Every error that Pawl raises on purpose.
+
+    PawlError
+    ├── SettingsError           the deployment is configured wrongly; a person must act
+    ├── InvalidRequest          the caller's fault; says what would be right
+    │   ├── InvalidReceipt      an inference_id that this deployment never gave, or altered since
+    │   ├── InvalidRecord       a queued or dropped record that does not fit its schema
+    │   └── UnsupportedRequest  the protocol has it, this server does not offer it
+    ├── NotFound                no such model, version, job or dataset
+    ├── InvalidBundle           a model bundle that is incomplete, altered or unreadable
+    ├── InvalidDataset          a frozen dataset that is incomplete or altered
+    ├── IncompatibleProfiles    profiles that were not made for the same columns
+    └── Conflict                somebody else changed the same thing first; a retry may succeed
+
+The message is written for the person who can act on it and never holds a payload or a user's text. `status` is what the
+error means over HTTP, mapped here and nowhere else.
+"""
+
+
+class PawlError(Exception):
+    """Root of the tree: anything that Pawl raises on purpose."""
+
+    status = 500
+
+
+class SettingsError(PawlError):
+    """An environment variable is missing or bad; names it, its value and what was wanted."""
+
+
+class InvalidRequest(PawlError):
+    """The caller sent something wrong; the message says what would be right."""
+
+    status = 400
+
+
+class InvalidReceipt(InvalidRequest):
+    """An inference_id that was never given here, has been altered, or has expired."""
+
+
+class InvalidRecord(InvalidRequest):
+    """A record from a queue or a file that does not fit its schema."""
+
+
+class UnsupportedRequest(InvalidRequest):
+    """Part of the protocol, but not offered by this server."""
+
+    status = 501
+
+
+class NotFound(PawlError):
+    """No such model, version, job or dataset."""
+
+    status = 404
+
+
+class InvalidBundle(PawlError):
+    """A model bundle that is incomplete, altered or unreadable; names the file."""
+
+    status = 503
+
+
+class InvalidDataset(PawlError):
+    """A frozen dataset that is incomplete or altered; names the file."""
+
+
+class IncompatibleProfiles(PawlError):
+    """Two profiles that do not describe the same columns in the same bins."""
+
+
+class Conflict(PawlError):
+    """A conditional write lost against another writer."""
+
+    status = 409

@@ -1,0 +1,96 @@
+"""The signed inference_id: proof, without a look-up, that this deployment gave this answer.
+
+A receipt is ASCII, dot separated, safe in a URL and readable by a person on call:
+
+    key id . uuid7 (32 hex) . model . model version . function version . rows . input digest . mac
+
+The mac covers everything before it (HMAC-SHA256, cut to 128 bits). The key's id stands in the receipt, so keys rotate
+without breaking the receipts that are out. On the reply's path: no imports beyond the standard library.
+"""
+
+import hashlib
+import hmac
+import re
+from base64 import urlsafe_b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pawl.errors import InvalidReceipt, SettingsError
+from pawl.identity import unix_ms_of, uuid7
+
+_LENGTH_LIMIT = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What an inference_id says about the answer it stands for."""
+
+    uuid: str
+    model: str
+    model_version: str
+    function_version: str
+    rows: int
+    input_digest: str
+
+    @property
+    def unix_ms(self) -> int:
+        """When the answer was given, in milliseconds since 1970."""
+        return unix_ms_of(self.uuid)
+
+
+class ReceiptKeys:
+    """The secrets that sign and verify receipts: the first signs, all of them verify.
+
+    `text` is `id:secret`, or several of them joined by commas, newest first; an id is 1-8 letters or digits.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._secrets: Mapping[str, bytes] = dict(_parse_key(part) for part in text.split(","))
+        self._signing_id = next(iter(self._secrets))
+
+    def sign(
+        self,
+        *,
+        model: str,
+        model_version: str,
+        function_version: str,
+        rows: int,
+        payload: bytes,
+        unix_ms: int,
+        random: bytes,
+    ) -> str:
+        """The inference_id of an answer to `payload` (the request's raw tensors or texts)."""
+        digest = _b64(hashlib.sha256(payload).digest()[:12])
+        number = "0" if function_version == "$LATEST" else function_version
+        body = ".".join((self._signing_id, uuid7(unix_ms, random).hex, model, model_version, number, str(rows), digest))
+        return f"{body}.{self._mac(self._signing_id, body)}"
+
+    def verify(self, inference_id: str, *, now_ms: int, valid_days: float) -> Receipt:
+        """The receipt's contents, or InvalidReceipt when it is forged, altered or older than `valid_days`."""
+        parts = inference_id.split(".") if len(inference_id) <= _LENGTH_LIMIT else []
+        if len(parts) != 8 or parts[0] not in self._secrets or not inference_id.isascii():
+            raise InvalidReceipt("inference_id is not one that this deployment gave: send it back as it came")
+        body, _, mac = inference_id.rpartition(".")
+        if not hmac.compare_digest(self._mac(parts[0], body), mac):
+            raise InvalidReceipt("inference_id has been altered: send it back as it came")
+        _, uuid, model, version, function_version, rows, digest = parts[:7]
+        receipt = Receipt(uuid, model, version, function_version, int(rows), digest)
+        if now_ms - receipt.unix_ms > valid_days * 86_400_000:
+            raise InvalidReceipt(f"inference_id is older than {valid_days:g} days: feedback for it is closed")
+        return receipt
+
+    def _mac(self, key_id: str, body: str) -> str:
+        return _b64(hmac.digest(self._secrets[key_id], body.encode("ascii"), "sha256")[:16])
+
+
+def _parse_key(part: str) -> tuple[str, bytes]:
+    key_id, _, secret = part.strip().partition(":")
+    if not re.fullmatch(r"[A-Za-z0-9]{1,8}", key_id) or len(secret) < 32:
+        raise SettingsError(
+            "receipt keys: want id:secret[,id:secret], ids of 1-8 letters or digits, secrets of at least 32 characters"
+        )
+    return key_id, secret.encode()
+
+
+def _b64(raw: bytes) -> str:
+    return urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")

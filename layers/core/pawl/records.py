@@ -1,0 +1,85 @@
+"""Records that travel between functions: what was asked and answered, as capture queues, lakes and freezes see it.
+
+A record's `features` are the columns of the model's profile; they are computed once, where the answer is given, so
+that neither `collect` nor a drift check ever needs the model.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+from pawl.errors import InvalidRecord
+from pawl.narrowing import is_list, is_object
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureRecord:
+    """One answered request: tensors by name, each a list with one entry a row, and what the profile counts."""
+
+    inference_id: str
+    model: str
+    version: str
+    unix_ms: int
+    inputs: dict[str, list[Any]]
+    outputs: dict[str, list[Any]]
+    features: dict[str, list[Any]]
+    schema: int = SCHEMA
+
+    def to_json(self) -> str:
+        """One line of JSON."""
+        return json.dumps(asdict(self), separators=(",", ":"), ensure_ascii=False)
+
+    @classmethod
+    def from_dict(cls, raw: Any) -> Self:
+        """The record in `raw`, or InvalidRecord naming the field that is missing, unknown or of the wrong type."""
+        if not is_object(raw) or set(raw) != _FIELDS or raw["schema"] != SCHEMA:
+            raise InvalidRecord(f"capture record: want exactly the fields {sorted(_FIELDS)} with schema {SCHEMA}")
+        for name in ("inference_id", "model", "version"):
+            if not isinstance(raw[name], str):
+                raise InvalidRecord(f"capture record: {name} must be a string")
+        if not isinstance(raw["unix_ms"], int):
+            raise InvalidRecord("capture record: unix_ms must be a whole number")
+        for name in ("inputs", "outputs", "features"):
+            _require_columns(name, raw[name])
+        return cls(**raw)
+
+
+_FIELDS = {f.name for f in fields(CaptureRecord)}
+
+
+def columns_of(records: Sequence[CaptureRecord]) -> dict[str, list[Any]]:
+    """The features of many records of one model version, column by column, as a profile counts them."""
+    names = records[0].features if records else {}
+    return {name: [value for record in records for value in record.features[name]] for name in names}
+
+
+def answer_features(
+    tokens: Sequence[int], labels: Sequence[str], confidences: Sequence[float], projections: Sequence[Sequence[float]]
+) -> dict[str, list[Any]]:
+    """The features of a text classifier's answer: training's reference and the live capture both call this.
+
+    `tokens`, `labels` and `confidences` have shape (rows,), `projections` (rows, dimensions): the sentence
+    embedding on the training data's main directions, each scaled to unit variance there.
+    """
+    features: dict[str, list[Any]] = {
+        "tokens": [int(n) for n in tokens],
+        "label": list(labels),
+        "confidence": [round(float(c), 6) for c in confidences],
+    }
+    dimensions = len(projections[0]) if len(projections) else 0
+    for d in range(dimensions):
+        features[f"projection_{d}"] = [round(float(row[d]), 4) for row in projections]
+    return features
+
+
+FEATURE_RANGES: Mapping[str, tuple[float, float]] = {"confidence": (0.0, 1.0), "tokens": (0.0, 512.0)}
+
+
+def _require_columns(name: str, value: Any) -> None:
+    if not is_object(value) or not all(is_list(column) for column in value.values()):
+        raise InvalidRecord(f"capture record: {name} must map names to lists")
+    if len({len(column) for column in value.values()}) > 1:
+        raise InvalidRecord(f"capture record: the lists in {name} must be equally long")

@@ -1,0 +1,214 @@
+"""Which versions of a model exist, which one is live, and which runs made them: the loop's memory.
+
+Items of the state table (`pk`, `sk`):
+
+    models         <name>                 the live pointer: version, function version, layer, and what was live before
+    model#<name>   version#<9 digits>     a version: its state, digest, lineage, gate results
+    model#<name>   incident#<version>     drift against that version, opened once
+    model#<name>   active-run             the one training run under way
+    model#<name>   active-release         who is changing the live pointer, and until when at most
+    runs           <run id>               a training run as the job API shows it
+    counters       <name>                 the newest version number given out
+"""
+
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from pawl.bundle import MANIFEST, Manifest, parse_manifest
+from pawl.errors import Conflict, NotFound
+from pawl.profile import Profile
+from pawl.store import Bucket, from_item, query_all, require_lost_condition, to_item
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.service_resource import Table
+
+STARTER = "starter"
+RELEASE_LEASE_MS = 900_000
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """The live pointer of a model. `function_version` and `layer_arn` are empty until a release has moved it."""
+
+    model: str
+    version: str
+    function_version: str = ""
+    layer_arn: str = STARTER
+    moved_at: str = ""
+    reason: str = ""
+    previous: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRecord:
+    """A version of a model and what became of it: `candidate`, `live`, `retired` or `refused`.
+
+    `replaces` is the function version that was live when this one was published: where a rollback goes.
+    """
+
+    model: str
+    version: str
+    state: str
+    digest: str
+    manifest: dict[str, Any] = field(default_factory=dict[str, Any])
+    gates: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    layer_arn: str = ""
+    function_version: str = ""
+    replaces: str = ""
+    updated_at: str = ""
+
+
+class Registry:
+    """The versions, pointers and runs of all models."""
+
+    def __init__(self, table: "Table", bucket: Bucket) -> None:
+        self._table = table
+        self._bucket = bucket
+
+    def models(self) -> list[str]:
+        """The names of all registered models."""
+        return [str(item["sk"]) for item in query_all(self._table, "models")]
+
+    def live(self, model: str) -> Live:
+        """The live pointer of a model; NotFound when no version was ever registered."""
+        item = self._get("models", model)
+        if item is None:
+            raise NotFound(f"no model {model!r} is registered: run scripts/pawl seed once after the first deployment")
+        return Live(**_fields(item, Live))
+
+    def move_live(self, pointer: Live, expected_version: str | None) -> bool:
+        """Set the live pointer if it still points at `expected_version` (None: nowhere); False when it does not."""
+        condition = "attribute_not_exists(pk)" if expected_version is None else "version = :expected"
+        values = {} if expected_version is None else {"ExpressionAttributeValues": {":expected": expected_version}}
+        return self._put("models", pointer.model, vars_of(pointer), ConditionExpression=condition, **values)
+
+    def next_version(self, model: str) -> str:
+        """A version number never given out before."""
+        reply = self._table.update_item(
+            Key={"pk": "counters", "sk": model},
+            UpdateExpression="ADD latest :one",
+            ExpressionAttributeValues={":one": 1},
+            ReturnValues="UPDATED_NEW",
+        )
+        return str(reply["Attributes"]["latest"])  # pyright: ignore[reportTypedDictNotRequiredAccess]
+
+    def count_versions_from(self, model: str, version: str) -> None:
+        """Let the next version number be the one after `version`, unless a number was given out already."""
+        self._put("counters", model, {"latest": int(version)}, ConditionExpression="attribute_not_exists(pk)")
+
+    def record_version(self, record: VersionRecord) -> None:
+        """Store what is known of a version."""
+        self._put(f"model#{record.model}", _version_key(record.version), vars_of(record))
+
+    def version(self, model: str, version: str) -> VersionRecord | None:
+        """What is known of a version; None when it was never recorded."""
+        item = self._get(f"model#{model}", _version_key(version))
+        return VersionRecord(**_fields(item, VersionRecord)) if item else None
+
+    def versions(self, model: str) -> list[VersionRecord]:
+        """All versions of a model, oldest first."""
+        items = query_all(self._table, f"model#{model}", "version#")
+        return [VersionRecord(**_fields(item, VersionRecord)) for item in items]
+
+    def manifest(self, model: str, version: str) -> Manifest:
+        """The manifest of a registered version."""
+        return parse_manifest(self._bucket.read(f"models/{model}/{version}/{MANIFEST}"))
+
+    def reference(self, model: str, version: str) -> Profile:
+        """The reference profile of a registered version."""
+        return Profile.from_json(self._bucket.read(f"models/{model}/{version}/reference.json"))
+
+    def open_incident(self, model: str, version: str, body: Mapping[str, Any]) -> bool:
+        """Open the drift incident of a version; False when it is open already."""
+        return self._put(f"model#{model}", f"incident#{version}", body, ConditionExpression="attribute_not_exists(pk)")
+
+    def incident(self, model: str, version: str) -> dict[str, Any] | None:
+        """The drift incident of a version, if one was opened."""
+        return self._get(f"model#{model}", f"incident#{version}")
+
+    def claim_run(self, model: str, run: str) -> bool:
+        """Make `run` the model's only training run; False when another one is under way."""
+        return self._put(
+            f"model#{model}",
+            "active-run",
+            {"run": run},
+            ConditionExpression="attribute_not_exists(pk) OR #run = :run",
+            ExpressionAttributeNames={"#run": "run"},
+            ExpressionAttributeValues={":run": run},
+        )
+
+    def active_run(self, model: str) -> str | None:
+        """The training run under way, if any."""
+        item = self._get(f"model#{model}", "active-run")
+        return str(item["run"]) if item else None
+
+    def end_run(self, model: str, run: str) -> None:
+        """Let the next run begin, unless another one has begun already."""
+        try:
+            self._table.delete_item(
+                Key={"pk": f"model#{model}", "sk": "active-run"},
+                ConditionExpression="#run = :run",
+                ExpressionAttributeNames={"#run": "run"},
+                ExpressionAttributeValues={":run": run},
+            )
+        except ClientError as error:
+            require_lost_condition(error)
+
+    def record_run(self, run: str, body: Mapping[str, Any]) -> None:
+        """Store a training run as the job API shows it."""
+        self._put("runs", run, body)
+
+    def run(self, run: str) -> dict[str, Any] | None:
+        """A training run, or None."""
+        return self._get("runs", run)
+
+    def runs(self) -> Iterator[dict[str, Any]]:
+        """All training runs, oldest first."""
+        return query_all(self._table, "runs")
+
+    @contextmanager
+    def release_lease(self, model: str, holder: str, now_ms: int) -> Generator[None]:
+        """Be the only one to change what is live; Conflict while another holder's lease runs."""
+        until_ms = now_ms + RELEASE_LEASE_MS
+        taken = self._put(
+            f"model#{model}",
+            "active-release",
+            {"holder": holder, "until_ms": until_ms},
+            ConditionExpression="attribute_not_exists(pk) OR until_ms < :now OR holder = :holder",
+            ExpressionAttributeValues={":now": now_ms, ":holder": holder},
+        )
+        if not taken:
+            raise Conflict(f"another release or rollback of {model} is under way: try again in some minutes")
+        try:
+            yield
+        finally:
+            self._table.delete_item(Key={"pk": f"model#{model}", "sk": "active-release"})
+
+    def _get(self, pk: str, sk: str) -> dict[str, Any] | None:
+        item = self._table.get_item(Key={"pk": pk, "sk": sk}, ConsistentRead=True).get("Item")
+        return from_item(item) if item else None
+
+    def _put(self, pk: str, sk: str, body: Mapping[str, Any], **condition: Any) -> bool:
+        try:
+            self._table.put_item(Item={**to_item(body), "pk": pk, "sk": sk}, **condition)
+        except ClientError as error:
+            require_lost_condition(error)
+            return False
+        return True
+
+
+def vars_of(record: Any) -> dict[str, Any]:
+    """The fields of a flat frozen dataclass by name."""
+    return {name: getattr(record, name) for name in record.__dataclass_fields__}
+
+
+def _fields(item: Mapping[str, Any], shape: type[Any]) -> dict[str, Any]:
+    return {name: item[name] for name in shape.__dataclass_fields__ if name in item}
+
+
+def _version_key(version: str) -> str:
+    return f"version#{int(version):09d}"

@@ -1,0 +1,257 @@
+"""The loop's data at rest, in our own words: traffic lake, profiles, datasets, feedback, and the once-only ledger.
+
+Thin classes over S3 and DynamoDB clients that are passed in. Keys begin with a time-ordered id, so a window of time is
+a range of keys. Layout of the bucket:
+
+    traffic/<model>/<version>/<yyyy-mm-dd>/<batch>.jsonl.gz    captured records, read again only to freeze a dataset
+    profiles/<model>/<version>/<yyyy-mm-dd>/<batch>.json       one small profile beside each traffic object
+    datasets/<digest>/  candidates/<model>/<version>/  models/<model>/<version>/  layers/  reports/<model>/
+"""
+
+import gzip
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from pawl.dataset import FrozenDataset, thaw
+from pawl.errors import NotFound
+from pawl.identity import unix_ms_of
+from pawl.narrowing import is_list, is_object
+from pawl.profile import Profile
+from pawl.records import CaptureRecord
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.service_resource import Table
+    from mypy_boto3_s3 import S3Client
+
+
+class Bucket:
+    """One S3 bucket as a mapping from keys to bytes."""
+
+    def __init__(self, client: "S3Client", name: str) -> None:
+        self._client = client
+        self.name = name
+
+    def read(self, key: str) -> bytes:
+        """The bytes under `key`; NotFound when there are none."""
+        try:
+            return self._client.get_object(Bucket=self.name, Key=key)["Body"].read()
+        except ClientError as error:
+            if error_code(error) in ("NoSuchKey", "404"):
+                raise NotFound(f"no object {key!r} in the bucket") from error
+            raise
+
+    def write(self, key: str, data: bytes) -> None:
+        """Store `data` under `key`, replacing what is there."""
+        self._client.put_object(Bucket=self.name, Key=key, Body=data)
+
+    def has(self, key: str) -> bool:
+        """Whether there is an object under `key`."""
+        try:
+            self._client.head_object(Bucket=self.name, Key=key)
+        except ClientError as error:
+            if error_code(error) in ("NoSuchKey", "404"):
+                return False
+            raise
+        return True
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """The keys under `prefix`, in order."""
+        for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix):
+            for entry in page.get("Contents", []):
+                yield entry["Key"]  # pyright: ignore[reportTypedDictNotRequiredAccess]
+
+    def read_folder(self, prefix: str) -> dict[str, bytes]:
+        """Every object directly under `prefix` by its name there; NotFound when there is none."""
+        files = {key[len(prefix) :]: self.read(key) for key in self.keys(prefix)}
+        if not files:
+            raise NotFound(f"nothing under {prefix!r} in the bucket")
+        return files
+
+
+class Traffic:
+    """Captured traffic by model, version and time: raw records in the lake, a profile beside each batch of them."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        self._bucket = bucket
+
+    def is_stored(self, model: str, version: str, batch: str) -> bool:
+        """Whether a batch is wholly stored: its profile is written last."""
+        return self._bucket.has(_timed_key("profiles", model, version, batch, "json"))
+
+    def store(self, batch: str, records: Sequence[CaptureRecord], profile: Profile) -> None:
+        """Store a batch of one model version as `<uuid7 of its first record>-<digest>`; again changes nothing."""
+        model, version = records[0].model, records[0].version
+        lines = "\n".join(record.to_json() for record in records)
+        self._bucket.write(
+            _timed_key("traffic", model, version, batch, "jsonl.gz"), gzip.compress(lines.encode(), mtime=0)
+        )
+        self._bucket.write(_timed_key("profiles", model, version, batch, "json"), profile.to_json().encode())
+
+    def profiles(self, model: str, version: str, since_ms: int, until_ms: int) -> Iterator[Profile]:
+        """The profiles of batches that began within [since, until)."""
+        for key in self._window("profiles", model, version, since_ms, until_ms):
+            yield Profile.from_json(self._bucket.read(key))
+
+    def records(self, model: str, version: str, since_ms: int, until_ms: int) -> Iterator[CaptureRecord]:
+        """The records of batches that began within [since, until), each once however often it was delivered."""
+        seen: set[str] = set()
+        for key in self._window("traffic", model, version, since_ms, until_ms):
+            for line in gzip.decompress(self._bucket.read(key)).decode().split("\n"):
+                record = CaptureRecord.from_dict(json.loads(line))
+                if record.inference_id not in seen:
+                    seen.add(record.inference_id)
+                    yield record
+
+    def _window(self, kind: str, model: str, version: str, since_ms: int, until_ms: int) -> Iterator[str]:
+        for day in _days(since_ms, until_ms):
+            for key in self._bucket.keys(f"{kind}/{model}/{version}/{day}/"):
+                began = unix_ms_of(key.rpartition("/")[2][:32])
+                if since_ms <= began < until_ms:
+                    yield key
+
+
+class Datasets:
+    """Frozen datasets by digest."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        self._bucket = bucket
+
+    def store(self, dataset: FrozenDataset) -> str:
+        """Store a dataset and return its s3:// address; the manifest goes last, so a listed one is whole."""
+        prefix = f"datasets/{dataset.digest}/"
+        for name in sorted(dataset.files, key=lambda name: name == "manifest.json"):
+            self._bucket.write(prefix + name, dataset.files[name])
+        return f"s3://{self._bucket.name}/{prefix}"
+
+    def load(self, digest: str) -> FrozenDataset:
+        """The dataset, its digests checked; NotFound when it was never stored."""
+        return thaw(self._bucket.read_folder(f"datasets/{digest}/"))
+
+
+class FeedbackTable:
+    """What people said of answers: one item an inference, metric and rater; a rater's later word counts."""
+
+    def __init__(self, table: "Table") -> None:
+        self._table = table
+
+    def put(self, *, model: str, inference_uuid: str, metric: str, rater: str, body: Mapping[str, Any]) -> None:
+        """Store one piece of feedback durably, with no look-up before."""
+        day = _day(unix_ms_of(inference_uuid))
+        self._table.put_item(Item={"pk": f"{model}#{day}", "sk": f"{inference_uuid}#{metric}#{rater}", **to_item(body)})
+
+    def within(self, model: str, since_ms: int, until_ms: int) -> Iterator[dict[str, Any]]:
+        """The feedback for answers that were given within [since, until)."""
+        for day in _days(since_ms, until_ms):
+            for item in query_all(self._table, f"{model}#{day}"):
+                if since_ms <= unix_ms_of(str(item["sk"]).partition("#")[0]) < until_ms:
+                    yield item
+
+
+class Ledger:
+    """Which deliveries have been dealt with, so that a second delivery of the same thing changes nothing.
+
+    A claim names the piece of work that deals with the key. Whoever finds a foreign claim asks whether that work was
+    finished; when it was not, the claimant died between claiming and finishing and the key may be taken over.
+    """
+
+    def __init__(self, table: "Table", scope: str, keep_days: int = 15) -> None:
+        self._table = table
+        self._scope = scope
+        self._keep_s = keep_days * 86_400
+
+    def claim(self, key: str, work: str, now_ms: int) -> tuple[str, int]:
+        """Claim `key` for `work`; returns the work that holds it (`work` itself or an earlier one) and since when."""
+        try:
+            self._put(key, work, now_ms, "attribute_not_exists(pk) OR #work = :work", {":work": work})
+        except ClientError as error:
+            require_lost_condition(error)
+            item = from_item(self._table.get_item(Key=self._key(key), ConsistentRead=True).get("Item", {}))
+            return item.get("work", work), item.get("claimed_ms", now_ms)
+        return work, now_ms
+
+    def take_over(self, key: str, work: str, held_by: str, now_ms: int) -> bool:
+        """Move the claim from unfinished work to `work`; False when somebody else just did."""
+        try:
+            self._put(key, work, now_ms, "#work = :held", {":held": held_by})
+        except ClientError as error:
+            require_lost_condition(error)
+            return False
+        return True
+
+    def _put(self, key: str, work: str, now_ms: int, condition: str, values: Mapping[str, str]) -> None:
+        item = {**self._key(key), "work": work, "claimed_ms": now_ms, "expires_at": now_ms // 1000 + self._keep_s}
+        self._table.put_item(
+            Item=item,
+            ConditionExpression=condition,
+            ExpressionAttributeNames={"#work": "work"},
+            ExpressionAttributeValues=dict(values),
+        )
+
+    def _key(self, key: str) -> dict[str, str]:
+        return {"pk": f"once#{self._scope}", "sk": key}
+
+
+def query_all(table: "Table", pk: str, sk_prefix: str = "") -> Iterator[dict[str, Any]]:
+    """Every item under a partition key whose sort key begins with the prefix, in order, read consistently."""
+    condition, values = "pk = :pk", {":pk": pk}
+    if sk_prefix:
+        condition, values = "pk = :pk AND begins_with(sk, :sk)", {":pk": pk, ":sk": sk_prefix}
+    start: dict[str, Any] = {}
+    while True:
+        page = table.query(
+            KeyConditionExpression=condition, ExpressionAttributeValues=values, ConsistentRead=True, **start
+        )
+        yield from (from_item(item) for item in page["Items"])
+        if "LastEvaluatedKey" not in page:
+            return
+        start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+
+
+def to_item(body: Mapping[str, Any]) -> dict[str, Any]:
+    """A JSON-like body as DynamoDB takes it: floats become decimals of the same digits."""
+    return json.loads(json.dumps(body), parse_float=Decimal)
+
+
+def from_item(item: Mapping[str, Any]) -> dict[str, Any]:
+    """The body that `to_item` stored: whole decimals become int, others float."""
+    return {name: _plain(value) for name, value in item.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if is_object(value):
+        return from_item(value)
+    return [_plain(each) for each in value] if is_list(value) else value
+
+
+def error_code(error: ClientError) -> str:
+    """The AWS error code of a failed call."""
+    return error.response.get("Error", {}).get("Code", "")
+
+
+def require_lost_condition(error: ClientError) -> None:
+    """Return when a conditional write lost its condition; raise the error again when it failed otherwise."""
+    if error_code(error) != "ConditionalCheckFailedException":
+        raise error
+
+
+def _timed_key(kind: str, model: str, version: str, batch: str, ending: str) -> str:
+    return f"{kind}/{model}/{version}/{_day(unix_ms_of(batch[:32]))}/{batch}.{ending}"
+
+
+def _day(unix_ms: int) -> str:
+    return datetime.fromtimestamp(unix_ms / 1000, UTC).strftime("%Y-%m-%d")
+
+
+def _days(since_ms: int, until_ms: int) -> Iterator[str]:
+    day = datetime.fromtimestamp(since_ms / 1000, UTC).date()
+    last = datetime.fromtimestamp(max(since_ms, until_ms - 1) / 1000, UTC).date()
+    while day <= last:
+        yield day.isoformat()
+        day += timedelta(days=1)

@@ -1,0 +1,199 @@
+"""What each layer holds, pruned, byte-compiled and measured.
+
+A layer is read-only, so Python cannot keep the byte code it makes there: a layer without `.pyc` files compiles at every
+cold start. They are written with unchecked hashes, which survive the zip's timestamps.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from artifacts.target import ROOT, BuildError, Target
+
+CACHE = ROOT / ".pawl" / "layers"
+STARTER = ROOT / ".pawl" / "starter"
+# Unzipped megabytes each part may take; together Lambda's limit of 250 for a function and all its layers.
+BUDGET_MB = {"function": 2, "core": 2, "serving": 130, "models": 116}
+# Found by importing and serving without them: onnxruntime's Python module links no libonnxruntime.so, and neither
+# training tools, type stubs, tests nor command-line scripts are needed to serve.
+PRUNED = (
+    "bin",
+    "onnxruntime/capi/libonnxruntime.so*",
+    "onnxruntime/transformers",
+    "onnxruntime/quantization",
+    "onnxruntime/tools",
+    "onnxruntime/backend",
+    "onnxruntime/datasets",
+    "numpy/f2py",
+    "numpy/**/tests",
+    "numpy/_core/lib",
+    "numpy/_core/include",
+    "**/*.pyi",
+    "**/*.pyx",
+    "**/*.pxd",
+    "**/*.h",
+    "**/__pycache__",
+    "*.dist-info/RECORD",
+    "*.dist-info/licenses/THIRD*",
+    "*.dist-info/sboms",
+)
+# Their metadata asks for packages (hub clients, protobuf, sympy) that nothing here imports.
+WITHOUT_DEPENDENCIES = {"onnxruntime", "tokenizers"}
+
+
+def build_core(target: Target, folder: Path) -> None:
+    """`pawl` itself."""
+    shutil.copytree(
+        ROOT / "layers" / "core" / "pawl", folder / "python" / "pawl", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    finish("core", target, folder)
+
+
+def build_serving(target: Target, folder: Path) -> None:
+    """Third-party packages for the target; resolved once for every change of requirements, then copied."""
+    requirements = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["serving"]
+    constraints = (ROOT / "constraints.txt").read_text()
+    key = _digest(
+        [target.runtime, target.architecture, *requirements, constraints, *PRUNED, Path(__file__).read_text()]
+    )
+    cached = CACHE / f"serving-{target.runtime}-{target.architecture}-{key}"
+    if not cached.exists():
+        partial = cached.with_suffix(".partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        _install(target, partial / "python", requirements)
+        _prune(partial / "python")
+        finish("serving", target, partial)
+        partial.rename(cached)
+    shutil.copytree(cached, folder, dirs_exist_ok=True, copy_function=_link_or_copy)
+
+
+def build_models(target: Target, folder: Path) -> None:
+    """The starter models, trained now unless nothing that makes them has changed."""
+    shutil.copytree(starter() / "models", folder / "python" / "pawl_models", copy_function=_link_or_copy)
+    _check_size("models", folder)
+
+
+def starter() -> Path:
+    """The folder of the starter models and their datasets, trained when the recipe or the data changed."""
+    sources = [
+        path
+        for pattern in ("functions/training/**/*", "layers/core/pawl/*.py", "constraints.txt")
+        for path in sorted(ROOT.glob(pattern))
+        if path.is_file() and path.suffix != ".pyc"
+    ]
+    key = _digest(path.read_bytes() for path in sources)
+    built = STARTER / key
+    if not built.exists():
+        partial = STARTER / f"{key}.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'functions'}:{ROOT / 'layers' / 'core'}"}
+        subprocess.run(
+            [sys.executable, "-m", "training", "starter", "--output", str(partial)],
+            cwd=ROOT,
+            env=environment,
+            check=True,
+        )
+        partial.rename(built)
+    return built
+
+
+def finish(part: str, target: Target, folder: Path) -> None:
+    """Byte-compile a finished part and hold it against its budget."""
+    command = [
+        target.interpreter(),
+        "-m",
+        "compileall",
+        "-q",
+        "-j",
+        "0",
+        "--invalidation-mode",
+        "unchecked-hash",
+        "-s",
+        str(folder),
+        "-p",
+        "/var/task" if part == "function" else "/opt",
+        str(folder),
+    ]
+    if subprocess.run(command, check=False).returncode:
+        raise BuildError(f"{part}: byte-compiling failed with {command[0]}")
+    _check_size(part, folder)
+
+
+def _install(target: Target, folder: Path, requirements: list[str]) -> None:
+    bare = [name for name in requirements if name in WITHOUT_DEPENDENCIES]
+    whole = [name for name in requirements if name not in WITHOUT_DEPENDENCIES]
+    for names, options in ((whole, []), (bare, ["--no-deps"])):
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-compile",
+            "--disable-pip-version-check",
+            "--only-binary=:all:",
+            "--target",
+            str(folder),
+            "-c",
+            str(ROOT / "constraints.txt"),
+            *target.pip_options(),
+            *options,
+            *names,
+        ]
+        if subprocess.run(command, check=False).returncode:
+            raise BuildError(f"serving: pip could not resolve {', '.join(names)} for {target.runtime}")
+
+
+def _prune(folder: Path) -> None:
+    for pattern in PRUNED:
+        for path in sorted(folder.glob(pattern), reverse=True):
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.exists():
+                path.unlink()
+
+
+def _check_size(part: str, folder: Path) -> None:
+    """Fail with a table of the largest entries when a part is over its budget."""
+    size = _megabytes(folder)
+    if size <= BUDGET_MB[part]:
+        return
+    packages = sorted((folder / "python").glob("*"), key=_megabytes, reverse=True)[:12]
+    table = "\n".join(f"{_megabytes(path):8.1f} MB  {path.name}" for path in packages)
+    raise BuildError(
+        f"{part}: {size:.1f} MB unzipped, budget {BUDGET_MB[part]} MB "
+        f"(Lambda allows {sum(BUDGET_MB.values())} MB for a function and its layers)\n{table}"
+    )
+
+
+def _megabytes(path: Path) -> float:
+    files = [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
+    return sum(each.stat().st_size for each in files) / 1e6
+
+
+def _digest(parts: Iterable[str | bytes]) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part.encode() if isinstance(part, str) else part)
+        digest.update(b"\0")
+    return digest.hexdigest()[:16]
+
+
+def _link_or_copy(source: str, destination: str) -> None:
+    """A hard link where the file system allows one: a layer is read, never changed."""
+    try:
+        os.link(source, destination)
+    except OSError:
+        shutil.copy2(source, destination)
+
+
+BUILDERS: dict[str, Callable[[Target, Path], None]] = {
+    "core": build_core,
+    "serving": build_serving,
+    "models": build_models,
+}
