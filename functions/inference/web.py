@@ -9,7 +9,7 @@ from mangum import Mangum
 from starlette.exceptions import HTTPException
 
 from inference.engine import Engine
-from pawl.bundle import Tensor, layer_folder, open_bundle
+from pawl.bundle import Tensor
 from pawl.errors import PawlError, UnsupportedRequest
 
 PLATFORM = "onnx_onnxv1"
@@ -43,8 +43,8 @@ def build(engine: Engine) -> FastAPI:
     @app.get("/v2/models/{model}")
     @app.get("/v2/models/{model}/versions/{version}")
     async def metadata(model: str, version: str | None = None) -> dict[str, Any]:
-        number = engine.resolve(model, version)
-        manifest = open_bundle(layer_folder(model, number)).manifest
+        opened = engine.get(model, version)
+        manifest = opened.manifest
         return {
             "name": model,
             "versions": engine.models()[model],
@@ -52,7 +52,8 @@ def build(engine: Engine) -> FastAPI:
             "inputs": [_tensor(each) for each in manifest.inputs],
             "outputs": [_tensor(each) for each in manifest.outputs],
             "properties": {
-                "version": number,
+                "version": manifest.version,
+                "digest": opened.digest,
                 "kind": manifest.kind,
                 "labels": ",".join(manifest.labels),
                 "dataset": manifest.lineage.dataset,

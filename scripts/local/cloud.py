@@ -148,6 +148,7 @@ class LocalCloud:
             "HOME": str(scratch),
             "TMPDIR": str(scratch),
             "GATEWAY_PORT": str(self.port),
+            "MINISTACK_HOST": HOST,
             "MINISTACK_REGION": REGION,
             "IOT_MTLS_ENABLED": "0",
             "SFTP_ENABLED": "0",

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from artifacts.layers import starter
-from operations.seeding import seed
+from operations.seeding import prepare, seed
 from operations.stack import OperationError, Stack
 
 
@@ -44,7 +44,18 @@ def _seed(stack: Stack, arguments: argparse.Namespace) -> Any:
     return {"registered": seed(stack, starter(), time.time_ns() // 1_000_000)}
 
 
-COMMANDS = {"status": _status, "retrain": _retrain, "rollback": _rollback, "promote": _promote, "seed": _seed}
+def _prepare(stack: Stack, arguments: argparse.Namespace) -> Any:
+    return {"live_models_layer": prepare(stack)}
+
+
+COMMANDS = {
+    "prepare": _prepare,
+    "status": _status,
+    "retrain": _retrain,
+    "rollback": _rollback,
+    "promote": _promote,
+    "seed": _seed,
+}
 
 
 def _parse() -> argparse.Namespace:
@@ -52,9 +63,13 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--stack", default="pawl", help="name of the stack (default: pawl)")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("status", help="what is live")
+    commands.add_parser("prepare", help="make the parameter that the template reads, before the first deployment")
     commands.add_parser("seed", help="register the starter models, once after the first deployment")
-    for name, does in (("retrain", "start a training run"), ("rollback", "go back to the version before"),
-                       ("promote", "make a version that has passed its gates live")):
+    for name, does in (
+        ("retrain", "start a training run"),
+        ("rollback", "go back to the version before"),
+        ("promote", "make a version that has passed its gates live"),
+    ):
         command = commands.add_parser(name, help=does)
         command.add_argument("model")
         if name == "promote":

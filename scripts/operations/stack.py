@@ -39,8 +39,9 @@ class Stack:
         try:
             described = self.client("cloudformation").describe_stacks(StackName=self.name)["Stacks"][0]
         except ClientError as error:
-            raise OperationError(f"no stack {self.name!r} in this account and region: deploy it first, "
-                                 "or name another with --stack") from error
+            raise OperationError(
+                f"no stack {self.name!r} in this account and region: deploy it first, or name another with --stack"
+            ) from error
         outputs = {each["OutputKey"]: each["OutputValue"] for each in described.get("Outputs", [])}
         return {**outputs, "ApiUrl": _reachable(outputs["ApiUrl"])}
 

@@ -33,6 +33,7 @@ class TextClassifier:
 
     def __init__(self, bundle: Bundle, threads: int = 1) -> None:
         self.manifest = bundle.manifest
+        self.digest = bundle.digest
         self._tokenizer = Tokenizer.from_file(str(bundle.path / "tokenizer.json"))
         self._tokenizer.enable_truncation(bundle.manifest.max_tokens)
         self._tokenizer.no_padding()

@@ -1,0 +1,1 @@
+"""Figures against budgets, measured as ratios in one run; never a test."""

@@ -1,0 +1,105 @@
+"""What a measured process runs: `python probes.py MODE FOLDER` prints one JSON object and ends.
+
+It runs under the functions' own interpreter with nothing but a built artifact and its layers on the path, so it may
+import only the standard library at the top. Modes: `bare` and `cold` measure process start to first prediction, the
+first with numpy, onnxruntime and tokenizers alone, the second through the Lambda handler; `warm` measures many calls.
+"""
+
+import json
+import os
+import sys
+import time
+
+TEXTS = (
+    "where is my parcel, it should have arrived on monday",
+    "the app keeps crashing whenever i open the energy chart on my phone, what can i do about that please",
+    "please cancel my plan at the end of this month",
+)
+
+
+def event(text: str) -> dict:
+    """An API Gateway event that asks for one text."""
+    tensor = {"name": "text", "shape": [1], "datatype": "BYTES", "data": [text]}
+    return {
+        "httpMethod": "POST",
+        "resource": "/v2/models/{model}/infer",
+        "pathParameters": {"model": "triage"},
+        "body": json.dumps({"inputs": [tensor]}),
+        "isBase64Encoded": False,
+        "headers": {},
+    }
+
+
+class Context:
+    """The part of Lambda's context that the handler reads."""
+
+    function_version = "1"
+    aws_request_id = "bench"
+
+
+def bare(folder: str) -> dict:
+    """The stack by itself: the budgets are ratios to this."""
+    import numpy
+    import onnxruntime
+    from tokenizers import Tokenizer
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(f"{folder}/model.onnx", options, providers=["CPUExecutionProvider"])
+    tokenizer = Tokenizer.from_file(f"{folder}/tokenizer.json")
+    ids = numpy.array([tokenizer.encode(TEXTS[0]).ids], numpy.int64)
+    session.run(["probabilities"], {"input_ids": ids, "attention_mask": numpy.ones_like(ids)})
+    return spent()
+
+
+def cold(folder: str) -> dict:
+    """The real thing: the built artifact's handler, digests checked, receipt signed, answer rendered."""
+    from inference.app import handler
+
+    reply = handler(event(TEXTS[0]), Context())
+    assert reply["statusCode"] == 200, reply
+    return spent()
+
+
+def spent() -> dict:
+    """CPU milliseconds of this process so far."""
+    return {"cpu_ms": time.process_time() * 1000}
+
+
+def warm(folder: str, calls: int = 3000) -> dict:
+    """Microseconds of the handler less the time inside `session.run`, call by call."""
+    from inference import app
+
+    app.capture._send = lambda bodies: ()  # on Lambda records leave between invocations, not during them
+    app.handler(event(TEXTS[0]), Context())
+    model = app.engine.get("triage")
+    session = _TimedSession(model._session)
+    model._session = session
+    events = [event(text) for text in TEXTS]
+    overheads = []
+    for call in range(calls):
+        session.spent_ns = 0
+        began = time.perf_counter_ns()
+        app.handler(events[call % len(events)], Context())
+        overheads.append((time.perf_counter_ns() - began - session.spent_ns) / 1000)
+    overheads.sort()
+    return {"p50_us": overheads[calls // 2], "p99_us": overheads[calls * 99 // 100]}
+
+
+class _TimedSession:
+    def __init__(self, session) -> None:
+        self._session = session
+        self.spent_ns = 0
+
+    def run(self, names, feed):
+        began = time.perf_counter_ns()
+        result = self._session.run(names, feed)
+        self.spent_ns += time.perf_counter_ns() - began
+        return result
+
+
+if __name__ == "__main__":
+    print(json.dumps({"bare": bare, "cold": cold, "warm": warm}[sys.argv[1]](sys.argv[2])), flush=True)
+    os._exit(0)

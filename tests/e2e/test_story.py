@@ -1,0 +1,179 @@
+"""The whole loop on the real template in the local cloud: what `scripts/up` narrates, asserted.
+
+The tests are one story and run in order; the deployment is made once.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from local.client import Client, RequestRefused
+from local.cloud import LocalCloud, free_port
+from local.story import MODEL, Narrator, Story, now_ms
+from local.up import bring_up
+
+pytestmark = pytest.mark.e2e
+# Unseen questions of the later kind: the retrained model must answer this much more of them rightly.
+MARGIN = 0.05
+
+
+class Collected(Narrator):
+    """Keeps what is told, to be shown when a test fails."""
+
+    def say(self, line: str) -> None:
+        print(line)
+
+    def head(self, line: str) -> None:
+        print(line)
+
+
+@pytest.fixture(scope="module")
+def story() -> Iterator[Story]:
+    with pytest.MonkeyPatch.context() as patch, LocalCloud(Path(".pawl"), port=free_port(), seed=1) as cloud:
+        for name, value in cloud.environment().items():
+            patch.setenv(name, value)
+        yield Story(bring_up(cloud, Collected()), Collected())
+
+
+def test_undrifted_traffic_is_answered_rightly_and_raises_no_drift(story: Story) -> None:
+    story.watch_undrifted()
+    assert story.figures.versions["before"] == "1"
+    assert story.figures.accuracy_before["old"] >= 0.8
+    assert story.stack.registry.incident(MODEL, "1") is None
+
+
+def test_a_request_without_a_key_is_refused(story: Story) -> None:
+    with pytest.raises(RequestRefused) as refusal:
+        Client(story.client.url, "no-such-key").predict(MODEL, ["hello"])
+    assert refusal.value.status == 403
+
+
+def test_a_forged_inference_is_refused_and_nothing_is_stored(story: Story) -> None:
+    prediction = story.ask(story.old[:1])[0]
+    forged = prediction.inference_id[:-1] + ("A" if prediction.inference_id[-1] != "A" else "B")
+    with pytest.raises(RequestRefused) as refusal:
+        story.client.give_feedback(forged, "thumbs_up", True)
+    assert refusal.value.status == 400
+    table = story.stack.client("dynamodb")
+    assert table.scan(TableName=story.stack.outputs["FeedbackTable"])["Count"] == 0
+
+
+def test_a_capture_delivered_twice_is_counted_once(story: Story) -> None:
+    story.settle()
+    records = list(story.stack.traffic.records(MODEL, "1", story.began_ms, now_ms()))
+    assert len({record.inference_id for record in records}) == story.asked
+    deliver(story, "CaptureQueueUrl", [record.to_json() for record in records[:10]])
+    story.ask(story.old[:1])  # travels behind the duplicates: once it is stored, they have been dealt with
+    story.settle()
+
+
+def test_later_traffic_is_found_to_have_drifted(story: Story) -> None:
+    story.watch_drifted()
+    assert story.figures.drift["new"] > story.figures.drift["old"]
+    incident = story.stack.registry.incident(MODEL, "1")
+    assert incident is not None
+    assert incident["columns"]
+
+
+def test_the_drift_starts_one_run_that_trains_and_releases_version_2(story: Story) -> None:
+    story.wait_for_run()
+    story.wait_for_release("2")
+    assert [job["version"] for job in story.stack.call("GET", "/jobs")["jobs"]] == ["2"]
+    parameter = story.stack.client("ssm").get_parameter(Name=story.stack.outputs["LiveLayerParameter"])
+    assert parameter["Parameter"]["Value"] == story.stack.registry.live(MODEL).layer_arn
+
+
+def test_the_new_version_answers_later_questions_better_and_old_ones_as_well(story: Story) -> None:
+    story.compare_after()
+    before, after = story.figures.accuracy_before, story.figures.accuracy_after
+    assert after["new"] >= before["new"] + MARGIN
+    assert after["old"] >= before["old"] - 0.05
+
+
+def test_lineage_leads_from_the_version_to_its_data(story: Story) -> None:
+    manifest = story.stack.registry.manifest(MODEL, "2")
+    dataset = json.loads(story.stack.bucket.read(f"datasets/{manifest.lineage.dataset}/manifest.json"))
+    assert manifest.lineage.parent == f"models:/{MODEL}/1"
+    assert manifest.lineage.feedback == dataset["lineage"]["feedback"] > 0
+    assert dataset["lineage"]["parent"] == story.stack.registry.manifest(MODEL, "1").lineage.dataset
+    assert story.stack.registry.run(manifest.lineage.run) is not None
+
+
+def test_duplicate_events_change_nothing(story: Story) -> None:
+    before = snapshot(story)
+    incident = story.stack.registry.incident(MODEL, "1") or {}
+    drift = {
+        "source": "pawl.drift",
+        "detail-type": "DriftDetected",
+        "detail": {"id": f"drift/{MODEL}/1", "subject": MODEL, "data": incident.get("columns")},
+    }
+    arrival = {
+        "source": "aws.s3",
+        "detail-type": "Object Created",
+        "detail": {"object": {"key": f"candidates/{MODEL}/2/manifest.json"}},
+    }
+    run = story.stack.call("GET", "/jobs")["jobs"][0]["id"]
+    job = story.stack.registry.run(run) or {}
+    ended = {
+        "source": "aws.batch",
+        "detail-type": "Batch Job State Change",
+        "detail": {"jobName": f"pawl-{run}", "jobId": job["job_id"], "status": "SUCCEEDED"},
+    }
+    deliver(story, "RetrainQueueUrl", [json.dumps(drift), json.dumps(ended)])
+    deliver(story, "ReleaseQueueUrl", [json.dumps(arrival)])
+    story.wait("the queues are empty", 60, lambda: is_empty(story, "RetrainQueueUrl", "ReleaseQueueUrl"))
+    assert snapshot(story) == before
+
+
+def test_a_spoiled_candidate_is_refused_with_its_reasons(story: Story) -> None:
+    story.offer_spoiled()
+    refused = next(each for each in story.stack.registry.versions(MODEL) if each.state == "refused")
+    assert {gate["name"] for gate in refused.gates if not gate["passed"]} >= {"holdout", "recent"}
+    assert story.stack.registry.live(MODEL).version == "2"
+
+
+def test_rollback_restores_the_very_bundle_of_version_1(story: Story) -> None:
+    registered = {each.version: each.digest for each in story.stack.registry.versions(MODEL)}
+    assert story.client.get(f"/v2/models/{MODEL}")["properties"]["digest"] == registered["2"]
+    story.roll_back()
+    assert story.client.get(f"/v2/models/{MODEL}")["properties"]["digest"] == registered["1"]
+    assert story.stack.registry.live(MODEL).version == "1"
+
+
+def test_a_version_that_was_live_can_be_promoted_again(story: Story) -> None:
+    story.promote()
+    assert story.stack.registry.live(MODEL).version == "2"
+
+
+def test_nothing_ended_in_a_dead_letter_queue(story: Story) -> None:
+    queues = [name for name in story.stack.outputs if name.endswith("DeadLetterQueueUrl")]
+    assert queues
+    assert is_empty(story, *queues)
+
+
+def deliver(story: Story, queue: str, bodies: list[str]) -> None:
+    for body in bodies:
+        story.stack.client("sqs").send_message(QueueUrl=story.stack.outputs[queue], MessageBody=body)
+
+
+def is_empty(story: Story, *queues: str) -> bool:
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    sqs = story.stack.client("sqs")
+    counts = [
+        sqs.get_queue_attributes(QueueUrl=story.stack.outputs[queue], AttributeNames=names)["Attributes"]
+        for queue in queues
+    ]
+    return all(int(count[name]) == 0 for count in counts for name in names)
+
+
+def snapshot(story: Story) -> dict[str, object]:
+    """What must not change when something is delivered again."""
+    alias = story.stack.client("lambda").get_alias(FunctionName=story.stack.outputs["InferenceFunction"], Name="live")
+    return {
+        "live": story.stack.registry.live(MODEL),
+        "versions": story.stack.registry.versions(MODEL),
+        "runs": list(story.stack.registry.runs()),
+        "alias": alias["FunctionVersion"],
+    }

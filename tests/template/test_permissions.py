@@ -1,0 +1,140 @@
+"""Least privilege: each role names its actions and its prefixes, and every exception gives its reason here."""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+Resources = dict[str, Any]
+Statements = dict[str, list[dict[str, Any]]]
+WHOLE_RESOURCES = {
+    ("RetrainRole", "FollowJobs"): "batch:DescribeJobs cannot be limited to resources",
+}
+ANY_NAME = {
+    ("RetrainRole", "EndJobs"): "a job's ARN ends in an id that nobody knows beforehand",
+}
+MANAGED = {
+    "ApiLogsRole": "API Gateway checks the account's role for this very policy",
+    "TrainingInstanceRole": "what the ECS agent needs is ECS's to say",
+}
+VERBS = {
+    "Announce",
+    "Attach",
+    "Capture",
+    "Claim",
+    "Consume",
+    "End",
+    "Follow",
+    "Freeze",
+    "Keep",
+    "List",
+    "Move",
+    "Name",
+    "Open",
+    "Publish",
+    "Read",
+    "Refuse",
+    "Report",
+    "Store",
+    "Submit",
+    "Take",
+    "Tell",
+    "Write",
+}
+PREFIXES = {
+    "DriftCollectRole": ({"profiles", "models"}, {"traffic", "profiles"}),
+    "DriftCheckRole": ({"profiles", "models"}, {"reports"}),
+    "RetrainRole": ({"traffic", "models", "datasets", "candidates"}, {"datasets"}),
+    "TrainingRole": ({"datasets"}, {"candidates"}),
+    "ReleaseRole": ({"candidates", "datasets", "models", "layers"}, {"models", "layers"}),
+}
+
+
+@pytest.fixture
+def everything(statements: Statements) -> list[tuple[str, dict[str, Any]]]:
+    return [(role, statement) for role, found in statements.items() for statement in found]
+
+
+def test_every_action_is_named(everything: list[tuple[str, dict[str, Any]]]) -> None:
+    assert [action for _, statement in everything for action in statement["Action"] if "*" in action] == []
+
+
+def test_every_statement_is_on_a_resource_or_gives_its_reason(everything: list[tuple[str, dict[str, Any]]]) -> None:
+    bare = {(role, statement["Sid"]) for role, statement in everything if "*" in statement["Resource"]}
+    assert bare == set(WHOLE_RESOURCES)
+
+
+def test_no_resource_is_any_name_of_its_kind_without_a_reason(everything: list[tuple[str, dict[str, Any]]]) -> None:
+    any_name = {
+        (role, statement["Sid"])
+        for role, statement in everything
+        for resource in statement["Resource"]
+        if re.search(r"AccountId\}:[a-z-]+[/:]\*", json.dumps(resource))
+    }
+    assert any_name == set(ANY_NAME)
+
+
+def test_every_statement_is_a_verb_phrase(everything: list[tuple[str, dict[str, Any]]]) -> None:
+    assert {re.findall("[A-Z][a-z]+", statement["Sid"])[0] for _, statement in everything} <= VERBS
+
+
+def test_managed_policies_are_the_exception(of_type: Callable[[str], Resources]) -> None:
+    assert {name for name, role in of_type("AWS::IAM::Role").items() if "ManagedPolicyArns" in role} == set(MANAGED)
+
+
+def test_a_role_is_taken_by_one_service_only(of_type: Callable[[str], Resources]) -> None:
+    for name, role in of_type("AWS::IAM::Role").items():
+        (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
+        assert isinstance(statement["Principal"]["Service"], str), name
+
+
+@pytest.mark.parametrize("role", sorted(PREFIXES))
+def test_a_role_reads_and_writes_its_prefixes_of_the_bucket_only(role: str, statements: Statements) -> None:
+    reads, writes = PREFIXES[role]
+    assert _prefixes(statements[role], "s3:GetObject") == reads
+    assert _prefixes(statements[role], "s3:PutObject") == writes
+
+
+def test_only_these_roles_reach_the_bucket(statements: Statements) -> None:
+    reaching = {role for role, found in statements.items() if any("s3:" in a for each in found for a in each["Action"])}
+    assert reaching == set(PREFIXES)
+
+
+@pytest.mark.parametrize("role", sorted(PREFIXES))
+def test_who_reads_a_prefix_may_list_it_so_that_a_missing_key_is_no_refusal(role: str, statements: Statements) -> None:
+    listing = [each for each in statements[role] if each["Action"] == ["s3:ListBucket"]]
+    listed = {prefix for each in listing for prefix in each["Condition"]["StringLike"]["s3:prefix"]}
+    assert {f"{prefix}/*" for prefix in PREFIXES[role][0]} <= listed
+    assert len(listing) == 1
+
+
+def test_nobody_deletes_from_the_bucket_or_reads_the_secret(everything: list[tuple[str, dict[str, Any]]]) -> None:
+    actions = {action for _, statement in everything for action in statement["Action"]}
+    assert not {action for action in actions if action.startswith(("s3:Delete", "secretsmanager:", "iam:", "kms:"))}
+
+
+def test_a_function_speaks_on_the_bus_in_its_own_name(everything: list[tuple[str, dict[str, Any]]]) -> None:
+    sources = {
+        role: statement["Condition"]["ForAllValues:StringEquals"]["events:source"]
+        for role, statement in everything
+        if "events:PutEvents" in statement["Action"]
+    }
+    assert sources == {"DriftCheckRole": "pawl.drift", "RetrainRole": "pawl.retrain", "ReleaseRole": "pawl.release"}
+
+
+def test_collect_touches_nothing_of_the_state_table_but_its_ledger(statements: Statements) -> None:
+    (statement,) = [each for each in statements["DriftCollectRole"] if each["Action"][0].startswith("dynamodb:")]
+    assert statement["Condition"] == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["once#*"]}}
+
+
+def test_every_role_writes_its_own_logs_only(statements: Statements, of_type: Callable[[str], Resources]) -> None:
+    for name in of_type("AWS::Lambda::Function"):
+        (statement,) = [each for each in statements[name.replace("Function", "Role")] if each["Sid"] == "WriteLogs"]
+        assert statement["Resource"] == [{"Fn::GetAtt": [name.replace("Function", "Logs"), "Arn"]}]
+
+
+def _prefixes(found: list[dict[str, Any]], action: str) -> set[str]:
+    resources = [resource["Fn::Sub"] for each in found if action in each["Action"] for resource in each["Resource"]]
+    return {resource.removeprefix("${Bucket.Arn}/").partition("/")[0] for resource in resources}

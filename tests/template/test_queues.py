@@ -1,0 +1,135 @@
+"""Asynchronous paths: nothing is lost between two parts, and whatever is given up is kept and raises an alarm."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+Resources = dict[str, Any]
+OfType = Callable[[str], Resources]
+FOURTEEN_DAYS_S = 14 * 86_400
+DEAD_LETTERS = "DeadLetterQueue"
+
+
+@pytest.fixture
+def queues(of_type: OfType) -> Resources:
+    return of_type("AWS::SQS::Queue")
+
+
+@pytest.fixture
+def mappings(of_type: OfType) -> list[dict[str, Any]]:
+    return list(of_type("AWS::Lambda::EventSourceMapping").values())
+
+
+def test_every_queue_is_encrypted(queues: Resources) -> None:
+    assert all(queue["SqsManagedSseEnabled"] is True for queue in queues.values())
+
+
+def test_a_queue_gives_up_after_five_tries_into_dead_letters_of_its_own(queues: Resources) -> None:
+    sources = {name: queue for name, queue in queues.items() if not name.endswith(DEAD_LETTERS)}
+    assert sorted(sources) == ["CaptureQueue", "ReleaseQueue", "RetrainQueue"]
+    for name, queue in sources.items():
+        dead_letters = {"Fn::GetAtt": [name.replace("Queue", DEAD_LETTERS), "Arn"]}
+        assert queue["RedrivePolicy"] == {"deadLetterTargetArn": dead_letters, "maxReceiveCount": 5}
+
+
+def test_dead_letters_are_kept_fourteen_days_longer_than_their_queue_keeps_them(queues: Resources) -> None:
+    dead_letters = [queue for name, queue in queues.items() if name.endswith(DEAD_LETTERS)]
+    assert {queue["MessageRetentionPeriod"] for queue in dead_letters} == {FOURTEEN_DAYS_S}
+    assert not any("MessageRetentionPeriod" in queue for queue in queues.values() if queue not in dead_letters)
+
+
+def test_every_dead_letter_raises_an_alarm(queues: Resources, of_type: OfType) -> None:
+    watched = {
+        alarm["Dimensions"][0]["Value"]["Fn::GetAtt"][0]
+        for alarm in of_type("AWS::CloudWatch::Alarm").values()
+        if alarm["Namespace"] == "AWS/SQS" and alarm["MetricName"] == "ApproximateNumberOfMessagesVisible"
+    }
+    assert watched == {name for name in queues if name.endswith(DEAD_LETTERS)}
+
+
+def test_a_message_stays_hidden_six_times_as_long_as_its_consumer_may_take(
+    queues: Resources, mappings: list[dict[str, Any]], resources: Resources
+) -> None:
+    assert len(mappings) == 3
+    for mapping in mappings:
+        consumer = resources[mapping["FunctionName"]["Ref"]]["Properties"]
+        queue = queues[mapping["EventSourceArn"]["Fn::GetAtt"][0]]
+        assert queue["VisibilityTimeout"] == 6 * consumer["Timeout"]
+
+
+def test_the_longest_window_and_one_run_fit_into_the_time_that_a_message_stays_hidden(
+    template: dict[str, Any], queues: Resources, resources: Resources
+) -> None:
+    longest = template["Parameters"]["CollectWindowSeconds"]["MaxValue"]
+    timeout = resources["DriftCollectFunction"]["Properties"]["Timeout"]
+    assert longest + timeout <= queues["CaptureQueue"]["VisibilityTimeout"]
+
+
+def test_consumers_report_which_messages_failed(mappings: list[dict[str, Any]]) -> None:
+    assert all(mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"] for mapping in mappings)
+
+
+def test_every_rule_keeps_what_it_cannot_deliver(of_type: OfType, queues: Resources) -> None:
+    for name, rule in of_type("AWS::Events::Rule").items():
+        for target in rule["Targets"]:
+            kept_in = target["DeadLetterConfig"]["Arn"]["Fn::GetAtt"][0]
+            assert kept_in.endswith(DEAD_LETTERS), name
+            assert kept_in in queues
+
+
+def test_a_queue_takes_events_of_its_own_rules_only(of_type: OfType) -> None:
+    senders: dict[str, set[str]] = {}
+    for name, rule in of_type("AWS::Events::Rule").items():
+        for target in rule["Targets"]:
+            for arn in (target["Arn"], target["DeadLetterConfig"]["Arn"]):
+                senders.setdefault(arn["Fn::GetAtt"][0], set()).add(name)
+    allowed = {}
+    for policy in of_type("AWS::SQS::QueuePolicy").values():
+        (statement,) = policy["PolicyDocument"]["Statement"]
+        assert statement["Principal"] == {"Service": "events.amazonaws.com"}
+        assert statement["Action"] == "sqs:SendMessage"
+        assert policy["Queues"] == [{"Ref": statement["Resource"]["Fn::GetAtt"][0]}]
+        arns = statement["Condition"]["ArnEquals"]["aws:SourceArn"]
+        arns = arns if isinstance(arns, list) else [arns]
+        allowed[statement["Resource"]["Fn::GetAtt"][0]] = {arn["Fn::GetAtt"][0] for arn in arns}
+    queues = of_type("AWS::SQS::Queue")
+    assert allowed == {name: rules for name, rules in senders.items() if name in queues}
+
+
+def test_a_function_that_an_event_invokes_has_a_failure_destination(of_type: OfType, queues: Resources) -> None:
+    functions = set(of_type("AWS::Lambda::Function"))
+    invoked = {
+        target["Arn"]["Fn::GetAtt"][0] for rule in of_type("AWS::Events::Rule").values() for target in rule["Targets"]
+    } & functions
+    configs = of_type("AWS::Lambda::EventInvokeConfig").values()
+    configured = {config["FunctionName"]["Ref"]: config for config in configs}
+    assert invoked == set(configured) == {"DriftCheckFunction"}
+    destination = configured["DriftCheckFunction"]["DestinationConfig"]["OnFailure"]["Destination"]
+    assert destination["Fn::GetAtt"][0] in queues
+    assert configured["DriftCheckFunction"]["MaximumRetryAttempts"] == 2
+
+
+def test_what_starts_a_training_reaches_the_retrain_queue(of_type: OfType) -> None:
+    rules = of_type("AWS::Events::Rule")
+    retrain = {
+        name for name, rule in rules.items() if rule["Targets"][0]["Arn"] == {"Fn::GetAtt": ["RetrainQueue", "Arn"]}
+    }
+    assert retrain == {
+        "DriftDetectedRule",
+        "FeedbackReadyRule",
+        "RetrainScheduleRule",
+        "JobSucceededRule",
+        "JobFailedRule",
+    }
+    assert rules["DriftDetectedRule"]["EventPattern"] == {"source": ["pawl.drift"], "detail-type": ["DriftDetected"]}
+    assert rules["FeedbackReadyRule"]["EventPattern"] == {"source": ["pawl.feedback"], "detail-type": ["FeedbackReady"]}
+
+
+def test_a_whole_candidate_reaches_the_release_queue(of_type: OfType) -> None:
+    rule = of_type("AWS::Events::Rule")["CandidateRule"]
+    assert rule["EventPattern"]["detail"] == {
+        "bucket": {"name": [{"Ref": "Bucket"}]},
+        "object": {"key": [{"wildcard": "candidates/*/manifest.json"}]},
+    }
+    assert rule["Targets"][0]["Arn"] == {"Fn::GetAtt": ["ReleaseQueue", "Arn"]}

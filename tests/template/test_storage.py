@@ -1,0 +1,73 @@
+"""Data outlives the stack, encrypted and recoverable."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+Resources = dict[str, Any]
+KEPT = {"Bucket", "StateTable", "FeedbackTable", "ReceiptSecret"}
+
+
+def test_data_stays_when_the_stack_goes(resources: Resources) -> None:
+    assert {(resources[name]["DeletionPolicy"], resources[name]["UpdateReplacePolicy"]) for name in KEPT} == {
+        ("Retain", "Retain")
+    }
+
+
+def test_nothing_else_holds_data(resources: Resources) -> None:
+    kinds = {"AWS::S3::Bucket", "AWS::DynamoDB::Table", "AWS::SecretsManager::Secret"}
+    assert {name for name, resource in resources.items() if resource["Type"] in kinds} == KEPT
+
+
+def test_layers_of_models_stay_and_their_name_is_the_one_releases_publish_under(
+    template: dict[str, Any], resources: Resources
+) -> None:
+    models = template["Resources"]["ModelsLayer"]["Properties"]
+    assert models["RetentionPolicy"] == "Retain"
+    assert resources["ReleaseFunction"]["Properties"]["Environment"]["Variables"]["MODELS_LAYER"] == models["LayerName"]
+
+
+@pytest.mark.parametrize("name", ["StateTable", "FeedbackTable"])
+def test_a_table_is_on_demand_encrypted_and_recoverable_to_any_second(name: str, resources: Resources) -> None:
+    table = resources[name]["Properties"]
+    assert table["BillingMode"] == "PAY_PER_REQUEST"
+    assert table["SSESpecification"] == {"SSEEnabled": True}
+    assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
+    assert table["KeySchema"] == [
+        {"AttributeName": "pk", "KeyType": "HASH"},
+        {"AttributeName": "sk", "KeyType": "RANGE"},
+    ]
+
+
+def test_the_bucket_is_versioned_encrypted_and_closed(resources: Resources) -> None:
+    bucket = resources["Bucket"]["Properties"]
+    (encryption,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert encryption == {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+    assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    assert len(bucket["PublicAccessBlockConfiguration"]) == 4
+
+
+def test_the_bucket_refuses_plain_http(resources: Resources) -> None:
+    (statement,) = resources["BucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    assert statement["Effect"] == "Deny"
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_traffic_old_versions_and_unfinished_uploads_end(resources: Resources) -> None:
+    traffic, leftovers = resources["Bucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
+    assert (traffic["Prefix"], traffic["ExpirationInDays"]) == ("traffic/", {"Ref": "TrafficRetentionDays"})
+    assert leftovers["NoncurrentVersionExpiration"] == {"NoncurrentDays": 30}
+    assert leftovers["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 7}
+
+
+def test_signer_and_verifier_share_the_secret_and_look_nothing_up(of_type: Callable[[str], Resources]) -> None:
+    keys = {
+        name: function["Environment"]["Variables"]["RECEIPT_KEYS"]
+        for name, function in of_type("AWS::Lambda::Function").items()
+        if "RECEIPT_KEYS" in function["Environment"]["Variables"]
+    }
+    resolved = {"Fn::Sub": "1:{{resolve:secretsmanager:${ReceiptSecret}}}"}
+    assert keys == {"InferenceFunction": resolved, "FeedbackFunction": resolved}
