@@ -23,6 +23,8 @@ METRICS = {
     "label": Metric("label"),
 }
 _COMMENT_LIMIT = 4000
+_LABEL_LIMIT = 128
+_SMALLEST, _LARGEST = 1e-9, 1e9
 
 
 def check_value(name: str, value: Value, rows: int) -> Value:
@@ -43,6 +45,8 @@ def _is_boolean(name: str, value: Value, rows: int) -> None:
 def _is_number(name: str, value: Value, rows: int) -> None:
     if isinstance(value, bool) or not isinstance(value, float | int):
         raise InvalidRequest(f"{name} takes a number")
+    if value and not _SMALLEST <= abs(value) <= _LARGEST:  # what DynamoDB can hold has an end; NaN fails here too
+        raise InvalidRequest(f"{name} takes 0 or a number of {_SMALLEST:g} to {_LARGEST:g} in size")
 
 
 def _is_comment(name: str, value: Value, rows: int) -> None:
@@ -52,5 +56,7 @@ def _is_comment(name: str, value: Value, rows: int) -> None:
 
 def _is_label(name: str, value: Value, rows: int) -> None:
     labels = [value] if isinstance(value, str) else value
-    if not isinstance(labels, list) or len(labels) != rows or not all(labels):
+    if not isinstance(labels, list) or len(labels) != rows:
         raise InvalidRequest(f"{name} takes the right label, or a list of {rows}: one for each row of that answer")
+    if not all(1 <= len(label) <= _LABEL_LIMIT for label in labels):
+        raise InvalidRequest(f"{name} takes labels of 1 to {_LABEL_LIMIT} characters")

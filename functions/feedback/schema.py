@@ -5,6 +5,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
 Tag = Annotated[str, Field(max_length=128)]
+Text = Annotated[StrictStr, Field(max_length=4000)]
+"""With a limit, pydantic also refuses half a surrogate pair, which no database takes."""
 
 
 class Feedback(BaseModel):
@@ -13,7 +15,7 @@ class Feedback(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     metric_name: str
-    value: StrictBool | StrictFloat | StrictInt | StrictStr | list[StrictStr]
+    value: StrictBool | StrictFloat | StrictInt | Text | list[Text]
     inference_id: str
     tags: dict[Tag, Tag] = Field(default_factory=dict, max_length=32)
     dryrun: bool = False

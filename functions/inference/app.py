@@ -6,6 +6,7 @@ import json
 import os
 import time
 import traceback
+from functools import partial
 from typing import Any
 
 from inference.capture import Capture, QueueSender, print_lost_metric
@@ -20,7 +21,11 @@ from pawl.settings import read_settings
 settings = read_settings(Settings, os.environ)
 keys = ReceiptKeys(settings.receipt_keys)
 engine = Engine()
-capture = Capture(QueueSender(settings.capture_queue_url), os.environ.get("AWS_LAMBDA_RUNTIME_API"), print_lost_metric)
+capture = Capture(
+    QueueSender(settings.capture_queue_url),
+    os.environ.get("AWS_LAMBDA_RUNTIME_API"),
+    partial(print_lost_metric, os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "local")),
+)
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:

@@ -7,13 +7,12 @@ A record that cannot be sent is counted in the metric `CaptureLost`, never dropp
 """
 
 import atexit
-import http.client
 import json
 import queue
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from pawl.records import CaptureRecord
 
@@ -67,10 +66,13 @@ class Capture:
             self._send_all([first] if first else [])
 
     def _follow_invocations(self, extension: "_Extension") -> None:
-        while True:
-            extension.next_event()
-            self._answered.acquire()
-            self._send_all([])
+        try:
+            while True:
+                extension.next_event()
+                self._answered.acquire()
+                self._send_all([])
+        except OSError:  # without the API records still leave, if late
+            self._follow_records()
 
     def _send_all(self, records: list[CaptureRecord]) -> None:
         while not self._records.empty():
@@ -108,6 +110,8 @@ class _Extension:
         self._call("GET", _NEXT, self._identity, None)
 
     def _call(self, verb: str, path: str, headers: Mapping[str, str], body: str | None) -> Mapping[str, str]:
+        import http.client  # takes 20 ms, and a process without a Lambda environment never needs it
+
         connection = http.client.HTTPConnection(self._runtime_api)
         try:
             connection.request(verb, path, body, dict(headers))
@@ -141,19 +145,11 @@ class QueueSender:
         return [bodies[int(failed["Id"])] for failed in reply.get("Failed", [])]
 
 
-def print_lost_metric(count: int) -> None:
-    """Count lost records as a CloudWatch metric, by a line in the embedded metric format."""
-    directive: dict[str, Any] = {
-        "Namespace": "Pawl",
-        "Dimensions": [[]],
-        "Metrics": [{"Name": "CaptureLost", "Unit": "Count"}],
-    }
-    print(
-        json.dumps(
-            {"_aws": {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [directive]}, "CaptureLost": count}
-        ),
-        flush=True,
-    )
+def print_lost_metric(function: str, count: int) -> None:
+    """Count lost records as a CloudWatch metric of a function, by a line in the embedded metric format."""
+    metric = {"Namespace": "Pawl", "Dimensions": [["function"]], "Metrics": [{"Name": "CaptureLost", "Unit": "Count"}]}
+    about = {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [metric]}
+    print(json.dumps({"_aws": about, "function": function, "CaptureLost": count}), flush=True)
 
 
 def _batches(bodies: Sequence[str]) -> list[list[str]]:

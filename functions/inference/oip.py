@@ -87,7 +87,18 @@ def _parse_texts(inputs: Any, wanted: Tensor, row_limit: int) -> list[str]:
     for position, text in enumerate(texts):
         if not isinstance(text, str):
             raise InvalidRequest(f"data[{position}] of {wanted.name!r} must be a string")
+        if not _is_unicode(text):
+            raise InvalidRequest(f"data[{position}] of {wanted.name!r} holds half a surrogate pair")
     return texts
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether UTF-8 can hold the text: JSON can escape half a surrogate pair, which no tokenizer takes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check_shape(shape: Any, rows: int, row_limit: int) -> None:

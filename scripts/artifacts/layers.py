@@ -68,7 +68,7 @@ def build_serving(target: Target, folder: Path) -> None:
         _install(target, partial / "python", requirements)
         _prune(partial / "python")
         finish("serving", target, partial)
-        partial.rename(cached)
+        _keep_only(cached, partial)
     shutil.copytree(cached, folder, dirs_exist_ok=True, copy_function=_link_or_copy)
 
 
@@ -98,7 +98,7 @@ def starter() -> Path:
             env=environment,
             check=True,
         )
-        partial.rename(built)
+        _keep_only(built, partial)
     return built
 
 
@@ -169,6 +169,14 @@ def _check_size(part: str, folder: Path) -> None:
         f"{part}: {size:.1f} MB unzipped, budget {BUDGET_MB[part]} MB "
         f"(Lambda allows {sum(BUDGET_MB.values())} MB for a function and its layers)\n{table}"
     )
+
+
+def _keep_only(built: Path, partial: Path) -> None:
+    """Put what was just built in its place, and remove what an earlier state of the project had built there."""
+    for outdated in built.parent.glob(built.name.rpartition("-")[0] + "*"):
+        if outdated != partial:
+            shutil.rmtree(outdated)
+    partial.rename(built)
 
 
 def _megabytes(path: Path) -> float:

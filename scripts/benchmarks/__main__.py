@@ -5,10 +5,10 @@ import json
 import sys
 from collections.abc import Callable
 
-from benchmarks import inference
+from benchmarks import cost, inference
 from benchmarks.figures import Figure
 
-BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {"inference": inference.measure}
+BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {"cost": cost.measure, "inference": inference.measure}
 
 
 def main() -> int:

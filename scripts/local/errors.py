@@ -1,10 +1,10 @@
 """What can go wrong with the local cloud itself; every message is for the person who started it.
 
-    LocalError
-    ├── LocalCloudError    the cloud does not start, or does not end
-    ├── AdaptationError    the installed MiniStack has no part that we replace
-    ├── InterpreterError   the functions' interpreter could not be made
-    └── DeployError        `sam build` or `sam deploy` failed
+LocalError
+├── LocalCloudError    the cloud does not start, or does not end
+├── AdaptationError    the installed MiniStack has no part that we replace
+├── InterpreterError   the functions' interpreter could not be made
+└── DeployError        `sam build` or `sam deploy` failed
 """
 
 

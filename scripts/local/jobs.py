@@ -121,6 +121,7 @@ class Job:
             reason = self._stop_reason or EXITED
         except subprocess.TimeoutExpired:
             code, reason = _end_group(self._process), TIMED_OUT
+        _signal_group(self._process, signal.SIGKILL)  # nothing of a container outlives its command
         with self._lock:
             self._process = None
         return (code if code >= 0 else 128 - code), reason

@@ -18,7 +18,7 @@ from artifacts.layers import starter
 from artifacts.target import ROOT, BuildError
 from local import deploy
 from local.cloud import LocalCloud
-from local.errors import LocalCloudError
+from local.errors import LocalError
 from local.story import MODEL, Figures, Narrator, Story, StoryError, percent
 from operations.seeding import prepare, seed
 from operations.stack import OperationError, Stack
@@ -69,7 +69,7 @@ def main() -> int:
             _run(cloud, narrator, console, arguments)
     except KeyboardInterrupt:
         console.print("\nstopped")
-    except (LocalCloudError, BuildError, OperationError, StoryError) as error:
+    except (LocalError, BuildError, OperationError, StoryError) as error:
         console.print(f"[red]scripts/up: {type(error).__name__}:[/red] {error}", highlight=False)
         return 1
     return 0

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from local.cloud import SCRIPTS, LocalCloud, free_port
 from local.deploy import build, deploy
 from local.errors import DeployError, LocalCloudError
@@ -331,11 +332,9 @@ def test_a_changed_job_definition_is_a_new_revision_and_the_one_before_takes_no_
 def test_a_deployment_that_fails_names_the_resource_and_the_reason(stack: Stack, tmp_path: Path) -> None:
     template = tmp_path / "template.yaml"
     definition = "Type: container, ContainerProperties: {Secrets: [{Name: A, ValueFrom: arn}]}"
-    template.write_text(
-        f'Resources: {{Wrong: {{Type: "AWS::Batch::JobDefinition", Properties: {{{definition}}}}}}}\n'
-    )
+    template.write_text(f'Resources: {{Wrong: {{Type: "AWS::Batch::JobDefinition", Properties: {{{definition}}}}}}}\n')
 
-    with pytest.raises(DeployError, match="Wrong: .*puts no secrets into a job"):
+    with pytest.raises(DeployError, match=r"Wrong: .*puts no secrets into a job"):
         deploy(stack.cloud, template, "wrong")
 
 
@@ -344,7 +343,8 @@ def test_stop_ends_functions_and_jobs_and_removes_their_files(stack: Stack, othe
         template = stack.cloud.home / "build" / "template.yaml"
         other = Stack(cloud, stack.project, deploy(cloud, template, "probe"))
         other.probe()
-        eventually(lambda job=other.submit("python", "-c", SLEEPS_WITH_A_CHILD): other.log(job) or None)
+        job_id = other.submit("python", "-c", SLEEPS_WITH_A_CHILD)
+        eventually(lambda: other.log(job_id) or None)
         session = cloud.server_pid or 0
         assert len(session_members(session)) >= 4  # the server, a function, a job and the job's child
 

@@ -92,6 +92,12 @@ def test_the_parameter_that_releases_move_is_the_one_that_the_next_deployment_re
     assert template["Parameters"]["LiveModelsLayer"]["Default"] == written.replace("${AWS::StackName}", "pawl")
 
 
+def test_sam_build_takes_the_default_s_name_for_the_starter(template: Template) -> None:
+    live, starter = {"Ref": "LiveModelsLayer"}, template["Conditions"]["IsStarter"]["Fn::Or"]
+    default = template["Parameters"]["LiveModelsLayer"]["Default"]
+    assert starter == [{"Fn::Equals": [live, "starter"]}, {"Fn::Equals": [live, default]}]
+
+
 def test_globals_hold_only_what_all_functions_share(template: Template) -> None:
     assert template["Globals"] == {
         "Function": {

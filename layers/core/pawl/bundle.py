@@ -94,9 +94,9 @@ def parse_manifest(text: str | bytes) -> Manifest:
         raw["outputs"] = [Tensor(**tensor) for tensor in raw["outputs"]]
         raw["lineage"] = Lineage(**raw["lineage"])
         manifest = Manifest(**raw)
+        _check_names(manifest)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InvalidBundle(f"{MANIFEST} is not a version {SCHEMA} manifest: {error}") from error
-    _check_names(manifest)
     return manifest
 
 
@@ -159,13 +159,17 @@ def _layer_folders(package: str) -> Iterator[Path]:
 
 
 def _check_names(manifest: Manifest) -> None:
+    if manifest.schema != SCHEMA:
+        raise InvalidBundle(f"{MANIFEST}: schema {manifest.schema!r}, want {SCHEMA}")
     if not _NAME.fullmatch(manifest.name):
         raise InvalidBundle(f"model name {manifest.name!r}: use 1-48 of a-z, 0-9 and '-', not starting with '-'")
     if not _VERSION.fullmatch(manifest.version):
         raise InvalidBundle(f"model version {manifest.version!r}: use a whole number from 1")
-    for name in manifest.files:
+    for name, about in manifest.files.items():
         if not _FILE.fullmatch(name):
             raise InvalidBundle(f"{manifest.name} {manifest.version}: file name {name!r} leaves the bundle")
+        if set(about) != {"sha256", "size"}:
+            raise InvalidBundle(f"{manifest.name} {manifest.version}: {name} has no sha256 and size")
 
 
 def _sha256(path: Path) -> str:

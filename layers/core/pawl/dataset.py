@@ -49,7 +49,9 @@ def freeze(model: str, splits: Mapping[str, Sequence[Row]], lineage: Mapping[str
     `lineage` holds what the rows come from: `parent` (a dataset digest or None), `traffic_window` (two instants),
     `feedback` (how many labels).
     """
-    files = {f"{split}.jsonl.gz": _pack(rows) for split, rows in splits.items() if split in SPLITS and rows}
+    if unknown := set(splits) - set(SPLITS):
+        raise InvalidDataset(f"splits {sorted(unknown)}: want some of {list(SPLITS)}")
+    files = {f"{split}.jsonl.gz": _pack(rows) for split, rows in splits.items() if rows}
     about = {
         f"{split}.jsonl.gz": {"rows": len(splits[split]), "sha256": _digest(files[f"{split}.jsonl.gz"])}
         for split in SPLITS
@@ -64,17 +66,22 @@ def thaw(files: Mapping[str, bytes]) -> FrozenDataset:
     """The dataset in `files`, every digest checked; InvalidDataset names the file that does not match."""
     if MANIFEST not in files:
         raise InvalidDataset(f"{MANIFEST} is missing")
-    manifest = json.loads(files[MANIFEST])
-    if manifest.get("schema") != SCHEMA:
-        raise InvalidDataset(f"{MANIFEST}: schema {manifest.get('schema')!r}, want {SCHEMA}")
+    try:
+        manifest = json.loads(files[MANIFEST])
+        if manifest["schema"] != SCHEMA:
+            raise InvalidDataset(f"{MANIFEST}: schema {manifest['schema']!r}, want {SCHEMA}")
+        model, lineage = manifest["model"], manifest["lineage"]
+        digests = {name: about["sha256"] for name, about in manifest["files"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InvalidDataset(f"{MANIFEST} is not a version {SCHEMA} manifest: {error}") from error
     splits: dict[str, list[Row]] = {}
-    for name, about in manifest["files"].items():
+    for name, digest in digests.items():
         if name not in files:
             raise InvalidDataset(f"{name} is missing")
-        if _digest(files[name]) != about["sha256"]:
+        if _digest(files[name]) != digest:
             raise InvalidDataset(f"{name} does not match its digest")
         splits[name.partition(".")[0]] = _unpack(files[name])
-    return FrozenDataset(manifest["model"], _digest(files[MANIFEST]), splits, manifest["lineage"], dict(files))
+    return FrozenDataset(model, _digest(files[MANIFEST]), splits, lineage, dict(files))
 
 
 def _pack(rows: Iterable[Row]) -> bytes:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from pawl.dataset import FrozenDataset, thaw
-from pawl.errors import NotFound
+from pawl.errors import InvalidDataset, NotFound
 from pawl.identity import unix_ms_of
 from pawl.narrowing import is_list, is_object
 from pawl.profile import Profile
@@ -130,7 +130,10 @@ class Datasets:
 
     def load(self, digest: str) -> FrozenDataset:
         """The dataset, its digests checked; NotFound when it was never stored."""
-        return thaw(self._bucket.read_folder(f"datasets/{digest}/"))
+        dataset = thaw(self._bucket.read_folder(f"datasets/{digest}/"))
+        if dataset.digest != digest:
+            raise InvalidDataset(f"manifest.json does not match the digest {digest} that names the dataset")
+        return dataset
 
 
 class FeedbackTable:

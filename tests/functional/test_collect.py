@@ -1,0 +1,247 @@
+"""`drift.collect` as a whole: batches of the capture queue in, the traffic lake and its profiles out."""
+
+import gzip
+import json
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import pytest
+from boto3.dynamodb.conditions import Key
+
+from pawl.bundle import Bundle
+from pawl.dataset import FrozenDataset
+from pawl.records import CaptureRecord
+
+HOUR_MS = 3_600_000
+Answer = Callable[..., CaptureRecord]
+
+
+@pytest.fixture
+def collect(start: Callable[[str], ModuleType], cloud: Any, starter: Bundle, dataset: FrozenDataset) -> ModuleType:
+    cloud.seed(starter, dataset)
+    return start("drift.collect")
+
+
+@pytest.fixture
+def deliver(
+    collect: ModuleType, batch_of: Callable[..., dict[str, Any]], context: Any
+) -> Callable[..., list[str]]:
+    """Delivers records as one SQS batch; returns the ids of the messages that go back to the queue."""
+
+    def send(*records: Any) -> list[str]:
+        event = batch_of(*(record.to_json() if isinstance(record, CaptureRecord) else record for record in records))
+        return [each["itemIdentifier"] for each in collect.handler(event, context)["batchItemFailures"]]
+
+    return send
+
+
+@pytest.fixture
+def lake(cloud: Any, now_ms: int) -> Callable[[], dict[str, Any]]:
+    """What is stored: each line of the lake, and the profiles merged."""
+
+    def read() -> dict[str, Any]:
+        keys = list(cloud.bucket.keys("traffic/"))
+        lines = [line for key in keys for line in gzip.decompress(cloud.bucket.read(key)).decode().split("\n")]
+        profiles = list(cloud.traffic.profiles("triage", "1", now_ms - 1000 * HOUR_MS, now_ms + HOUR_MS))
+        labels: dict[str, int] = {}
+        for profile in profiles:
+            for label, count in profile.columns["label"].counts.items():
+                labels[label] = labels.get(label, 0) + count
+        texts = sorted(json.loads(line)["inputs"]["text"][0] for line in lines)
+        return {"texts": texts, "labels": labels, "rows": sum(p.rows for p in profiles), "objects": len(keys)}
+
+    return read
+
+
+@pytest.fixture
+def at(answered: Answer, now_ms: int) -> Answer:
+    """An answer given so many milliseconds into the last hour."""
+    return lambda *texts, ms=0: answered(*texts, unix_ms=now_ms - HOUR_MS + ms)
+
+
+def ledger(cloud: Any) -> list[dict[str, Any]]:
+    return cloud.state.query(KeyConditionExpression=Key("pk").eq("once#capture"))["Items"]
+
+
+def test_a_batch_becomes_one_object_of_the_lake_and_one_profile_beside_it(
+    collect: ModuleType, event: Callable[[str], dict[str, Any]], cloud: Any, context: Any
+) -> None:
+    reply = collect.handler(event("sqs_capture_batch"), context)
+
+    assert reply == {"batchItemFailures": []}
+    (traffic,) = cloud.bucket.keys("traffic/")
+    (profile,) = cloud.bucket.keys("profiles/")
+    assert traffic.startswith("traffic/triage/1/2026-07-14/019f5fee183470008000000000000001-")
+    assert profile == traffic.replace("traffic/", "profiles/").replace(".jsonl.gz", ".json")
+    told = json.loads(cloud.bucket.read(profile))
+    assert (told["rows"], told["first_ms"], told["last_ms"]) == (3, 1784020867124, 1784020867126)
+    assert told["columns"]["label"]["counts"] == {"billing": 1, "account": 1, "other": 1}
+
+
+def test_what_is_stored_is_what_was_captured(
+    collect: ModuleType, event: Callable[[str], dict[str, Any]], cloud: Any, context: Any
+) -> None:
+    batch = event("sqs_capture_batch")
+
+    collect.handler(batch, context)
+
+    (key,) = cloud.bucket.keys("traffic/")
+    lines = gzip.decompress(cloud.bucket.read(key)).decode().split("\n")
+    assert lines == [message["body"] for message in batch["Records"]]
+
+
+def test_the_same_batch_delivered_twice_changes_nothing(
+    collect: ModuleType, event: Callable[[str], dict[str, Any]], cloud: Any, context: Any
+) -> None:
+    collect.handler(event("sqs_capture_batch"), context)
+    before = {key: cloud.bucket.read(key) for key in cloud.bucket.keys("")}
+
+    reply = collect.handler(event("sqs_capture_batch"), context)
+
+    assert reply == {"batchItemFailures": []}
+    assert {key: cloud.bucket.read(key) for key in cloud.bucket.keys("")} == before
+
+
+def test_a_record_twice_in_one_batch_is_stored_once(
+    deliver: Callable[..., list[str]], at: Answer, lake: Callable[[], dict[str, Any]]
+) -> None:
+    record = at("refund")
+
+    assert deliver(record, record) == []
+
+    assert lake() == {"texts": ["refund"], "labels": {"billing": 1}, "rows": 1, "objects": 1}
+
+
+def test_overlapping_batches_store_each_record_once(
+    deliver: Callable[..., list[str]], at: Answer, lake: Callable[[], dict[str, Any]]
+) -> None:
+    first, second, third = at("refund", ms=1), at("login", ms=2), at("hello", ms=3)
+
+    assert [deliver(first, second), deliver(second, third), deliver(third, first)] == [[], [], []]
+
+    labels = {"billing": 1, "account": 1, "other": 1}
+    assert lake() == {"texts": ["hello", "login", "refund"], "labels": labels, "rows": 3, "objects": 2}
+
+
+def test_a_batch_in_another_order_is_the_same_batch(
+    deliver: Callable[..., list[str]], at: Answer, lake: Callable[[], dict[str, Any]]
+) -> None:
+    first, second = at("refund", ms=1), at("login", ms=2)
+
+    deliver(first, second)
+    deliver(second, first)
+
+    assert (lake()["rows"], lake()["objects"]) == (2, 1)
+
+
+def test_every_row_of_an_answer_is_counted(
+    deliver: Callable[..., list[str]], at: Answer, lake: Callable[[], dict[str, Any]]
+) -> None:
+    deliver(at("refund", "login", "invoice"))
+
+    assert (lake()["rows"], lake()["labels"]) == (3, {"billing": 2, "account": 1})
+
+
+def altered(record: CaptureRecord, **changes: Any) -> str:
+    return json.dumps({**json.loads(record.to_json()), **changes})
+
+
+POISON: dict[str, Callable[[CaptureRecord], str]] = {
+    "no JSON": lambda record: "{",
+    "a list": lambda record: "[]",
+    "another schema": lambda record: altered(record, schema=2),
+    "an unknown field": lambda record: altered(record, note="x"),
+    "no receipt": lambda record: altered(record, inference_id="1.2.3"),
+    "a receipt whose uuid is none": lambda record: altered(
+        record, inference_id=record.inference_id.replace(record.inference_id.split(".")[1], "z" * 32)
+    ),
+    "a version nobody registered": lambda record: altered(record, version="9"),
+    "a missing feature": lambda record: altered(record, features={"label": ["billing"]}),
+    "columns of two lengths": lambda record: altered(record, features={**record.features, "label": ["a", "b"]}),
+    "a feature that is no number": lambda record: altered(record, features={**record.features, "tokens": ["many"]}),
+    "a feature that is an object": lambda record: altered(record, features={**record.features, "tokens": [{}]}),
+}
+
+
+@pytest.mark.parametrize("poison", POISON)
+def test_a_poisoned_record_fails_alone_and_its_batch_goes_on(
+    poison: str, deliver: Callable[..., list[str]], at: Answer, lake: Callable[[], dict[str, Any]]
+) -> None:
+    bad = POISON[poison](at("password", ms=2))
+
+    assert deliver(at("refund", ms=1), bad, at("hello", ms=3)) == ["m1"]
+
+    assert lake() == {"texts": ["hello", "refund"], "labels": {"billing": 1, "other": 1}, "rows": 2, "objects": 1}
+
+
+def test_a_batch_of_nothing_but_poison_stores_nothing(
+    deliver: Callable[..., list[str]], lake: Callable[[], dict[str, Any]]
+) -> None:
+    assert deliver("{", "{") == ["m0", "m1"]
+    assert lake()["objects"] == 0
+
+
+def test_a_refusal_is_logged_without_what_the_user_wrote(
+    deliver: Callable[..., list[str]], at: Answer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deliver(altered(at("password"), schema=2))
+
+    printed = capsys.readouterr().out
+    assert "record refused" in printed
+    assert '"message_id":"m0"' in printed
+    assert "password" not in printed
+
+
+def test_a_claimant_that_died_before_storing_finishes_when_its_batch_comes_again(
+    deliver: Callable[..., list[str]], at: Answer, cloud: Any, lake: Callable[[], dict[str, Any]]
+) -> None:
+    records = at("refund", ms=1), at("login", ms=2)
+    cloud.faults.die_on("s3.PutObject")
+    with pytest.raises(BaseException, match=r"s3\.PutObject"):
+        deliver(*records)
+    cloud.faults.reset()
+    assert (len(ledger(cloud)), lake()["objects"]) == (2, 0)
+
+    assert deliver(*records) == []
+
+    assert (lake()["rows"], lake()["objects"]) == (2, 1)
+
+
+def test_a_record_of_a_claimant_that_died_is_taken_over_once_its_time_is_over_and_not_before(
+    deliver: Callable[..., list[str]], at: Answer, cloud: Any, lake: Callable[[], dict[str, Any]]
+) -> None:
+    lost, other = at("refund", ms=1), at("login", ms=2)
+    cloud.faults.die_on("s3.PutObject")
+    with pytest.raises(BaseException, match=r"s3\.PutObject"):
+        deliver(lost)
+    cloud.faults.reset()
+
+    assert deliver(lost, other) == ["m0"]
+    assert lake() == {"texts": ["login"], "labels": {"account": 1}, "rows": 1, "objects": 1}
+    for item in ledger(cloud):
+        cloud.state.put_item(Item={**item, "claimed_ms": item["claimed_ms"] - 121_000})
+
+    assert deliver(lost) == []
+    assert (lake()["texts"], lake()["rows"]) == (["login", "refund"], 2)
+
+
+def test_a_crash_before_any_call_loses_no_record_and_doubles_none(
+    deliver: Callable[..., list[str]], at: Answer, cloud: Any, lake: Callable[[], dict[str, Any]], now_ms: int
+) -> None:
+    deliver(at("hello"))  # the reference is read once a process
+    for number in range(1, 100):
+        records = at("refund", ms=3 * number), at("login", ms=3 * number + 1)
+        cloud.faults.die_at(number)
+        try:
+            deliver(*records)
+        except BaseException as died:
+            assert type(died).__name__ == "ProcessDied"
+        else:
+            break
+        finally:
+            cloud.faults.reset()
+        assert deliver(*records) == [], number
+        assert lake()["rows"] == 1 + 2 * number, number
+    assert number == 5  # two claims, the lake's object, the profile, and then none was left
+    assert lake()["labels"] == {"other": 1, "billing": 5, "account": 5}

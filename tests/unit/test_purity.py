@@ -1,0 +1,48 @@
+"""What the modules promise of themselves: their examples hold, and importing them brings nothing heavy along."""
+
+import doctest
+import importlib
+import pkgutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pytest_socket import SocketBlockedError
+
+import pawl
+
+AT_THE_EDGE = {"events", "model", "registry", "store"}
+PURE = sorted(module.name for module in pkgutil.iter_modules(pawl.__path__) if module.name not in AT_THE_EDGE)
+WITH_EXAMPLES = {"identity", "stats"}
+
+
+@pytest.mark.parametrize("name", PURE)
+def test_the_examples_in_a_pure_module_hold(name: str) -> None:
+    result = doctest.testmod(importlib.import_module(f"pawl.{name}"), raise_on_error=False, verbose=False)
+
+    assert result.failed == 0
+    assert result.attempted > 0 or name not in WITH_EXAMPLES
+
+
+@pytest.mark.parametrize(
+    ("modules", "unwanted"),
+    [
+        ([f"pawl.{name}" for name in PURE], {"boto3", "botocore", "onnxruntime", "pydantic", "scipy"}),
+        (["pawl.receipt", "pawl.records", "pawl.bundle"], {"boto3", "botocore", "numpy", "pydantic"}),
+        (["inference.oip", "inference.capture", "inference.settings"], {"boto3", "botocore", "fastapi", "numpy"}),
+    ],
+    ids=["pure modules know no AWS", "receipts need the standard library alone", "the reply's path has no framework"],
+)
+def test_importing_brings_nothing_heavy_along(modules: list[str], unwanted: set[str]) -> None:
+    roots = [path for path in sys.path if Path(path, "pawl").is_dir() or Path(path, "inference").is_dir()]
+    code = f"import sys; sys.path[:0] = {roots}; import {', '.join(modules)}; print(*sorted(set(sys.modules) & {unwanted}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+
+    assert done.stdout.strip() == ""
+
+
+def test_a_unit_test_cannot_reach_the_network() -> None:
+    with pytest.raises((SocketBlockedError, UserWarning), match="tried to use socket"):
+        socket.create_connection(("127.0.0.1", 9))
