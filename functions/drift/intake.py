@@ -6,6 +6,7 @@ shows a record again only when the worker's time is long over), and the record i
 """
 
 import hashlib
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from pawl.registry import Registry
 from pawl.store import Ledger, Traffic
 
 LEASE_MS = 120_000
+_UUID = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(slots=True)
@@ -68,6 +70,9 @@ class TrafficIntake:
         except (InvalidRecord, IncompatibleProfiles, NotFound) as error:
             outcome.refused[record.inference_id] = error
             return False
+        except (ValueError, TypeError, OverflowError):
+            outcome.refused[record.inference_id] = InvalidRecord("capture record: a numeric feature holds no number")
+            return False
         return True
 
     def _claim(self, record: CaptureRecord, batch: str, now_ms: int, outcome: Outcome) -> bool:
@@ -93,7 +98,7 @@ class TrafficIntake:
 def inference_uuid(record: CaptureRecord) -> str:
     """The uuid in the record's inference_id: 32 hexadecimal digits that sort by time."""
     parts = record.inference_id.split(".")
-    if len(parts) != 8 or len(parts[1]) != 32:
+    if len(parts) != 8 or not _UUID.fullmatch(parts[1]):
         raise InvalidRecord("capture record: inference_id is no receipt")
     return parts[1]
 

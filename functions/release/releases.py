@@ -43,15 +43,11 @@ class Releases:
         with self.registry.release_lease(model, f"release/{version}", now_ms):
             if known and self.registry.live(model).version == version:
                 return self._complete(known, now_ms)
+            if known and known.layer_arn:  # it passed and may be answering already: no gate may refuse it now
+                return self._release(known, {}, now_ms)
             files = self.bucket.read_folder(f"candidates/{model}/{version}/")
             record, gates = self._judge(model, version, files)
-            record = replace(
-                record,
-                gates=[asdict(gate) for gate in gates],
-                updated_at=isoformat(now_ms),
-                layer_arn=known.layer_arn if known else "",
-                replaces=known.replaces if known else "",
-            )
+            record = replace(record, gates=[asdict(gate) for gate in gates], updated_at=isoformat(now_ms))
             if not all(gate.passed for gate in gates):
                 return self._refuse(record, now_ms)
             return self._release(record, files, now_ms)
@@ -77,7 +73,7 @@ class Releases:
         """Point live at a version that was live before; Conflict when it never passed its gates."""
         with self.registry.release_lease(model, f"promote/{version}", now_ms):
             live, record = self.registry.live(model), self.registry.version(model, version)
-            if record is None or record.state != "retired" or not record.function_version:
+            if record is None or version == live.version or not record.function_version:
                 state = record.state if record else "unknown"
                 raise Conflict(f"{model} {version} is {state}: only a retired version can be promoted again")
             previous = {**vars_of(live), "previous": None}
@@ -86,13 +82,16 @@ class Releases:
             return self.registry.live(model)
 
     def _repoint(self, live: Live, target: Live, now_ms: int) -> None:
-        """Answer with a version that is deployed already: the alias first, the books after."""
+        """Answer with a version that is deployed already: the alias first, the pointer last.
+
+        Until the pointer has moved, the same request does all of it again.
+        """
         self.deployment.point_live(target.function_version, target.layer_arn)
         self.deployment.reattach(target.function_version)
-        if not self.registry.move_live(replace(target, moved_at=isoformat(now_ms)), live.version):
-            raise Conflict(f"the live version of {live.model} changed at the same moment")
         self._set_state(live.model, live.version, "retired", now_ms)
         self._set_state(live.model, target.version, "live", now_ms)
+        if not self.registry.move_live(replace(target, moved_at=isoformat(now_ms)), live.version):
+            raise Conflict(f"the live version of {live.model} changed at the same moment")
 
     def _judge(self, model: str, version: str, files: Mapping[str, bytes]) -> tuple[VersionRecord, list[Gate]]:
         with tempfile.TemporaryDirectory() as temporary:

@@ -60,25 +60,16 @@ class Runs:
         """Note that a Batch job succeeded or failed; told again, nothing changes."""
         run = str(job["jobName"]).removeprefix(_JOB_PREFIX)
         body = self.registry.run(run)
-        if body is None or body["job_id"] != job["jobId"] or "ended_ms" in body:
+        if body is None or body["job_id"] != job["jobId"]:
             return
-        status = "cancelled" if body["status"] == "cancelled" else _ENDED[job["status"]]
-        error = job.get("statusReason", "") if status == "failed" else ""
-        if status == "completed":
-            self.announcer.announce(
-                "TrainingCompleted",
-                id=f"run/{run}",
-                subject=body["model"],
-                unix_ms=now_ms,
-                data={"run": run, "model": body["model"], "version": body["version"]},
-            )
-        self.registry.record_run(run, {**body, "status": status, "ended_ms": now_ms, "error": error})
+        if "ended_ms" not in body:
+            self._record_end(run, body, job, now_ms)
         self.registry.end_run(body["model"], run)
 
     def cancel(self, run: str) -> dict[str, Any]:
         """Stop a run; Conflict when it has ended."""
         body = self._require(run)
-        if body["status"] not in ("pending", "running"):
+        if "ended_ms" in body:
             raise Conflict(f"run {run} is {body['status']}: only a pending or running one can be cancelled")
         self.registry.record_run(run, {**body, "status": "cancelled"})
         self.batch.terminate_job(jobId=body["job_id"], reason="cancelled through the job API")
@@ -109,6 +100,19 @@ class Runs:
         """All runs, oldest first."""
         bodies = sorted(self.registry.runs(), key=lambda body: int(body["created_ms"]))
         return [self.show(str(body["sk"])) for body in bodies]
+
+    def _record_end(self, run: str, body: Mapping[str, Any], job: Mapping[str, Any], now_ms: int) -> None:
+        status = "cancelled" if body["status"] == "cancelled" else _ENDED[job["status"]]
+        error = job.get("statusReason", "") if status == "failed" else ""
+        if status == "completed":
+            self.announcer.announce(
+                "TrainingCompleted",
+                id=f"run/{run}",
+                subject=body["model"],
+                unix_ms=now_ms,
+                data={"run": run, "model": body["model"], "version": body["version"]},
+            )
+        self.registry.record_run(run, {**body, "status": status, "ended_ms": now_ms, "error": error})
 
     def _state(self, live: Live, reason: Reason, labels: int, run: str) -> State:
         active = self.registry.active_run(live.model)

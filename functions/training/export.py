@@ -4,7 +4,6 @@ All optimizing happens here, so that a cold start only maps the weights. The fus
 instead of a mask: the served graph wants padding on the right, as `pawl.model` pads.
 """
 
-import logging
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,10 +81,9 @@ def _quantize(source: Path, path: Path) -> list[str]:
     """Weights to int8, a scale for each output channel; head and projection stay float. Returns those kept float."""
     floats = [node.name for node in onnx.load(source).graph.node
               if node.op_type in ("MatMul", "Gemm") and not node.name.startswith(("/encoder/", "Attention"))]
-    with _quiet_advice():
-        quantize_dynamic(source, path, per_channel=True, weight_type=QuantType.QInt8,
-                         nodes_to_exclude=[*floats, *(f"{name}_MatMul" for name in floats)],
-                         extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT})
+    quantize_dynamic(source, path, per_channel=True, weight_type=QuantType.QInt8,
+                     nodes_to_exclude=[*floats, *(f"{name}_MatMul" for name in floats)],
+                     extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT})
     return floats
 
 
@@ -107,5 +105,3 @@ def _difference(classifier: Classifier, example: tuple[Tensor, Tensor], path: Pa
         wanted = classifier(*example)
     return max(float(np.abs(got - want.numpy()).max())
                for got, want in zip(session.run(OUTPUTS, feed), wanted, strict=True))
-
-

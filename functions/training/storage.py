@@ -1,9 +1,9 @@
 """Named files in a place: a local folder or a prefix of an S3 bucket, told apart by the address alone.
 
-Files are written in the order given, so that whoever waits for the last one finds the others there.
+A write is whole or not there at all: whoever waits for a file never reads half of it.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,9 +64,8 @@ def place_at(address: str, s3: "Callable[[], S3Client]") -> Place:
     return Prefix(Bucket(s3(), bucket), prefix.rstrip("/") + "/" if prefix else "")
 
 
-def copy_folder(folder: Path, place: Place, last: Iterable[str]) -> None:
-    """Write every file of a local folder into a place, those named in `last` after all others, in that order."""
-    ending = list(last)
-    names = sorted(path.name for path in folder.iterdir() if path.name not in ending)
-    for name in [*names, *ending]:
-        place.write(name, (folder / name).read_bytes())
+def copy_folder(folder: Path, place: Place, but: str) -> None:
+    """Write every file of a local folder into a place, save one that is to follow."""
+    for path in sorted(folder.iterdir()):
+        if path.name != but:
+            place.write(path.name, path.read_bytes())

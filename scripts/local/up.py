@@ -17,6 +17,7 @@ from rich.table import Table
 from artifacts.layers import starter
 from artifacts.target import ROOT, BuildError
 from local import deploy
+from local.client import RequestRefused
 from local.cloud import LocalCloud
 from local.errors import LocalError
 from local.story import MODEL, Figures, Narrator, Story, StoryError, percent
@@ -25,8 +26,8 @@ from operations.stack import OperationError, Stack
 
 HOME = ROOT / ".pawl"
 FREE_BYTES = 3_000_000_000
-# Locally nobody waits for a window to fill.
-PARAMETERS = {"CollectWindowSeconds": "1"}
+# Locally nobody waits for a window to fill, and one client sends a day's traffic in a minute.
+PARAMETERS = {"CollectWindowSeconds": "1", "ThrottleRate": "1000", "ThrottleBurst": "1000"}
 
 
 class ConsoleNarrator(Narrator):
@@ -69,7 +70,7 @@ def main() -> int:
             _run(cloud, narrator, console, arguments)
     except KeyboardInterrupt:
         console.print("\nstopped")
-    except (LocalError, BuildError, OperationError, StoryError) as error:
+    except (LocalError, BuildError, OperationError, RequestRefused, StoryError) as error:
         console.print(f"[red]scripts/up: {type(error).__name__}:[/red] {error}", highlight=False)
         return 1
     return 0

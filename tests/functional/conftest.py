@@ -42,6 +42,7 @@ MODEL = "triage"
 LABELS = ["billing", "account", "other"]
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "refund", "invoice", "password", "login", "hello", "weather", "gibberish"]
 MEANT = {"refund": 0, "invoice": 0, "password": 1, "login": 1, "hello": 2, "weather": 2}
+WRITES = ("Put", "Update", "Delete", "Publish", "Submit", "Terminate")
 PASSTHROUGH: dict[str, list[str]] = {"urls": [], "services": []}
 MOCK = {
     "core": {"mock_credentials": True, "reset_boto3_session": False, "passthrough": PASSTHROUGH},
@@ -55,7 +56,12 @@ class ProcessDied(BaseException):
 
 
 class Faults:
-    """Counts the AWS calls of a function, lets one fail, or lets the process die at one: no later call arrives."""
+    """Records the AWS calls of a function, lets a write fail once, or lets the process die: no later call arrives.
+
+    Writes are counted from 1. Reads change nothing, so a crash before a read leaves what the next write's leaves.
+    """
+
+    Died = ProcessDied
 
     def __init__(self) -> None:
         self.reset()
@@ -63,29 +69,37 @@ class Faults:
     def reset(self) -> None:
         """Let every call through again."""
         self.calls: list[str] = []
-        self._plan: Callable[[str, int], BaseException | None] = lambda call, number: None
+        self._plan: Callable[[str], BaseException | None] = lambda call: None
+
+    @property
+    def writes(self) -> list[str]:
+        """The calls so far that change something."""
+        return [call for call in self.calls if call.partition(".")[2].startswith(WRITES)]
 
     def fail_at(self, number: int) -> None:
-        """Let the n-th call from now, counted from 1, fail once as a broken connection does."""
+        """Let the n-th write fail once, as a broken connection does."""
         self.reset()
-        self._plan = lambda call, n: EndpointConnectionError(endpoint_url=call) if n == number else None
+        self._plan = lambda call: EndpointConnectionError(endpoint_url=call) if self._is_write(call, number) else None
 
     def die_at(self, number: int) -> None:
-        """Let the process die before the n-th call from now, counted from 1."""
+        """Let the process die before the n-th write."""
         self.reset()
-        self._plan = lambda call, n: ProcessDied(call) if n >= number else None
+        self._plan = lambda call: ProcessDied(call) if len(self.writes) >= number else None
 
     def die_on(self, name: str) -> None:
         """Let the process die before the first call by that name."""
         self.reset()
-        self._plan = lambda call, n: ProcessDied(call) if name in self.calls else None
+        self._plan = lambda call: ProcessDied(call) if name in self.calls else None
 
     def before_call(self, event_name: str, **_: Any) -> None:
         """Botocore's hook, once before each call."""
         call = event_name.removeprefix("before-call.")
         self.calls.append(call)
-        if error := self._plan(call, len(self.calls)):
+        if error := self._plan(call):
             raise error
+
+    def _is_write(self, call: str, number: int) -> bool:
+        return len(self.writes) == number and self.writes[-1] == call == self.calls[-1]
 
 
 @dataclass
@@ -205,7 +219,13 @@ def rest() -> Callable[..., dict[str, Any]]:
         made = read_event(f"api_gateway_{sender}")
         text = body if body is None or isinstance(body, str) else json.dumps(body)
         where = resource.format(**path)
-        made |= {"httpMethod": method, "resource": resource, "path": where, "body": text, "pathParameters": path or None}
+        made |= {
+            "httpMethod": method,
+            "resource": resource,
+            "path": where,
+            "body": text,
+            "pathParameters": path or None,
+        }
         made["requestContext"] |= {"httpMethod": method, "resourcePath": resource, "path": f"/live{where}"}
         return made
 
@@ -214,7 +234,7 @@ def rest() -> Callable[..., dict[str, Any]]:
 
 @pytest.fixture
 def batch_of() -> Callable[..., dict[str, Any]]:
-    """Makes an SQS event of message bodies, each in the envelope that the payload files show; ids are `m0`, `m1`, ..."""
+    """Makes an SQS event of message bodies, each in a payload file's envelope; their ids are `m0`, `m1`, ..."""
 
     def make(*bodies: Any) -> dict[str, Any]:
         envelope = read_event("sqs_capture_batch")["Records"][0]

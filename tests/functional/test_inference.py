@@ -1,4 +1,4 @@
-"""The inference function as a whole: API Gateway events in, the protocol's replies out, captured records in the queue."""
+"""The inference function as a whole: API Gateway events in, the protocol's replies and captured records out."""
 
 import base64
 import json
@@ -57,7 +57,11 @@ def test_a_request_is_answered_with_labels_and_probabilities(
     label, probabilities = body.pop("outputs")
     assert (body["model_name"], body["model_version"]) == ("triage", "2")
     assert (label["name"], label["datatype"], label["shape"]) == ("label", "BYTES", [2])
-    assert (probabilities["name"], probabilities["datatype"], probabilities["shape"]) == ("probabilities", "FP32", [2, 3])
+    assert (probabilities["name"], probabilities["datatype"], probabilities["shape"]) == (
+        "probabilities",
+        "FP32",
+        [2, 3],
+    )
     assert label["data"] == ["account", "other"]
     # "refund my invoice" is [CLS], two words that each say 2 log 8, and one that says nothing.
     said = [1.0, math.exp(4 * math.log(8) / 4), 1.0]
@@ -68,7 +72,9 @@ def test_a_request_is_answered_with_labels_and_probabilities(
 def test_a_version_of_its_own_route_answers_although_it_is_not_the_newest(
     call: Handler, rest: Callable[..., dict[str, Any]], body_of: Callable[..., Any]
 ) -> None:
-    asked = {version: rest("POST", VERSION_INFER, request("refund"), model="triage", version=version) for version in "12"}
+    asked = {
+        version: rest("POST", VERSION_INFER, request("refund"), model="triage", version=version) for version in "12"
+    }
 
     answers = {version: body_of(call(event)) for version, event in asked.items()}
 
@@ -317,7 +323,11 @@ def test_a_model_is_ready_once_it_opens(
 
 @pytest.mark.parametrize("route", ["/v2/health/ready", "/v2/models/{model}/ready"])
 def test_nothing_is_ready_that_does_not_open(
-    route: str, folders: dict[str, Path], call: Handler, rest: Callable[..., dict[str, Any]], body_of: Callable[..., Any]
+    route: str,
+    folders: dict[str, Path],
+    call: Handler,
+    rest: Callable[..., dict[str, Any]],
+    body_of: Callable[..., Any],
 ) -> None:
     (folders["2"] / "tokenizer.json").unlink()
 

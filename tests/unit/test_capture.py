@@ -19,9 +19,11 @@ on_loopback = pytest.mark.allow_hosts(["127.0.0.1"])
 
 
 class Outbox:
-    """A fake sender. It can be held shut, and refuses what `refuse` picks: the bodies of a call, by the call's number."""
+    """A fake sender: it can be held shut, and refuses what `refuse` picks from the bodies of its n-th call."""
 
-    def __init__(self, log: list[str] | None = None, refuse: Callable[[int, Sequence[str]], Sequence[str]] | None = None):
+    def __init__(
+        self, log: list[str] | None = None, refuse: Callable[[int, Sequence[str]], Sequence[str]] | None = None
+    ):
         self.calls: list[list[str]] = []
         self.entered = threading.Event()
         self.open = threading.Event()
@@ -48,7 +50,7 @@ class ExtensionsApi:
     def __init__(self, log: list[str], registration: int = 200) -> None:
         self._log = log
         self._registration = registration
-        self._events: queue.Queue[None] = queue.Queue()
+        self._events: queue.Queue[int] = queue.Queue()
         self._asked = threading.Semaphore(0)
         self.registered: dict[str, Any] = {}
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -56,9 +58,9 @@ class ExtensionsApi:
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         self.address = f"127.0.0.1:{self._server.server_port}"
 
-    def invoke(self) -> None:
+    def invoke(self, status: int = 200) -> None:
         """Begin an invocation: the extension's question for the next event is answered."""
-        self._events.put(None)
+        self._events.put(status)
 
     def is_asked(self, timeout_s: float = PATIENCE_S) -> bool:
         """Whether the extension asks for its next event once more within the time."""
@@ -68,7 +70,7 @@ class ExtensionsApi:
         self._server.shutdown()
         self._server.server_close()
 
-    def _handler(api) -> type[BaseHTTPRequestHandler]:  # noqa: N805
+    def _handler(api) -> type[BaseHTTPRequestHandler]:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 api._log.append("register")
@@ -83,8 +85,7 @@ class ExtensionsApi:
                 assert self.path == "/2020-01-01/extension/event/next"
                 api._log.append(f"next by {self.headers['Lambda-Extension-Identifier']}")
                 api._asked.release()
-                api._events.get()
-                self._answer(200)
+                self._answer(api._events.get())
 
             def _answer(self, status: int) -> None:
                 self.send_response(status)
@@ -324,6 +325,21 @@ def test_a_loss_is_counted_before_the_environment_may_freeze(
 
 
 @on_loopback
+def test_records_still_leave_when_the_extensions_api_fails_later(
+    api: ExtensionsApi, log: list[str], captured: Make
+) -> None:
+    capture = Capture(Outbox(log), api.address, lambda count: None)
+    assert api.is_asked()
+
+    api.invoke(status=500)
+    capture.offer(_record(captured, "a"))
+    capture.end_invocation()
+
+    assert capture.flush(PATIENCE_S)
+    assert log[2:] == ["sent a"]
+
+
+@on_loopback
 def test_a_function_whose_extension_is_refused_does_not_start(log: list[str]) -> None:
     api = ExtensionsApi(log, registration=403)
 
@@ -333,13 +349,14 @@ def test_a_function_whose_extension_is_refused_does_not_start(log: list[str]) ->
 
 
 def test_lost_records_are_counted_in_a_line_of_the_embedded_metric_format(capsys: pytest.CaptureFixture[str]) -> None:
-    print_lost_metric(3)
+    print_lost_metric("inference-1", 3)
 
     line = json.loads(capsys.readouterr().out)
     (directive,) = line["_aws"]["CloudWatchMetrics"]
     (metric,) = directive["Metrics"]
     assert line[metric["Name"]] == 3
-    assert (directive["Namespace"], directive["Dimensions"], metric["Name"]) == ("Pawl", [[]], "CaptureLost")
+    assert (directive["Namespace"], directive["Dimensions"], metric["Name"]) == ("Pawl", [["function"]], "CaptureLost")
+    assert line["function"] == "inference-1"
     assert line["_aws"]["Timestamp"] > 1_700_000_000_000
 
 

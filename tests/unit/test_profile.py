@@ -122,7 +122,9 @@ def test_a_reference_spans_its_values_with_a_tenth_to_spare() -> None:
     assert (sketch.low, sketch.high) == (9.0, 21.0)
 
 
-@pytest.mark.parametrize(("values", "low", "high"), [([5.0, 5.0], 4.5, 5.5), ([0.0], -0.1, 0.1), ([math.nan], -0.1, 1.1)])
+@pytest.mark.parametrize(
+    ("values", "low", "high"), [([5.0, 5.0], 4.5, 5.5), ([0.0], -0.1, 0.1), ([math.nan], -0.1, 1.1)]
+)
 def test_a_column_that_never_varies_has_bins_with_a_width(values: list[float], low: float, high: float) -> None:
     sketch = NumericSketch.spanning(values)
 
@@ -192,7 +194,10 @@ def test_no_row_is_lost_when_full_category_sketches_merge() -> None:
     ("other", "message"),
     [
         (Profile.of({"amount": [1.0]}, {"amount": (0.0, 100.0)}), "columns"),
-        (Profile.of({"amount": [1.0], "label": ["a"]}, {"amount": (0.0, 99.0)}), r"bins over \[0.0, 100.0\] and \[0.0, 99.0\]"),
+        (
+            Profile.of({"amount": [1.0], "label": ["a"]}, {"amount": (0.0, 99.0)}),
+            r"bins over \[0.0, 100.0\] and \[0.0, 99.0\]",
+        ),
         (Profile.of({"amount": ["x"], "label": ["a"]}), "column 'amount' is numeric in one"),
         (Profile.of({"amount": [1.0], "label": [1.0]}, {"amount": (0.0, 100.0)}), "column 'label' is numeric in one"),
     ],

@@ -128,7 +128,16 @@ def test_a_receipt_expires_a_moment_after_its_last_day(valid_days: float) -> Non
 
 @pytest.mark.parametrize(
     "text",
-    ["", "new", "new:" + "n" * 31, ":" + "n" * 32, "ninechars:" + "n" * 32, "a.b:" + "n" * 32, f"{NEW},", f"{NEW},{OLD[:9]}"],
+    [
+        "",
+        "new",
+        "new:" + "n" * 31,
+        ":" + "n" * 32,
+        "ninechars:" + "n" * 32,
+        "a.b:" + "n" * 32,
+        f"{NEW},",
+        f"{NEW},{OLD[:9]}",
+    ],
 )
 def test_keys_that_could_not_keep_a_secret_are_refused_without_being_shown(text: str) -> None:
     with pytest.raises(SettingsError, match="want id:secret") as raised:

@@ -52,7 +52,9 @@ def test_a_record_without_a_field_is_refused(captured: Make, field: str) -> None
         ({"features": {"tokens": [1, 2], "label": ["outage"]}}, "lists in features must be equally long"),
     ],
 )
-def test_a_record_that_does_not_fit_is_refused_with_the_field(captured: Make, changes: dict[str, Any], message: str) -> None:
+def test_a_record_that_does_not_fit_is_refused_with_the_field(
+    captured: Make, changes: dict[str, Any], message: str
+) -> None:
     with pytest.raises(InvalidRecord, match=message):
         CaptureRecord.from_dict(_raw(captured, **changes))
 

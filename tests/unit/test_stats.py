@@ -24,7 +24,9 @@ def _split(bins: Bins) -> tuple[list[int], list[int]]:
 
 
 def test_stability_is_the_sum_that_it_is_by_hand() -> None:
-    by_hand = (0.3 - 0.5) * math.log(0.3 / 0.5) + (0.3 - 0.25) * math.log(0.3 / 0.25) + (0.4 - 0.25) * math.log(0.4 / 0.25)
+    by_hand = (
+        (0.3 - 0.5) * math.log(0.3 / 0.5) + (0.3 - 0.25) * math.log(0.3 / 0.25) + (0.4 - 0.25) * math.log(0.4 / 0.25)
+    )
 
     assert population_stability([200, 100, 100], [30, 30, 40]) == pytest.approx(by_hand, rel=1e-12)
 

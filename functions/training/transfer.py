@@ -1,0 +1,376 @@
+"""The recipe for text classifiers: a pretrained encoder, a new head, and the upper layers tuned to the data.
+
+Every run starts from the pretrained base and learns from the whole dataset, old rows and new: nothing that an earlier
+version knew can be forgotten by being trained over. Read it from top to bottom; `transfer` at the end is its contents.
+
+    rows -> head on frozen embeddings -> upper layers -> temperature, directions -> graph -> evaluation -> bundle
+"""
+
+import math
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+
+from pawl.bundle import Bundle, Lineage, seal
+from pawl.bundle import Tensor as Signature
+from pawl.dataset import FrozenDataset, Row
+from pawl.errors import InvalidDataset
+from pawl.model import KIND, TextClassifier, open_session
+from pawl.profile import Profile
+from pawl.records import FEATURE_RANGES
+from training.calibration import fit_temperature
+from training.card import write_card
+from training.classifier import Classifier, load_encoder, load_tokenizer, pad
+from training.evaluate import Floats, compare_latency, score
+from training.export import GRAPH, Exported, export
+from training.progress import RunReport
+
+
+@dataclass(frozen=True, slots=True)
+class Knobs:
+    """What may be turned; the defaults train all-MiniLM-L6-v2 on some hundred rows in less than a minute."""
+
+    seed: int = 7
+    """Of every shuffle, initial weight and dropout mask."""
+    max_tokens: int = 128
+    """Longer texts are cut; also what the served tokenizer does."""
+    dimensions: int = 8
+    """Main directions of the embeddings that the drift profile watches."""
+    validation_share: float = 0.15
+    """Of the training rows of each label: never trained on, they stop the training and set the temperature."""
+    recent_weight: float = 2.0
+    """How much a row of labelled traffic counts against a starter row's 1."""
+    head_steps: int = 200
+    """Whole-batch steps of the head on frozen embeddings."""
+    head_rate: float = 1e-2
+    """Learning rate of those steps."""
+    tuned_layers: int = 3
+    """Encoder layers that learn, counted from the last; those below stay as they were pretrained."""
+    epochs: int = 6
+    """Passes over the training rows with those layers learning, at most."""
+    patience: int = 2
+    """Passes without a lower validation loss before that stops; the best pass is the one kept."""
+    batch_rows: int = 16
+    """Rows a step; rows of like length share one, so that little of it is padding."""
+    encoder_rate: float = 1e-4
+    """Highest learning rate of the encoder's layers."""
+    warmup_share: float = 0.1
+    """Of all steps, during which the rate rises from nothing; then it falls in a line to nothing."""
+    dropout: float = 0.1
+    """Share of the pooled embedding hidden from the head at each training step."""
+    weight_decay: float = 0.01
+    """Pull of the learning weights towards zero."""
+
+
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """What the run is for, and where its model comes from: everything that the data do not say."""
+
+    name: str
+    version: str
+    run: str
+    created_at: str
+    base: str
+    """A folder, or a name on the Hugging Face hub."""
+    base_model: str
+    base_licence: str
+    parent: str | None = None
+    code: str = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Rows as the network takes them: token ids a row, label indices (rows,), weights (rows,) of mean 1."""
+
+    ids: list[list[int]]
+    labels: Tensor
+    weights: Tensor
+
+    def of(self, rows: Sequence[int]) -> "Examples":
+        """Only the rows with these indices."""
+        return Examples([self.ids[row] for row in rows], self.labels[list(rows)], self.weights[list(rows)])
+
+
+# --- Rows -------------------------------------------------------------------------------------------------------------
+
+def label_names(dataset: FrozenDataset) -> list[str]:
+    """The labels to learn, sorted; InvalidDataset when a row to be judged by has a label that none is learned from."""
+    labels = sorted({row.label for row in dataset.splits["train"]})
+    for split, rows in dataset.splits.items():
+        if unknown := {row.label for row in rows} - set(labels):
+            raise InvalidDataset(f"{split} has labels that train has no row of: {sorted(unknown)}")
+    return labels
+
+
+def divide(rows: Sequence[Row], share: float, seed: int) -> tuple[list[Row], list[Row]]:
+    """Rows to learn from and rows to validate on: the share is taken from each label, of old rows and new alike."""
+    groups: dict[tuple[str, bool], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.label, is_recent(row)), []).append(row)
+    learned: list[Row] = []
+    validation: list[Row] = []
+    for key, group in sorted(groups.items()):
+        random.Random(f"{seed} {key}").shuffle(group)
+        cut = round(len(group) * share)
+        validation.extend(group[:cut])
+        learned.extend(group[cut:])
+    return learned, validation
+
+
+def is_recent(row: Row) -> bool:
+    """Whether a row is labelled traffic rather than part of the starter data."""
+    return row.source != "starter"
+
+
+def encode(rows: Sequence[Row], labels: list[str], tokenizer: Tokenizer, recent_weight: float) -> Examples:
+    """Tokenize rows and weigh them: each label as much as any other, labelled traffic more than starter rows."""
+    counts = Counter(row.label for row in rows)
+    weights = torch.tensor([(recent_weight if is_recent(row) else 1.0) / counts[row.label] for row in rows])
+    ids = [encoding.ids for encoding in tokenizer.encode_batch([row.text for row in rows])]
+    return Examples(ids, torch.tensor([labels.index(row.label) for row in rows]), weights / weights.mean())
+
+
+def batches(ids: list[list[int]], size: int, shuffle: random.Random | None = None) -> list[list[int]]:
+    """Row indices in batches of rows of like length; shuffled, neighbours and the order of batches change."""
+    order = list(range(len(ids)))
+    if shuffle:
+        shuffle.shuffle(order)
+    order.sort(key=lambda row: len(ids[row]) // (4 if shuffle else 1))
+    cut = [order[start:start + size] for start in range(0, len(order), size)]
+    if shuffle:
+        shuffle.shuffle(cut)
+    return cut
+
+
+# --- The head, on frozen embeddings -----------------------------------------------------------------------------------
+
+def embed(classifier: Classifier, ids: list[list[int]], size: int = 32) -> Tensor:
+    """Pooled embeddings of token id rows, in evaluation mode: (rows, hidden)."""
+    classifier.eval()
+    pooled = torch.empty(len(ids), classifier.head.in_features, device=classifier.centre.device)
+    with torch.no_grad():
+        for chosen in batches(ids, size):
+            pooled[chosen] = classifier.embed(*pad([ids[row] for row in chosen], pooled.device))
+    return pooled
+
+
+def loss_of(logits: Tensor, examples: Examples) -> Tensor:
+    """Weighted cross-entropy of logits (rows, labels)."""
+    losses = nn.functional.cross_entropy(logits, examples.labels.to(logits.device), reduction="none")     # (rows,)
+    weights = examples.weights.to(logits.device)
+    return (losses * weights).sum() / weights.sum()
+
+
+def train_head(classifier: Classifier, train: Examples, knobs: Knobs) -> float:
+    """Fit the head alone to embeddings computed once; the last loss."""
+    pooled = embed(classifier, train.ids)                                                        # (rows, hidden)
+    learner = torch.optim.AdamW(classifier.head.parameters(), lr=knobs.head_rate, weight_decay=knobs.weight_decay)
+    for _ in range(knobs.head_steps):
+        learner.zero_grad()
+        loss = loss_of(classifier.head(pooled), train)
+        loss.backward()
+        learner.step()
+    return loss.item()
+
+
+# --- The upper layers -------------------------------------------------------------------------------------------------
+
+def release_layers(classifier: Classifier, count: int) -> list[nn.Parameter]:
+    """Let the last `count` layers and the head learn, nothing else; what learns."""
+    classifier.requires_grad_(False)
+    layers = list(classifier.layers())
+    for part in [*layers[len(layers) - count:], classifier.head]:
+        part.requires_grad_(True)
+    return [parameter for parameter in classifier.parameters() if parameter.requires_grad]
+
+
+def rate_at(step: int, steps: int, warmup_share: float) -> float:
+    """The learning rate's share of its highest at a step: up in a line, then down in a line."""
+    warmup = max(1, round(steps * warmup_share))
+    return (step + 1) / warmup if step < warmup else (steps - step) / max(1, steps - warmup)
+
+
+def train_layers(classifier: Classifier, train: Examples, validation: Examples, knobs: Knobs, report: RunReport,
+                 progress: tuple[float, float]) -> None:
+    """Tune the upper layers with the head; the classifier is left as it was after its best epoch."""
+    parameters = release_layers(classifier, knobs.tuned_layers)
+    learner = torch.optim.AdamW(parameters, lr=knobs.encoder_rate, weight_decay=knobs.weight_decay)
+    steps = knobs.epochs * math.ceil(len(train.ids) / knobs.batch_rows)
+    schedule = torch.optim.lr_scheduler.LambdaLR(learner, lambda step: rate_at(step, steps, knobs.warmup_share))
+    shuffle = random.Random(knobs.seed)
+    best_loss, best_epoch, best_state = validate(classifier, validation), 0, copy_state(classifier)
+    report.epoch(0, progress[0], validation_loss=best_loss)
+    for epoch in range(1, knobs.epochs + 1):
+        loss = pass_over(classifier, train, batches(train.ids, knobs.batch_rows, shuffle), learner, schedule)
+        validation_loss = validate(classifier, validation)
+        done = progress[0] + (progress[1] - progress[0]) * epoch / knobs.epochs
+        report.epoch(epoch, done, loss=loss, validation_loss=validation_loss)
+        if validation_loss < best_loss:
+            best_loss, best_epoch, best_state = validation_loss, epoch, copy_state(classifier)
+        if epoch - best_epoch >= knobs.patience:
+            break
+    classifier.load_state_dict(best_state)
+
+
+def pass_over(classifier: Classifier, train: Examples, order: list[list[int]], learner: torch.optim.Optimizer,
+              schedule: torch.optim.lr_scheduler.LRScheduler) -> float:
+    """One epoch; its mean loss."""
+    classifier.train()
+    losses: list[float] = []
+    for chosen in order:
+        batch = train.of(chosen)
+        pooled = classifier.embed(*pad(batch.ids, classifier.centre.device))                     # (rows, hidden)
+        loss = loss_of(classifier.logits(pooled), batch)
+        learner.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(classifier.parameters(), 1.0)
+        learner.step()
+        schedule.step()
+        losses.append(loss.item())
+    return float(np.mean(losses))
+
+
+def validate(classifier: Classifier, validation: Examples) -> float:
+    """The loss on rows not learned from."""
+    with torch.no_grad():
+        return loss_of(classifier.head(embed(classifier, validation.ids)), validation).item()
+
+
+def copy_state(classifier: Classifier) -> dict[str, Tensor]:
+    """The weights as they are now."""
+    return {name: tensor.detach().clone() for name, tensor in classifier.state_dict().items()}
+
+
+# --- Temperature and directions ---------------------------------------------------------------------------------------
+
+def calibrate(classifier: Classifier, validation: Examples) -> float:
+    """Set the temperature by rows not learned from, and return it."""
+    with torch.no_grad():
+        logits = classifier.head(embed(classifier, validation.ids)).double().cpu().numpy()
+    temperature = fit_temperature(logits, validation.labels.numpy())
+    classifier.temperature.fill_(temperature)
+    return temperature
+
+
+def set_directions(classifier: Classifier, train: Examples) -> None:
+    """Set centre and main directions of the training rows' embeddings, scaled to unit variance there.
+
+    A direction's sign is chosen so that its largest part is positive. Directions beyond the rows' rank stay zero.
+    """
+    pooled = embed(classifier, train.ids).double().cpu()                                         # (rows, hidden)
+    centre = pooled.mean(0)
+    _, spread, basis = torch.linalg.svd(pooled - centre, full_matrices=False)                    # basis (rank, hidden)
+    deviation = spread / math.sqrt(max(1, len(pooled) - 1))
+    count = min(classifier.directions.shape[1], int((deviation > 1e-6).sum()))
+    chosen = basis[:count]
+    signs = chosen.gather(1, chosen.abs().argmax(1, keepdim=True)).sign()                        # (count, 1)
+    classifier.centre.copy_(centre)
+    classifier.directions[:, :count] = (chosen * signs / deviation[:count, None]).T.to(classifier.directions)
+
+
+# --- Evaluation -------------------------------------------------------------------------------------------------------
+
+def torch_answers(classifier: Classifier, ids: list[list[int]]) -> Floats:
+    """The float model's probabilities of token id rows: (rows, labels)."""
+    with torch.no_grad():
+        logits = classifier.head(embed(classifier, ids))
+        return torch.softmax(logits / classifier.temperature, dim=-1).double().numpy()
+
+
+def served_answers(model: TextClassifier, rows: Sequence[Row]) -> tuple[Floats, dict[str, list[Any]]]:
+    """The served model's probabilities (rows, labels) and profile features, one row at a time."""
+    answers = [model.predict([row.text]) for row in rows]
+    features = {name: [answer.features[name][0] for answer in answers] for name in answers[0].features}
+    return np.array([answer.outputs["probabilities"][0] for answer in answers]), features
+
+
+def measure(classifier: Classifier, model: TextClassifier, folder: Path, dataset: FrozenDataset, labels: list[str],
+            tokenizer: Tokenizer, exported: Exported) -> tuple[dict[str, Any], Profile]:
+    """The manifest's metrics, and the reference profile: the served model's answers on rows not learned from."""
+    metrics: dict[str, Any] = {"float": {}, "int8": {}, "int8_label_agreement": {}}
+    profile: Profile | None = None
+    for split in ("holdout", "recent"):
+        if rows := dataset.splits.get(split):
+            floats = torch_answers(classifier, [e.ids for e in tokenizer.encode_batch([row.text for row in rows])])
+            served, features = served_answers(model, rows)
+            metrics["float"][split] = score(rows, labels, floats)
+            metrics["int8"][split] = score(rows, labels, served)
+            agreement = float((floats.argmax(1) == served.argmax(1)).mean())
+            metrics["int8_label_agreement"][split] = round(agreement, 4)
+            profile = profile or Profile.of(features, FEATURE_RANGES)
+    if profile is None:
+        raise InvalidDataset("the holdout is empty: a model needs rows to be judged by")
+    lost = metrics["float"]["holdout"]["accuracy"] - metrics["int8"]["holdout"]["accuracy"]
+    latency = time_answers(classifier, folder, tokens=32)
+    metrics |= {"int8_accuracy_lost_points": round(100 * lost, 2),
+                "int8_speedup": round(latency["float_ms"] / latency["int8_ms"], 2), "latency": latency,
+                "bytes_ratio": round(exported.int8_bytes / exported.float_bytes, 4)}
+    return metrics, profile
+
+
+def time_answers(classifier: Classifier, folder: Path, tokens: int) -> dict[str, Any]:
+    """Median latency of one row, torch against the served graph, one thread each."""
+    session = open_session(str(folder / GRAPH))
+    ids = torch.arange(tokens)[None] % classifier.encoder.config.vocab_size                      # (1, tokens)
+    feed = {"input_ids": ids.numpy(), "attention_mask": np.ones_like(ids.numpy())}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.inference_mode():
+            return asdict(compare_latency(tokens, lambda: classifier(ids, torch.ones_like(ids)),
+                                          lambda: session.run(None, feed)))
+    finally:
+        torch.set_num_threads(threads)
+
+
+# --- The recipe -------------------------------------------------------------------------------------------------------
+
+def transfer(dataset: FrozenDataset, purpose: Purpose, knobs: Knobs, folder: Path, report: RunReport) -> Bundle:
+    """Train on a frozen dataset and leave a sealed bundle in the empty `folder`."""
+    torch.manual_seed(knobs.seed)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    tokenizer = load_tokenizer(purpose.base, knobs.max_tokens)
+    labels = label_names(dataset)
+    learned, validation = (encode(rows, labels, tokenizer, knobs.recent_weight)
+                           for rows in divide(dataset.splits["train"], knobs.validation_share, knobs.seed))
+    classifier = Classifier(load_encoder(purpose.base), len(labels), knobs.dimensions, knobs.dropout).to(device)
+
+    report.begin("head", 0.05)
+    head_loss = train_head(classifier, learned, knobs)
+    report.epoch(1, 0.15, loss=head_loss)
+
+    report.begin("layers", 0.15)
+    train_layers(classifier, learned, validation, knobs, report, (0.15, 0.75))
+
+    report.begin("calibration", 0.75)
+    temperature = calibrate(classifier, validation)
+    set_directions(classifier, learned)
+
+    report.begin("export", 0.8)
+    classifier.requires_grad_(False).cpu().eval()
+    ends = sorted(learned.ids, key=len)
+    exported = export(classifier, pad([ends[-1], ends[0], ends[len(ends) // 2]], torch.device("cpu")), folder)
+    tokenizer.save(str(folder / "tokenizer.json"))
+
+    report.begin("evaluation", 0.9)
+    about: dict[str, Any] = {
+        "name": purpose.name, "version": purpose.version, "kind": KIND, "created_at": purpose.created_at,
+        "inputs": [Signature("text", "BYTES", [-1])],
+        "outputs": [Signature("label", "BYTES", [-1]), Signature("probabilities", "FP32", [-1, len(labels)])],
+        "labels": labels, "max_tokens": knobs.max_tokens,
+        "quantization": {**exported.quantization, "temperature": round(temperature, 4)},
+        "lineage": Lineage(purpose.run, dataset.digest, purpose.parent, purpose.base_model, purpose.base_licence,
+                           purpose.code, dataset.lineage["traffic_window"], dataset.lineage["feedback"])}
+    model = TextClassifier(seal(folder, **about, metrics={}))    # sealed for the measuring; sealed again below
+    metrics, reference = measure(classifier, model, folder, dataset, labels, tokenizer, exported)
+    (folder / "reference.json").write_text(reference.to_json(), encoding="utf-8")
+    write_card(folder / "card.md", about, metrics, dataset)
+    return seal(folder, **about, metrics=metrics)

@@ -1,0 +1,80 @@
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from retrain.decision import Decision, Policy, State, decide_retrain
+
+HOUR_MS = 3_600_000
+NOW = 1_700_000_000_000
+POLICY = Policy(minimum_labels=50, cooldown_hours=6.0)
+READY = State("triage", "3", "drift", True, 50, None, None)
+
+states = st.builds(
+    State,
+    st.just("triage"),
+    st.just("3"),
+    st.sampled_from(["drift", "feedback", "schedule", "person"]),
+    st.booleans(),
+    st.integers(0, 100),
+    st.none() | st.just("run-1"),
+    st.none() | st.integers(NOW - 12 * HOUR_MS, NOW),
+)
+
+
+@pytest.mark.parametrize("reason", ["drift", "feedback", "schedule", "person"])
+def test_a_cause_with_enough_labels_and_nothing_in_the_way_is_a_reason_to_retrain(reason: str) -> None:
+    decision = decide_retrain(replace(READY, asked_because=reason), POLICY, NOW)
+
+    assert decision == Decision("retrain", f"{reason}, with 50 labelled answers", "transfer")
+
+
+@pytest.mark.parametrize(
+    ("changes", "because"),
+    [
+        ({"active_run": "run-1"}, "run run-1 is under way"),
+        ({"active_run": "run-1", "asked_because": "person"}, "run run-1 is under way"),
+        ({"asked_because": "schedule", "drift_is_open": False}, "no drift is open"),
+        ({"labels": 49}, "49 labelled answers, a run needs 50"),
+        ({"labels": 49, "asked_because": "person"}, "49 labelled answers, a run needs 50"),
+        ({"last_run_ended_ms": NOW - 4 * HOUR_MS}, "the last run ended too recently: 2.0 hours to wait"),
+    ],
+)
+def test_what_stands_in_the_way_is_said(changes: dict[str, object], because: str) -> None:
+    assert decide_retrain(replace(READY, **changes), POLICY, NOW) == Decision("wait", because)
+
+
+@pytest.mark.parametrize("reason", ["drift", "feedback", "person"])
+def test_only_the_schedule_asks_for_an_open_drift(reason: str) -> None:
+    state = replace(READY, asked_because=reason, drift_is_open=False)
+
+    assert decide_retrain(state, POLICY, NOW).action == "retrain"
+
+
+@pytest.mark.parametrize(("ago_ms", "action"), [(6 * HOUR_MS - 1, "wait"), (6 * HOUR_MS, "retrain")])
+def test_the_cool_down_ends_to_the_millisecond(ago_ms: int, action: str) -> None:
+    assert decide_retrain(replace(READY, last_run_ended_ms=NOW - ago_ms), POLICY, NOW).action == action
+
+
+def test_a_person_need_not_wait_for_the_cool_down() -> None:
+    state = replace(READY, asked_because="person", last_run_ended_ms=NOW)
+
+    assert decide_retrain(state, POLICY, NOW).action == "retrain"
+
+
+@given(states)
+def test_no_run_starts_beside_another_or_with_too_little_to_learn_from(state: State) -> None:
+    decision = decide_retrain(state, POLICY, NOW)
+
+    if decision.action == "retrain":
+        assert state.active_run is None and state.labels >= POLICY.minimum_labels
+        assert decision.recipe == "transfer"
+    else:
+        assert decision.recipe is None and decision.because
+
+
+@given(states)
+def test_waiting_longer_never_turns_a_run_down(state: State) -> None:
+    if decide_retrain(state, POLICY, NOW).action == "retrain":
+        assert decide_retrain(state, POLICY, NOW + HOUR_MS).action == "retrain"
