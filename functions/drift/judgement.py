@@ -93,10 +93,15 @@ def _compare_column(name: str, old: Sketch, new: Sketch, alpha: float) -> Column
 
 
 def _coarse(old: NDArray[np.int64], new: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Both counts in up to ten bins that hold equal shares of the reference, as stability is customarily measured."""
-    cumulative = np.cumsum(old) / old.sum()
-    bins = np.minimum((np.concatenate([[0.0], cumulative[:-1]]) * _QUANTILE_BINS).astype(int), _QUANTILE_BINS - 1)
-    pair = [np.bincount(bins, weights=counts, minlength=_QUANTILE_BINS) for counts in (old, new)]
+    """Both counts in ten bins that hold equal shares of the reference, as stability is customarily measured.
+
+    What lies below or above everything that the reference has seen gets a bin of its own.
+    """
+    upto = np.cumsum(old)
+    before = upto - old
+    bins = 1 + before * _QUANTILE_BINS // old.sum()
+    bins[upto == 0] = 0
+    pair = [np.bincount(bins, weights=counts, minlength=_QUANTILE_BINS + 2) for counts in (old, new)]
     filled = (pair[0] + pair[1]) > 0
     return pair[0][filled], pair[1][filled]
 

@@ -57,7 +57,7 @@ async def answer_invalid(request: Request, error: RequestValidationError) -> JSO
 handler = Mangum(app, lifespan="off")
 
 
-def _take_or_refuse(item: dict[str, object], client: str) -> Accepted | Refused:
+def _take_or_refuse(item: object, client: str) -> Accepted | Refused:
     try:
         return Accepted(feedback_id=intake.take(Feedback.model_validate(item), client))
     except ValidationError as error:

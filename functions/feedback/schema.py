@@ -26,7 +26,7 @@ class Bulk(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    items: Annotated[list[dict[str, object]], Field(min_length=1, max_length=100)]
+    items: Annotated[list[object], Field(min_length=1, max_length=100)]
 
 
 class Accepted(BaseModel):

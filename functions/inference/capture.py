@@ -91,7 +91,10 @@ class Capture:
         for attempt in range(_ATTEMPTS):
             if attempt:
                 time.sleep(0.1 * 2**attempt)
-            bodies = self._send(bodies)
+            try:
+                bodies = self._send(bodies)
+            except Exception:  # whatever a sender raises: this thread must live on, and what is left is counted
+                continue
             if not bodies:
                 return 0
         return len(bodies)

@@ -71,7 +71,7 @@ def holdout_gate(candidate: TextClassifier, live: TextClassifier, rows: Sequence
     new, old = accuracy(candidate, rows), accuracy(live, rows)
     return Gate(
         "holdout",
-        new >= old - policy.holdout_margin,
+        round(old - new, 9) <= policy.holdout_margin,
         f"accuracy {new:.4f} on {len(rows)} rows",
         f"at least {old - policy.holdout_margin:.4f}: the live version's {old:.4f} less {policy.holdout_margin}",
     )

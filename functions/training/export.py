@@ -31,7 +31,7 @@ TOLERANCE = 1e-4
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What the export came to: bytes of the float graph and of the served one, weights included, and how it was made."""
+    """What the export came to: bytes of the float graph and of the served one with its weights, and how it was made."""
 
     float_bytes: int
     int8_bytes: int

@@ -48,13 +48,13 @@ class Knobs:
     """Of the training rows of each label: never trained on, they stop the training and set the temperature."""
     recent_weight: float = 2.0
     """How much a row of labelled traffic counts against a starter row's 1."""
-    head_steps: int = 200
-    """Whole-batch steps of the head on frozen embeddings."""
+    head_steps: int = 50
+    """Whole-batch steps of the head on frozen embeddings; many more, and nothing is left for the layers to learn."""
     head_rate: float = 1e-2
     """Learning rate of those steps."""
     tuned_layers: int = 3
     """Encoder layers that learn, counted from the last; those below stay as they were pretrained."""
-    epochs: int = 6
+    epochs: int = 3
     """Passes over the training rows with those layers learning, at most."""
     patience: int = 2
     """Passes without a lower validation loss before that stops; the best pass is the one kept."""
@@ -152,7 +152,7 @@ def batches(ids: list[list[int]], size: int, shuffle: random.Random | None = Non
 
 # --- The head, on frozen embeddings -----------------------------------------------------------------------------------
 
-def embed(classifier: Classifier, ids: list[list[int]], size: int = 32) -> Tensor:
+def embed(classifier: Classifier, ids: list[list[int]], size: int = 8) -> Tensor:
     """Pooled embeddings of token id rows, in evaluation mode: (rows, hidden)."""
     classifier.eval()
     pooled = torch.empty(len(ids), classifier.head.in_features, device=classifier.centre.device)
@@ -175,10 +175,10 @@ def train_head(classifier: Classifier, train: Examples, knobs: Knobs) -> float:
     learner = torch.optim.AdamW(classifier.head.parameters(), lr=knobs.head_rate, weight_decay=knobs.weight_decay)
     for _ in range(knobs.head_steps):
         learner.zero_grad()
-        loss = loss_of(classifier.head(pooled), train)
-        loss.backward()
+        loss_of(classifier.head(pooled), train).backward()
         learner.step()
-    return loss.item()
+    with torch.no_grad():
+        return loss_of(classifier.head(pooled), train).item()
 
 
 # --- The upper layers -------------------------------------------------------------------------------------------------
@@ -320,13 +320,17 @@ def time_answers(classifier: Classifier, folder: Path, tokens: int) -> dict[str,
     """Median latency of one row, torch against the served graph, one thread each."""
     session = open_session(str(folder / GRAPH))
     ids = torch.arange(tokens)[None] % classifier.encoder.config.vocab_size                      # (1, tokens)
-    feed = {"input_ids": ids.numpy(), "attention_mask": np.ones_like(ids.numpy())}
+    mask = torch.ones_like(ids)
+    feed = {"input_ids": ids.numpy(), "attention_mask": mask.numpy()}
+
+    def run_served() -> None:
+        session.run(None, feed)
+
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         with torch.inference_mode():
-            return asdict(compare_latency(tokens, lambda: classifier(ids, torch.ones_like(ids)),
-                                          lambda: session.run(None, feed)))
+            return asdict(compare_latency(tokens, lambda: classifier(ids, mask), run_served))
     finally:
         torch.set_num_threads(threads)
 

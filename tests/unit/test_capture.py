@@ -348,6 +348,22 @@ def test_a_function_whose_extension_is_refused_does_not_start(log: list[str]) ->
     api.close()
 
 
+def test_a_sender_that_raises_does_not_end_the_capture(captured: Make) -> None:
+    def refuse(call: int, bodies: Sequence[str]) -> Sequence[str]:
+        if call <= 4:
+            raise ImportError("no SDK here")
+        return []
+
+    outbox, lost = Outbox(refuse=refuse), []
+    capture = Capture(outbox, None, lost.append)
+    capture.offer(_record(captured, "a"))
+    assert capture.flush(PATIENCE_S)
+    capture.offer(_record(captured, "b"))
+    assert capture.flush(PATIENCE_S)
+
+    assert (outbox.calls[4:], lost) == ([["b"]], [1])
+
+
 def test_lost_records_are_counted_in_a_line_of_the_embedded_metric_format(capsys: pytest.CaptureFixture[str]) -> None:
     print_lost_metric("inference-1", 3)
 

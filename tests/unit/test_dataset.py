@@ -54,10 +54,10 @@ def test_anything_that_differs_gives_another_digest(other: FrozenDataset) -> Non
 def test_the_manifest_counts_the_rows_of_each_file() -> None:
     about = json.loads(FROZEN.files["manifest.json"])["files"]
 
-    assert {name: each["rows"] for name, each in about.items()} == {"train.jsonl.gz": 2, "holdout.jsonl.gz": 1}
+    assert {name: each["rows"] for name, each in about.items()} == {"train.jsonl": 2, "holdout.jsonl": 1}
 
 
-@pytest.mark.parametrize("name", ["train.jsonl.gz", "holdout.jsonl.gz"])
+@pytest.mark.parametrize("name", ["train.jsonl", "holdout.jsonl"])
 def test_a_file_with_any_byte_flipped_is_named(name: str) -> None:
     whole = FROZEN.files[name]
 
@@ -95,7 +95,7 @@ def test_a_missing_file_is_named(name: str) -> None:
         ({"schema": 2}, "schema 2, want 1"),
         ({"schema": 1}, "is not a version 1 manifest"),
         ([], "is not a version 1 manifest"),
-        ({"schema": 1, "model": "m", "lineage": {}, "files": {"train.jsonl.gz": 5}}, "is not a version 1 manifest"),
+        ({"schema": 1, "model": "m", "lineage": {}, "files": {"train.jsonl": 5}}, "is not a version 1 manifest"),
     ],
 )
 def test_a_manifest_that_does_not_fit_is_refused(manifest: Any, message: str) -> None:

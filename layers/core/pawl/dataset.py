@@ -1,14 +1,14 @@
 """A frozen dataset: files of rows by split under one digest, the same bytes for the same rows.
 
     manifest.json       the model, each split's file, rows and sha256, the parent dataset and where new rows came from
-    train.jsonl.gz      rows to learn from
-    holdout.jsonl.gz    rows never learned from, inherited unchanged from version to version
-    recent.jsonl.gz     the held-out part of the newest labelled traffic; absent in a starter dataset
+    train.jsonl         rows to learn from
+    holdout.jsonl       rows never learned from, inherited unchanged from version to version
+    recent.jsonl        the held-out part of the newest labelled traffic; absent in a starter dataset
 
-The digest is the sha256 of the manifest, which covers every file. pickle-free, no AWS: it maps names to bytes.
+The digest is the sha256 of the manifest, which covers every file. No AWS and no pickle: it maps names
+to bytes, uncompressed, since compressors differ from machine to machine.
 """
 
-import gzip
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -51,11 +51,11 @@ def freeze(model: str, splits: Mapping[str, Sequence[Row]], lineage: Mapping[str
     """
     if unknown := set(splits) - set(SPLITS):
         raise InvalidDataset(f"splits {sorted(unknown)}: want some of {list(SPLITS)}")
-    files = {f"{split}.jsonl.gz": _pack(rows) for split, rows in splits.items() if rows}
+    files = {f"{split}.jsonl": _pack(rows) for split, rows in splits.items() if rows}
     about = {
-        f"{split}.jsonl.gz": {"rows": len(splits[split]), "sha256": _digest(files[f"{split}.jsonl.gz"])}
+        f"{split}.jsonl": {"rows": len(splits[split]), "sha256": _digest(files[f"{split}.jsonl"])}
         for split in SPLITS
-        if f"{split}.jsonl.gz" in files
+        if f"{split}.jsonl" in files
     }
     manifest = {"schema": SCHEMA, "model": model, "files": about, "lineage": dict(lineage)}
     files[MANIFEST] = (json.dumps(manifest, indent=1, sort_keys=True) + "\n").encode()
@@ -86,11 +86,11 @@ def thaw(files: Mapping[str, bytes]) -> FrozenDataset:
 
 def _pack(rows: Iterable[Row]) -> bytes:
     lines = (json.dumps(asdict(row), sort_keys=True, ensure_ascii=False) for row in rows)
-    return gzip.compress("\n".join(lines).encode(), mtime=0)
+    return "\n".join(lines).encode()
 
 
 def _unpack(packed: bytes) -> list[Row]:
-    return [Row(**json.loads(line)) for line in gzip.decompress(packed).decode().split("\n")]
+    return [Row(**json.loads(line)) for line in packed.decode().split("\n")]
 
 
 def _digest(data: bytes) -> str:

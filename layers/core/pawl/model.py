@@ -69,7 +69,7 @@ def open_model(bundle: Bundle) -> TextClassifier:
 
 def open_session(path: str, threads: int = 1) -> ort.InferenceSession:
     """A CPU session over an already optimized graph."""
-    options: Any = ort.SessionOptions()
+    options: Any = ort.SessionOptions()  # pyright: ignore[reportUnknownVariableType]
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
