@@ -38,14 +38,15 @@ PACKAGED_LICENCE = "apache-2.0"
 def main(arguments: Sequence[str], environment: Mapping[str, str], now_ms: int) -> None:
     """Run the recipe that the command line names."""
     options = _parser().parse_args(arguments)
-    _prepare()
+    _prepare(environment)
     code = options.code or environment.get("PAWL_CODE_REVISION", "unknown")
     options.recipe(options, code, isoformat(now_ms))
 
 
-def _prepare() -> None:
-    """Leave a core to others, since threads that wait for one another are slowest where a core is shared."""
-    torch.set_num_threads(min(torch.get_num_threads(), max(1, (os.cpu_count() or 1) - 1)))
+def _prepare(environment: Mapping[str, str]) -> None:
+    """Leave a core to others unless told otherwise: threads wait for one another, so a shared core slows all of them."""
+    if "OMP_NUM_THREADS" not in environment:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) - 1))
     torch.backends.cudnn.deterministic = True
     transformers.utils.logging.disable_progress_bar()
 

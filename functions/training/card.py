@@ -62,8 +62,8 @@ def _results(metrics: Mapping[str, Any]) -> str:
                          f"{one['expected_calibration_error']:.3f} |")
     latency = metrics["latency"]
     return "\n".join([*lines, "", f"One row of {latency['tokens']} tokens on one thread took "
-                      f"{latency['int8_ms']:.1f} ms as served and {latency['float_ms']:.1f} ms in torch on the training machine; the graph has "
-                      f"{metrics['bytes_ratio']:.0%} of the float graph's bytes."])
+                      f"{latency['int8_ms']:.1f} ms as served and {latency['float_ms']:.1f} ms in torch on the "
+                      f"training machine; the graph has {metrics['bytes_ratio']:.0%} of the float graph's bytes."])
 
 
 def _slices(metrics: Mapping[str, Any]) -> str:
@@ -79,8 +79,8 @@ def _slices(metrics: Mapping[str, Any]) -> str:
 def _limits(about: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
     rows = metrics["int8"]["holdout"]["rows"]
     return (f"## Limits\n\nEvery text gets one of the {len(about['labels'])} labels, also one that fits none. The "
-            f"holdout has {rows} rows, so one row is {100 / rows:.2f} points of accuracy, and slices are smaller still. "
-            f"The base model's own limits and biases, from the texts it was pretrained on, remain.")
+            f"holdout has {rows} rows, so one row is {100 / rows:.2f} points of accuracy, and slices are smaller "
+            f"still. The base model's own limits and biases, from the texts it was pretrained on, remain.")
 
 
 def _lineage(lineage: Lineage) -> str:

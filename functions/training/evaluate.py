@@ -65,15 +65,20 @@ def calibration_error(confidences: Floats, right: NDArray[np.bool_]) -> float:
 
 
 def compare_latency(tokens: int, run_float: Callable[[], object], run_int8: Callable[[], object],
-                    rounds: int = 40) -> Latency:
-    """The median time of each run, taken in turns so that a busy neighbour slows both; three rounds warm up."""
+                    turns: int = 5, runs: int = 10) -> Latency:
+    """The median time of each run, ten at a time in turns: a busy neighbour slows both, and caches stay warm."""
     took: tuple[list[float], list[float]] = ([], [])
-    for _ in range(rounds + 3):
+    for _ in range(turns):
         for run, times in zip((run_float, run_int8), took, strict=True):
-            began = time.perf_counter()
             run()
-            times.append((time.perf_counter() - began) * 1000)
-    return Latency(tokens, round(median(took[0][3:]), 3), round(median(took[1][3:]), 3))
+            times.extend(_milliseconds(run) for _ in range(runs))
+    return Latency(tokens, round(median(took[0]), 3), round(median(took[1]), 3))
+
+
+def _milliseconds(run: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    run()
+    return (time.perf_counter() - began) * 1000
 
 
 def _slices(rows: Sequence[Row], right: NDArray[np.bool_]) -> dict[str, dict[str, dict[str, Any]]]:

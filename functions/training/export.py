@@ -18,7 +18,8 @@ from onnxruntime.transformers import optimizer
 from torch import Tensor
 
 from pawl.errors import InvalidBundle
-from training.classifier import Classifier
+from training.classifier import Classifier, pad
+from training.smoothing import smooth
 
 GRAPH = "model.onnx"
 WEIGHTS = "model.onnx.data"
@@ -27,6 +28,8 @@ OUTPUTS = ["probabilities", "projection"]
 OPSET = 17
 TOLERANCE = 1e-4
 """The largest difference from torch that the float graph's probabilities and projections may show."""
+SAMPLE = 128
+"""Rows that the smoothing looks at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +42,17 @@ class Exported:
     quantization: dict[str, object]
 
 
-def export(classifier: Classifier, example: tuple[Tensor, Tensor], folder: Path) -> Exported:
-    """Write the served graph of `classifier` into `folder`; InvalidBundle when its float graph disagrees with torch.
+def export(classifier: Classifier, ids: list[list[int]], folder: Path) -> Exported:
+    """Write the served graph of `classifier`, which is on the CPU and in evaluation mode, into `folder`.
 
-    `example` are ids and mask (rows, tokens) on the CPU, with rows of different lengths; the graph takes any shape.
+    `ids` are token id rows like those to come, of different lengths. The graph takes any shape. InvalidBundle when its
+    float form disagrees with torch.
     """
+    ends = sorted(ids, key=len)
+    example = pad([ends[-1], ends[0], ends[len(ends) // 2]], torch.device("cpu"))
     with TemporaryDirectory() as scratch:
         traced, fused, quantized = (Path(scratch) / f"{stage}.onnx" for stage in ("traced", "fused", "quantized"))
-        _trace(classifier, example, traced)
+        _trace(smooth(classifier, ids[:SAMPLE]), example, traced)
         _fuse(classifier, traced, fused)
         difference = _difference(classifier, example, fused)
         floats = _quantize(fused, quantized)
@@ -56,8 +62,8 @@ def export(classifier: Classifier, example: tuple[Tensor, Tensor], folder: Path)
         raise InvalidBundle(f"{GRAPH}: the float graph is off from torch by {difference:.2g}, want {TOLERANCE} at most")
     int8_bytes = sum((folder / name).stat().st_size for name in (GRAPH, WEIGHTS))
     return Exported(float_bytes, int8_bytes, difference, {
-        "method": "dynamic", "weights": "int8", "activations": "uint8", "per_channel": True, "float_nodes": floats,
-        "optimized_for": "any CPU", "onnxruntime": ort.__version__})
+        "method": "dynamic", "weights": "int8", "activations": "uint8", "per_channel": True, "smoothed": True,
+        "float_nodes": floats, "optimized_for": "any CPU", "onnxruntime": ort.__version__})
 
 
 def _trace(classifier: Classifier, example: tuple[Tensor, Tensor], path: Path) -> None:
@@ -74,6 +80,7 @@ def _fuse(classifier: Classifier, source: Path, path: Path) -> None:
     config = classifier.encoder.config
     fused = optimizer.optimize_model(str(source), "bert", num_heads=config.num_attention_heads,
                                      hidden_size=config.hidden_size, opt_level=0)
+    fused.model.metadata_props.add(key="onnx.quant.pre_process", value="onnxruntime.quant")  # the quantizer asks for it
     fused.save_model_to_file(str(path))
 
 

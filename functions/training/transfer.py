@@ -239,9 +239,15 @@ def pass_over(classifier: Classifier, train: Examples, order: list[list[int]], l
 
 
 def validate(classifier: Classifier, validation: Examples) -> float:
-    """The loss on rows not learned from."""
+    """The loss on rows not learned from, at its best temperature: `calibrate` cures a model that is too sure."""
     with torch.no_grad():
-        return loss_of(classifier.head(embed(classifier, validation.ids)), validation).item()
+        logits = classifier.head(embed(classifier, validation.ids))
+        return loss_of(logits / best_temperature(logits, validation), validation).item()
+
+
+def best_temperature(logits: Tensor, validation: Examples) -> float:
+    """The temperature at which logits (rows, labels) make the true labels most likely."""
+    return fit_temperature(logits.double().cpu().numpy(), validation.labels.numpy())
 
 
 def copy_state(classifier: Classifier) -> dict[str, Tensor]:
@@ -254,8 +260,7 @@ def copy_state(classifier: Classifier) -> dict[str, Tensor]:
 def calibrate(classifier: Classifier, validation: Examples) -> float:
     """Set the temperature by rows not learned from, and return it."""
     with torch.no_grad():
-        logits = classifier.head(embed(classifier, validation.ids)).double().cpu().numpy()
-    temperature = fit_temperature(logits, validation.labels.numpy())
+        temperature = best_temperature(classifier.head(embed(classifier, validation.ids)), validation)
     classifier.temperature.fill_(temperature)
     return temperature
 
@@ -360,8 +365,7 @@ def transfer(dataset: FrozenDataset, purpose: Purpose, knobs: Knobs, folder: Pat
 
     report.begin("export", 0.8)
     classifier.requires_grad_(False).cpu().eval()
-    ends = sorted(learned.ids, key=len)
-    exported = export(classifier, pad([ends[-1], ends[0], ends[len(ends) // 2]], torch.device("cpu")), folder)
+    exported = export(classifier, learned.ids, folder)
     tokenizer.save(str(folder / "tokenizer.json"))
 
     report.begin("evaluation", 0.9)
