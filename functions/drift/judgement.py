@@ -1,7 +1,7 @@
 """Compares recent traffic with the reference, column by column, and says whether the world has moved.
 
-A column has drifted when the shift is both large (population stability index or, for the column's distribution as a
-whole, Jensen-Shannon distance) and unlikely to be chance (a test at `alpha` divided by the number of columns,
+A column has drifted when the shift is both large (population stability index, beyond what two samples of these sizes
+show by chance) and unlikely to be chance (Kolmogorov-Smirnov or chi-square at 0.05 divided by the number of columns,
 Bonferroni), so neither a million rows nor eight of them alarm on nothing. The work grows with columns, not with rows.
 """
 
@@ -22,10 +22,14 @@ _QUANTILE_BINS = 10
 
 @dataclass(frozen=True, slots=True)
 class ColumnDrift:
-    """One column's comparison: effect sizes, the test's p-value, and the verdict."""
+    """One column's comparison: effect sizes, the test's p-value, and the verdict.
+
+    `excess` is the stability index less its expectation without any change, (bins - 1)(1/n + 1/m) (Yurdakul 2018).
+    """
 
     column: str
     stability: float
+    excess: float
     distance: float
     p_value: float
     has_drifted: bool
@@ -33,7 +37,7 @@ class ColumnDrift:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A check of one model version over one window; `score` is the largest stability index of any column."""
+    """A check of one model version over one window; `score` is the largest excess of any column."""
 
     model: str
     version: str
@@ -49,7 +53,7 @@ class Report:
     @property
     def drifted(self) -> list[str]:
         """The names of the columns that have drifted, the largest shift first."""
-        moved = sorted((c for c in self.columns if c.has_drifted), key=lambda c: -c.stability)
+        moved = sorted((c for c in self.columns if c.has_drifted), key=lambda c: -c.excess)
         return [column.column for column in moved]
 
     def to_dict(self) -> dict[str, Any]:
@@ -71,7 +75,7 @@ def judge(
     columns = compare(reference, recent) if recent.rows >= minimum_rows else []
     moved = any(column.has_drifted for column in columns)
     status = "insufficient" if recent.rows < minimum_rows else "drifted" if moved else "stable"
-    score = max((column.stability for column in columns), default=0.0)
+    score = max((column.excess for column in columns), default=0.0)
     return Report(model, version, recent.rows, reference.rows, since, until, status, round(score, 4), columns)
 
 
@@ -83,12 +87,14 @@ def _compare_column(name: str, old: Sketch, new: Sketch, alpha: float) -> Column
         expected, actual = _aligned(old, new)
         _, p_value = chi_square(expected, actual)
     stability = population_stability(expected, actual)
+    excess = max(0.0, stability - (len(expected) - 1) * (1 / old.rows + 1 / new.rows))
     return ColumnDrift(
         name,
         round(stability, 4),
+        round(excess, 4),
         round(jensen_shannon(expected, actual), 4),
         p_value,
-        stability >= STABILITY_LIMIT and p_value < alpha,
+        excess >= STABILITY_LIMIT and p_value < alpha,
     )
 
 

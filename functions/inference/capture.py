@@ -35,7 +35,7 @@ class Capture:
     def __init__(self, send: Sender, runtime_api: str | None, report_lost: Callable[[int], None]) -> None:
         self._send = send
         self._report_lost = report_lost
-        self._records: queue.SimpleQueue[CaptureRecord | None] = queue.SimpleQueue()
+        self._records: queue.SimpleQueue[CaptureRecord] = queue.SimpleQueue()
         self._answered = threading.Semaphore(0)
         self._pending = 0
         self._drained = threading.Condition()
@@ -45,7 +45,7 @@ class Capture:
         atexit.register(self.flush, 2.0)
 
     def offer(self, record: CaptureRecord) -> None:
-        """Hand a record over; returns at once."""
+        """Hand a record over; it waits for the reply, so that the sender takes no time from it."""
         with self._drained:
             self._pending += 1
         self._records.put(record)
@@ -53,32 +53,31 @@ class Capture:
     def end_invocation(self) -> None:
         """Say that the reply is ready: what was offered may be sent now."""
         self._answered.release()
-        self._records.put(None)
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until everything offered has been sent or counted as lost; False when the time ran out."""
+        self._answered.release()
         with self._drained:
             return self._drained.wait_for(lambda: self._pending == 0, timeout_s)
 
     def _follow_records(self) -> None:
         while True:
-            first = self._records.get()
-            self._send_all([first] if first else [])
+            self._answered.acquire()
+            self._send_all()
 
     def _follow_invocations(self, extension: "_Extension") -> None:
         try:
             while True:
                 extension.next_event()
                 self._answered.acquire()
-                self._send_all([])
+                self._send_all()
         except OSError:  # without the API records still leave, if late
             self._follow_records()
 
-    def _send_all(self, records: list[CaptureRecord]) -> None:
+    def _send_all(self) -> None:
+        records: list[CaptureRecord] = []
         while not self._records.empty():
-            record = self._records.get()
-            if record is not None:
-                records.append(record)
+            records.append(self._records.get())
         for bodies in _batches([record.to_json() for record in records]):
             if lost := self._deliver(bodies):
                 self._report_lost(lost)

@@ -44,7 +44,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str], now_ms: int) 
 
 
 def _prepare(environment: Mapping[str, str]) -> None:
-    """Leave a core to others unless told otherwise: threads wait for one another, so a shared core slows all of them."""
+    """Leave a core to others unless told otherwise: threads wait for one another, so a shared core slows them all."""
     if "OMP_NUM_THREADS" not in environment:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) - 1))
     torch.backends.cudnn.deterministic = True

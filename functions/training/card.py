@@ -15,31 +15,56 @@ from pawl.dataset import FrozenDataset
 
 def write_card(path: Path, about: Mapping[str, Any], metrics: Mapping[str, Any], dataset: FrozenDataset) -> None:
     """Write the card of a model that is about to be sealed with these manifest fields and metrics."""
-    path.write_text("\n\n".join([
-        _metadata(about, metrics), _introduction(about), _data(dataset), _results(metrics), _slices(metrics),
-        _limits(about, metrics), _lineage(about["lineage"])]) + "\n", encoding="utf-8")
+    path.write_text(
+        "\n\n".join(
+            [
+                _metadata(about, metrics),
+                _introduction(about),
+                _data(dataset),
+                _results(metrics),
+                _slices(metrics),
+                _limits(about, metrics),
+                _lineage(about["lineage"]),
+            ]
+        )
+        + "\n",
+        encoding="utf-8",
+    )
 
 
 def _metadata(about: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
     """YAML front matter; JSON scalars are YAML, so strings are written as JSON."""
     lineage: Lineage = about["lineage"]
-    lines = ["---", f"license: {json.dumps(lineage.base_licence)}", f"base_model: {json.dumps(lineage.base_model)}",
-             "pipeline_tag: text-classification", "library_name: onnxruntime", "tags: [pawl, onnx, int8]",
-             "metrics: [accuracy, f1]", "model-index:", f"- name: {json.dumps(about['name'])}", "  results:"]
+    lines = [
+        "---",
+        f"license: {json.dumps(lineage.base_licence)}",
+        f"base_model: {json.dumps(lineage.base_model)}",
+        "pipeline_tag: text-classification",
+        "library_name: onnxruntime",
+        "tags: [pawl, onnx, int8]",
+        "metrics: [accuracy, f1]",
+        "model-index:",
+        f"- name: {json.dumps(about['name'])}",
+        "  results:",
+    ]
     for split, measured in metrics["int8"].items():
-        lines += ["  - task: {type: text-classification}",
-                  f"    dataset: {{name: {split}, type: {json.dumps(about['name'])}, revision: {lineage.dataset}}}",
-                  f"    metrics: [{{type: accuracy, value: {measured['accuracy']}}}, "
-                  f"{{type: f1, value: {measured['macro_f1']}}}]"]
+        lines += [
+            "  - task: {type: text-classification}",
+            f"    dataset: {{name: {split}, type: {json.dumps(about['name'])}, revision: {lineage.dataset}}}",
+            f"    metrics: [{{type: accuracy, value: {measured['accuracy']}}}, "
+            f"{{type: f1, value: {measured['macro_f1']}}}]",
+        ]
     return "\n".join([*lines, "---"])
 
 
 def _introduction(about: Mapping[str, Any]) -> str:
     labels = ", ".join(f"`{label}`" for label in about["labels"])
-    return (f"# {about['name']} {about['version']}\n\nSorts short texts into {len(about['labels'])} labels: {labels}. "
-            f"It is meant for texts like those it was trained on, where a wrong label costs little or a person looks "
-            f"at doubtful ones; its confidence is calibrated, so a threshold on it is meaningful. It is not meant to "
-            f"decide anything about a person by itself.\n\nTexts are cut at {about['max_tokens']} tokens.")
+    return (
+        f"# {about['name']} {about['version']}\n\nSorts short texts into {len(about['labels'])} labels: {labels}. "
+        f"It is meant for texts like those it was trained on, where a wrong label costs little or a person looks "
+        f"at doubtful ones; its confidence is calibrated, so a threshold on it is meaningful. It is not meant to "
+        f"decide anything about a person by itself.\n\nTexts are cut at {about['max_tokens']} tokens."
+    )
 
 
 def _data(dataset: FrozenDataset) -> str:
@@ -48,44 +73,79 @@ def _data(dataset: FrozenDataset) -> str:
         traffic = sum(row.source != "starter" for row in rows)
         counts = Counter(row.label for row in rows).values()
         lines.append(f"| {split} | {len(rows)} | {traffic} | {min(counts)} to {max(counts)} |")
-    return "\n".join([*lines, "", "`train` is learned from, a part of it held back to stop the training and set the "
-                      "temperature; `holdout` and `recent` (the newest labelled traffic) are only judged by."])
+    return "\n".join(
+        [
+            *lines,
+            "",
+            "`train` is learned from, a part of it held back to stop the training and set the "
+            "temperature; `holdout` and `recent` (the newest labelled traffic) are only judged by.",
+        ]
+    )
 
 
 def _results(metrics: Mapping[str, Any]) -> str:
-    lines = ["## Results", "", "| split | model | rows | accuracy | macro F1 | calibration error |",
-             "|---|---|---|---|---|---|"]
+    lines = [
+        "## Results",
+        "",
+        "| split | model | rows | accuracy | macro F1 | calibration error |",
+        "|---|---|---|---|---|---|",
+    ]
     for split in metrics["int8"]:
         for kind, name in (("float", "float32"), ("int8", "int8, as served")):
             one = metrics[kind][split]
-            lines.append(f"| {split} | {name} | {one['rows']} | {one['accuracy']:.1%} | {one['macro_f1']:.3f} | "
-                         f"{one['expected_calibration_error']:.3f} |")
+            lines.append(
+                f"| {split} | {name} | {one['rows']} | {one['accuracy']:.1%} | {one['macro_f1']:.3f} | "
+                f"{one['expected_calibration_error']:.3f} |"
+            )
     latency = metrics["latency"]
-    return "\n".join([*lines, "", f"One row of {latency['tokens']} tokens on one thread took "
-                      f"{latency['int8_ms']:.1f} ms as served and {latency['float_ms']:.1f} ms in torch on the "
-                      f"training machine; the graph has {metrics['bytes_ratio']:.0%} of the float graph's bytes."])
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"One row of {latency['tokens']} tokens on one thread took "
+            f"{latency['int8_ms']:.1f} ms as served and {latency['float_ms']:.1f} ms in torch on the "
+            f"training machine; the graph has {metrics['bytes_ratio']:.0%} of the float graph's bytes.",
+        ]
+    )
 
 
 def _slices(metrics: Mapping[str, Any]) -> str:
-    lines = ["## Accuracy by slice, as served", "", "| split | attribute | value | rows | accuracy |",
-             "|---|---|---|---|---|"]
+    lines = [
+        "## Accuracy by slice, as served",
+        "",
+        "| split | attribute | value | rows | accuracy |",
+        "|---|---|---|---|---|",
+    ]
     for split, measured in metrics["int8"].items():
         for attribute, values in measured["slices"].items():
-            lines += [f"| {split} | {attribute} | {value} | {one['rows']} | {one['accuracy']:.1%} |"
-                      for value, one in values.items()]
+            lines += [
+                f"| {split} | {attribute} | {value} | {one['rows']} | {one['accuracy']:.1%} |"
+                for value, one in values.items()
+            ]
     return "\n".join(lines)
 
 
 def _limits(about: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
     rows = metrics["int8"]["holdout"]["rows"]
-    return (f"## Limits\n\nEvery text gets one of the {len(about['labels'])} labels, also one that fits none. The "
-            f"holdout has {rows} rows, so one row is {100 / rows:.2f} points of accuracy, and slices are smaller "
-            f"still. The base model's own limits and biases, from the texts it was pretrained on, remain.")
+    return (
+        f"## Limits\n\nEvery text gets one of the {len(about['labels'])} labels, also one that fits none. The "
+        f"holdout has {rows} rows, so one row is {100 / rows:.2f} points of accuracy, and slices are smaller "
+        f"still. The base model's own limits and biases, from the texts it was pretrained on, remain."
+    )
 
 
 def _lineage(lineage: Lineage) -> str:
     window = " to ".join(lineage.traffic_window) or "none"
-    return "\n".join([
-        "## Lineage", "", f"- base model: {lineage.base_model} ({lineage.base_licence})",
-        f"- parent: {lineage.parent or 'none'}", f"- dataset: `{lineage.dataset}`", f"- run: `{lineage.run}`",
-        f"- code: `{lineage.code}`", f"- traffic window: {window}", f"- labelled answers: {lineage.feedback}"])
+    return "\n".join(
+        [
+            "## Lineage",
+            "",
+            f"- base model: {lineage.base_model} ({lineage.base_licence})",
+            f"- parent: {lineage.parent or 'none'}",
+            f"- dataset: `{lineage.dataset}`",
+            f"- run: `{lineage.run}`",
+            f"- code: `{lineage.code}`",
+            f"- traffic window: {window}",
+            f"- labelled answers: {lineage.feedback}",
+        ]
+    )

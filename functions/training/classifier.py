@@ -32,7 +32,7 @@ class Classifier(nn.Module):
     def embed(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """The mean of each row's token embeddings: ids and mask (rows, tokens) -> (rows, hidden)."""
         states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        mask = attention_mask.unsqueeze(-1).to(states.dtype)              # (rows, tokens, 1)
+        mask = attention_mask.unsqueeze(-1).to(states.dtype)  # (rows, tokens, 1)
         return (states * mask).sum(1) / mask.sum(1)
 
     def logits(self, pooled: Tensor) -> Tensor:

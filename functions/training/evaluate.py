@@ -35,9 +35,13 @@ def score(rows: Sequence[Row], labels: Sequence[str], probabilities: Floats) -> 
     truth = np.array([labels.index(row.label) for row in rows])
     guess = probabilities.argmax(axis=1)
     right = guess == truth
-    return {"rows": len(rows), "accuracy": _rounded(right.mean()), "macro_f1": _rounded(macro_f1(truth, guess)),
-            "expected_calibration_error": _rounded(calibration_error(probabilities.max(axis=1), right)),
-            "slices": _slices(rows, right)}
+    return {
+        "rows": len(rows),
+        "accuracy": _rounded(right.mean()),
+        "macro_f1": _rounded(macro_f1(truth, guess)),
+        "expected_calibration_error": _rounded(calibration_error(probabilities.max(axis=1), right)),
+        "slices": _slices(rows, right),
+    }
 
 
 def macro_f1(truth: NDArray[np.int64], guess: NDArray[np.int64]) -> float:
@@ -64,8 +68,9 @@ def calibration_error(confidences: Floats, right: NDArray[np.bool_]) -> float:
     return sum(apart) / len(confidences)
 
 
-def compare_latency(tokens: int, run_float: Callable[[], object], run_int8: Callable[[], object],
-                    turns: int = 5, runs: int = 10) -> Latency:
+def compare_latency(
+    tokens: int, run_float: Callable[[], object], run_int8: Callable[[], object], turns: int = 5, runs: int = 10
+) -> Latency:
     """The median time of each run, ten at a time in turns: a busy neighbour slows both, and caches stay warm."""
     took: tuple[list[float], list[float]] = ([], [])
     for _ in range(turns):
@@ -86,8 +91,13 @@ def _slices(rows: Sequence[Row], right: NDArray[np.bool_]) -> dict[str, dict[str
     for row, is_right in zip(rows, right.tolist(), strict=True):
         for attribute, value in row.slices.items():
             groups[attribute][value].append(is_right)
-    return {attribute: {value: {"rows": len(hits), "accuracy": _rounded(float(np.mean(hits)))}
-                        for value, hits in sorted(values.items())} for attribute, values in sorted(groups.items())}
+    return {
+        attribute: {
+            value: {"rows": len(hits), "accuracy": _rounded(float(np.mean(hits)))}
+            for value, hits in sorted(values.items())
+        }
+        for attribute, values in sorted(groups.items())
+    }
 
 
 def _rounded(value: float | np.floating[Any]) -> float:

@@ -61,36 +61,65 @@ def export(classifier: Classifier, ids: list[list[int]], folder: Path) -> Export
     if difference > TOLERANCE:
         raise InvalidBundle(f"{GRAPH}: the float graph is off from torch by {difference:.2g}, want {TOLERANCE} at most")
     int8_bytes = sum((folder / name).stat().st_size for name in (GRAPH, WEIGHTS))
-    return Exported(float_bytes, int8_bytes, difference, {
-        "method": "dynamic", "weights": "int8", "activations": "uint8", "per_channel": True, "smoothed": True,
-        "float_nodes": floats, "optimized_for": "any CPU", "onnxruntime": ort.__version__})
+    return Exported(
+        float_bytes,
+        int8_bytes,
+        difference,
+        {
+            "method": "dynamic",
+            "weights": "int8",
+            "activations": "uint8",
+            "per_channel": True,
+            "smoothed": True,
+            "float_nodes": floats,
+            "optimized_for": "any CPU",
+            "onnxruntime": ort.__version__,
+        },
+    )
 
 
 def _trace(classifier: Classifier, example: tuple[Tensor, Tensor], path: Path) -> None:
     """The graph as torch sees it. Not by dynamo: onnxruntime's fusions do not know the graphs that it makes."""
     axes = {name: {0: "rows", 1: "tokens"} for name in INPUTS} | {name: {0: "rows"} for name in OUTPUTS}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")      # on tracing as such; `_difference` proves the graph right
-        torch.onnx.export(classifier, example, str(path), input_names=INPUTS, output_names=OUTPUTS,
-                          dynamic_axes=axes, opset_version=OPSET, dynamo=False)
+        warnings.simplefilter("ignore")  # on tracing as such; `_difference` proves the graph right
+        torch.onnx.export(
+            classifier,
+            example,
+            str(path),
+            input_names=INPUTS,
+            output_names=OUTPUTS,
+            dynamic_axes=axes,
+            opset_version=OPSET,
+            dynamo=False,
+        )
 
 
 def _fuse(classifier: Classifier, source: Path, path: Path) -> None:
     """Attention, layer norms and activations each as one node."""
     config = classifier.encoder.config
-    fused = optimizer.optimize_model(str(source), "bert", num_heads=config.num_attention_heads,
-                                     hidden_size=config.hidden_size, opt_level=0)
+    fused = optimizer.optimize_model(
+        str(source), "bert", num_heads=config.num_attention_heads, hidden_size=config.hidden_size, opt_level=0
+    )
     fused.model.metadata_props.add(key="onnx.quant.pre_process", value="onnxruntime.quant")  # the quantizer asks for it
     fused.save_model_to_file(str(path))
 
 
 def _quantize(source: Path, path: Path) -> list[str]:
     """Weights to int8, a scale for each output channel; head and projection stay float. Returns those kept float."""
-    floats = [node.name for node in onnx.load(source).graph.node
-              if node.op_type in ("MatMul", "Gemm") and not node.name.startswith(("/encoder/", "Attention"))]
-    quantize_dynamic(source, path, per_channel=True, weight_type=QuantType.QInt8,
-                     nodes_to_exclude=[*floats, *(f"{name}_MatMul" for name in floats)],
-                     extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT})
+    floats = [
+        node.name
+        for node in onnx.load(source).graph.node
+        if node.op_type in ("MatMul", "Gemm") and not node.name.startswith(("/encoder/", "Attention"))
+    ]
+    quantize_dynamic(
+        source,
+        path,
+        per_channel=True,
+        weight_type=QuantType.QInt8,
+        nodes_to_exclude=[*floats, *(f"{name}_MatMul" for name in floats)],
+        extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
+    )
     return floats
 
 
@@ -110,5 +139,6 @@ def _difference(classifier: Classifier, example: tuple[Tensor, Tensor], path: Pa
     feed = {name: tensor.numpy() for name, tensor in zip(INPUTS, example, strict=True)}
     with torch.inference_mode():
         wanted = classifier(*example)
-    return max(float(np.abs(got - want.numpy()).max())
-               for got, want in zip(session.run(OUTPUTS, feed), wanted, strict=True))
+    return max(
+        float(np.abs(got - want.numpy()).max()) for got, want in zip(session.run(OUTPUTS, feed), wanted, strict=True)
+    )

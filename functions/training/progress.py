@@ -19,8 +19,16 @@ class RunReport:
         self._place = place
         self._seconds = seconds
         self._began = seconds()
-        self._facts: dict[str, Any] = {"run": run, "status": "running", "progress": 0.0, "stage": "reading",
-                                       "losses": [], "stages": {}, "evaluations": [], "error": ""}
+        self._facts: dict[str, Any] = {
+            "run": run,
+            "status": "running",
+            "progress": 0.0,
+            "stage": "reading",
+            "losses": [],
+            "stages": {},
+            "evaluations": [],
+            "error": "",
+        }
         self._stage_began = self._began
         self._write()
 
@@ -35,8 +43,11 @@ class RunReport:
         measured = {name: round(value, 4) for name, value in losses.items()}
         self._facts["losses"].append({"stage": self._facts["stage"], "epoch": number, **measured})
         self._facts["progress"] = round(progress, 3)
-        print(f"{self._facts['stage']} epoch {number}: "
-              + ", ".join(f"{name} {value:.4f}" for name, value in measured.items()), flush=True)
+        print(
+            f"{self._facts['stage']} epoch {number}: "
+            + ", ".join(f"{name} {value:.4f}" for name, value in measured.items()),
+            flush=True,
+        )
         self._write()
 
     def complete(self, evaluations: Sequence[Mapping[str, Any]]) -> None:

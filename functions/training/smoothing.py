@@ -36,8 +36,11 @@ def smooth(classifier: Classifier, ids: list[list[int]]) -> Classifier:
     """
     smoothed = copy.deepcopy(classifier)
     width = smoothed.encoder.config.intermediate_size
-    wide = {name: part for name, part in smoothed.encoder.named_modules()
-            if isinstance(part, nn.Linear) and width in (part.in_features, part.out_features)}
+    wide = {
+        name: part
+        for name, part in smoothed.encoder.named_modules()
+        if isinstance(part, nn.Linear) and width in (part.in_features, part.out_features)
+    }
     for name, largest in _largest_inputs(smoothed, wide, ids).items():
         parent, _, own = name.rpartition(".")
         setattr(smoothed.encoder.get_submodule(parent), own, SmoothedLinear(wide[name], largest))

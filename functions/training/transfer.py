@@ -101,6 +101,7 @@ class Examples:
 
 # --- Rows -------------------------------------------------------------------------------------------------------------
 
+
 def label_names(dataset: FrozenDataset) -> list[str]:
     """The labels to learn, sorted; InvalidDataset when a row to be judged by has a label that none is learned from."""
     labels = sorted({row.label for row in dataset.splits["train"]})
@@ -144,13 +145,14 @@ def batches(ids: list[list[int]], size: int, shuffle: random.Random | None = Non
     if shuffle:
         shuffle.shuffle(order)
     order.sort(key=lambda row: len(ids[row]) // (4 if shuffle else 1))
-    cut = [order[start:start + size] for start in range(0, len(order), size)]
+    cut = [order[start : start + size] for start in range(0, len(order), size)]
     if shuffle:
         shuffle.shuffle(cut)
     return cut
 
 
 # --- The head, on frozen embeddings -----------------------------------------------------------------------------------
+
 
 def embed(classifier: Classifier, ids: list[list[int]], size: int = 8) -> Tensor:
     """Pooled embeddings of token id rows, in evaluation mode: (rows, hidden)."""
@@ -164,14 +166,14 @@ def embed(classifier: Classifier, ids: list[list[int]], size: int = 8) -> Tensor
 
 def loss_of(logits: Tensor, examples: Examples) -> Tensor:
     """Weighted cross-entropy of logits (rows, labels)."""
-    losses = nn.functional.cross_entropy(logits, examples.labels.to(logits.device), reduction="none")     # (rows,)
+    losses = nn.functional.cross_entropy(logits, examples.labels.to(logits.device), reduction="none")  # (rows,)
     weights = examples.weights.to(logits.device)
     return (losses * weights).sum() / weights.sum()
 
 
 def train_head(classifier: Classifier, train: Examples, knobs: Knobs) -> float:
     """Fit the head alone to embeddings computed once; the last loss."""
-    pooled = embed(classifier, train.ids)                                                        # (rows, hidden)
+    pooled = embed(classifier, train.ids)  # (rows, hidden)
     learner = torch.optim.AdamW(classifier.head.parameters(), lr=knobs.head_rate, weight_decay=knobs.weight_decay)
     for _ in range(knobs.head_steps):
         learner.zero_grad()
@@ -183,11 +185,12 @@ def train_head(classifier: Classifier, train: Examples, knobs: Knobs) -> float:
 
 # --- The upper layers -------------------------------------------------------------------------------------------------
 
+
 def release_layers(classifier: Classifier, count: int) -> list[nn.Parameter]:
     """Let the last `count` layers and the head learn, nothing else; what learns."""
     classifier.requires_grad_(False)
     layers = list(classifier.layers())
-    for part in [*layers[len(layers) - count:], classifier.head]:
+    for part in [*layers[len(layers) - count :], classifier.head]:
         part.requires_grad_(True)
     return [parameter for parameter in classifier.parameters() if parameter.requires_grad]
 
@@ -198,8 +201,14 @@ def rate_at(step: int, steps: int, warmup_share: float) -> float:
     return (step + 1) / warmup if step < warmup else (steps - step) / max(1, steps - warmup)
 
 
-def train_layers(classifier: Classifier, train: Examples, validation: Examples, knobs: Knobs, report: RunReport,
-                 progress: tuple[float, float]) -> None:
+def train_layers(
+    classifier: Classifier,
+    train: Examples,
+    validation: Examples,
+    knobs: Knobs,
+    report: RunReport,
+    progress: tuple[float, float],
+) -> None:
     """Tune the upper layers with the head; the classifier is left as it was after its best epoch."""
     parameters = release_layers(classifier, knobs.tuned_layers)
     learner = torch.optim.AdamW(parameters, lr=knobs.encoder_rate, weight_decay=knobs.weight_decay)
@@ -220,14 +229,19 @@ def train_layers(classifier: Classifier, train: Examples, validation: Examples, 
     classifier.load_state_dict(best_state)
 
 
-def pass_over(classifier: Classifier, train: Examples, order: list[list[int]], learner: torch.optim.Optimizer,
-              schedule: torch.optim.lr_scheduler.LRScheduler) -> float:
+def pass_over(
+    classifier: Classifier,
+    train: Examples,
+    order: list[list[int]],
+    learner: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+) -> float:
     """One epoch; its mean loss."""
     classifier.train()
     losses: list[float] = []
     for chosen in order:
         batch = train.of(chosen)
-        pooled = classifier.embed(*pad(batch.ids, classifier.centre.device))                     # (rows, hidden)
+        pooled = classifier.embed(*pad(batch.ids, classifier.centre.device))  # (rows, hidden)
         loss = loss_of(classifier.logits(pooled), batch)
         learner.zero_grad()
         loss.backward()
@@ -257,6 +271,7 @@ def copy_state(classifier: Classifier) -> dict[str, Tensor]:
 
 # --- Temperature and directions ---------------------------------------------------------------------------------------
 
+
 def calibrate(classifier: Classifier, validation: Examples) -> float:
     """Set the temperature by rows not learned from, and return it."""
     with torch.no_grad():
@@ -270,18 +285,19 @@ def set_directions(classifier: Classifier, train: Examples) -> None:
 
     A direction's sign is chosen so that its largest part is positive. Directions beyond the rows' rank stay zero.
     """
-    pooled = embed(classifier, train.ids).double().cpu()                                         # (rows, hidden)
+    pooled = embed(classifier, train.ids).double().cpu()  # (rows, hidden)
     centre = pooled.mean(0)
-    _, spread, basis = torch.linalg.svd(pooled - centre, full_matrices=False)                    # basis (rank, hidden)
+    _, spread, basis = torch.linalg.svd(pooled - centre, full_matrices=False)  # basis (rank, hidden)
     deviation = spread / math.sqrt(max(1, len(pooled) - 1))
     count = min(classifier.directions.shape[1], int((deviation > 1e-6).sum()))
     chosen = basis[:count]
-    signs = chosen.gather(1, chosen.abs().argmax(1, keepdim=True)).sign()                        # (count, 1)
+    signs = chosen.gather(1, chosen.abs().argmax(1, keepdim=True)).sign()  # (count, 1)
     classifier.centre.copy_(centre)
     classifier.directions[:, :count] = (chosen * signs / deviation[:count, None]).T.to(classifier.directions)
 
 
 # --- Evaluation -------------------------------------------------------------------------------------------------------
+
 
 def torch_answers(classifier: Classifier, ids: list[list[int]]) -> Floats:
     """The float model's probabilities of token id rows: (rows, labels)."""
@@ -297,8 +313,15 @@ def served_answers(model: TextClassifier, rows: Sequence[Row]) -> tuple[Floats, 
     return np.array([answer.outputs["probabilities"][0] for answer in answers]), features
 
 
-def measure(classifier: Classifier, model: TextClassifier, folder: Path, dataset: FrozenDataset, labels: list[str],
-            tokenizer: Tokenizer, exported: Exported) -> tuple[dict[str, Any], Profile]:
+def measure(
+    classifier: Classifier,
+    model: TextClassifier,
+    folder: Path,
+    dataset: FrozenDataset,
+    labels: list[str],
+    tokenizer: Tokenizer,
+    exported: Exported,
+) -> tuple[dict[str, Any], Profile]:
     """The manifest's metrics, and the reference profile: the served model's answers on rows not learned from."""
     metrics: dict[str, Any] = {"float": {}, "int8": {}, "int8_label_agreement": {}}
     profile: Profile | None = None
@@ -315,16 +338,19 @@ def measure(classifier: Classifier, model: TextClassifier, folder: Path, dataset
         raise InvalidDataset("the holdout is empty: a model needs rows to be judged by")
     lost = metrics["float"]["holdout"]["accuracy"] - metrics["int8"]["holdout"]["accuracy"]
     latency = time_answers(classifier, folder, tokens=32)
-    metrics |= {"int8_accuracy_lost_points": round(100 * lost, 2),
-                "int8_speedup": round(latency["float_ms"] / latency["int8_ms"], 2), "latency": latency,
-                "bytes_ratio": round(exported.int8_bytes / exported.float_bytes, 4)}
+    metrics |= {
+        "int8_accuracy_lost_points": round(100 * lost, 2),
+        "int8_speedup": round(latency["float_ms"] / latency["int8_ms"], 2),
+        "latency": latency,
+        "bytes_ratio": round(exported.int8_bytes / exported.float_bytes, 4),
+    }
     return metrics, profile
 
 
 def time_answers(classifier: Classifier, folder: Path, tokens: int) -> dict[str, Any]:
     """Median latency of one row, torch against the served graph, one thread each."""
     session = open_session(str(folder / GRAPH))
-    ids = torch.arange(tokens)[None] % classifier.encoder.config.vocab_size                      # (1, tokens)
+    ids = torch.arange(tokens)[None] % classifier.encoder.config.vocab_size  # (1, tokens)
     mask = torch.ones_like(ids)
     feed = {"input_ids": ids.numpy(), "attention_mask": mask.numpy()}
 
@@ -342,14 +368,17 @@ def time_answers(classifier: Classifier, folder: Path, tokens: int) -> dict[str,
 
 # --- The recipe -------------------------------------------------------------------------------------------------------
 
+
 def transfer(dataset: FrozenDataset, purpose: Purpose, knobs: Knobs, folder: Path, report: RunReport) -> Bundle:
     """Train on a frozen dataset and leave a sealed bundle in the empty `folder`."""
     torch.manual_seed(knobs.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = load_tokenizer(purpose.base, knobs.max_tokens)
     labels = label_names(dataset)
-    learned, validation = (encode(rows, labels, tokenizer, knobs.recent_weight)
-                           for rows in divide(dataset.splits["train"], knobs.validation_share, knobs.seed))
+    learned, validation = (
+        encode(rows, labels, tokenizer, knobs.recent_weight)
+        for rows in divide(dataset.splits["train"], knobs.validation_share, knobs.seed)
+    )
     classifier = Classifier(load_encoder(purpose.base), len(labels), knobs.dimensions, knobs.dropout).to(device)
 
     report.begin("head", 0.05)
@@ -370,14 +399,27 @@ def transfer(dataset: FrozenDataset, purpose: Purpose, knobs: Knobs, folder: Pat
 
     report.begin("evaluation", 0.9)
     about: dict[str, Any] = {
-        "name": purpose.name, "version": purpose.version, "kind": KIND, "created_at": purpose.created_at,
+        "name": purpose.name,
+        "version": purpose.version,
+        "kind": KIND,
+        "created_at": purpose.created_at,
         "inputs": [Signature("text", "BYTES", [-1])],
         "outputs": [Signature("label", "BYTES", [-1]), Signature("probabilities", "FP32", [-1, len(labels)])],
-        "labels": labels, "max_tokens": knobs.max_tokens,
+        "labels": labels,
+        "max_tokens": knobs.max_tokens,
         "quantization": {**exported.quantization, "temperature": round(temperature, 4)},
-        "lineage": Lineage(purpose.run, dataset.digest, purpose.parent, purpose.base_model, purpose.base_licence,
-                           purpose.code, dataset.lineage["traffic_window"], dataset.lineage["feedback"])}
-    model = TextClassifier(seal(folder, **about, metrics={}))    # sealed for the measuring; sealed again below
+        "lineage": Lineage(
+            purpose.run,
+            dataset.digest,
+            purpose.parent,
+            purpose.base_model,
+            purpose.base_licence,
+            purpose.code,
+            dataset.lineage["traffic_window"],
+            dataset.lineage["feedback"],
+        ),
+    }
+    model = TextClassifier(seal(folder, **about, metrics={}))  # sealed for the measuring; sealed again below
     metrics, reference = measure(classifier, model, folder, dataset, labels, tokenizer, exported)
     (folder / "reference.json").write_text(reference.to_json(), encoding="utf-8")
     write_card(folder / "card.md", about, metrics, dataset)

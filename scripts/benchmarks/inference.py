@@ -100,7 +100,7 @@ def _probe(build: Path, bundle: Bundle, mode: str) -> dict[str, float]:
         "RECEIPT_KEYS": "1:" + "k" * 32,
         "CAPTURE_QUEUE_URL": "http://127.0.0.1:9/none",
     }
-    command = [str(ensure_interpreter(HOME)), str(PROBES), mode, str(bundle.path)]
+    command = [str(ensure_interpreter(HOME)), "-P", str(PROBES), mode, str(bundle.path)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -36,8 +36,7 @@ def test_a_dataset_stored_in_s3_is_read_back_whole(s3: Any, address: str) -> Non
 
 def test_the_manifest_of_a_dataset_is_stored_last(s3: Any) -> None:
     written: list[str] = []
-    s3.meta.events.register("before-parameter-build.s3.PutObject",
-                            lambda params, **_: written.append(params["Key"]))
+    s3.meta.events.register("before-parameter-build.s3.PutObject", lambda params, **_: written.append(params["Key"]))
     dataset = freeze("triage", {"train": [Row("hello", "a")], "holdout": [Row("bye", "b")]}, {"parent": None})
 
     copy_files(dataset, place_at("s3://loop/d", lambda: s3))

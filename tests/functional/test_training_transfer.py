@@ -24,8 +24,11 @@ from training.classifier import Classifier, load_encoder, load_tokenizer, pad
 from training.export import GRAPH, INPUTS, OUTPUTS, export
 
 NOW_MS = 1_767_225_600_000
-TOPICS = {"billing": "invoice charge price bill money", "delivery": "parcel courier late box street",
-          "login": "password account code locked email"}
+TOPICS = {
+    "billing": "invoice charge price bill money",
+    "delivery": "parcel courier late box street",
+    "login": "password account code locked email",
+}
 FILLER = "my the please is a about help now again today"
 
 
@@ -39,12 +42,21 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
     tokenizer.enable_padding(length=64)
     tokenizer.save(str(folder / "tokenizer.json"))
     torch.manual_seed(3)
-    BertModel(BertConfig(vocab_size=len(words), hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
-                         intermediate_size=64, max_position_embeddings=128)).save_pretrained(folder)
+    BertModel(
+        BertConfig(
+            vocab_size=len(words),
+            hidden_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            intermediate_size=64,
+            max_position_embeddings=128,
+        )
+    ).save_pretrained(folder)
     return folder
 
 
@@ -53,9 +65,15 @@ def dataset() -> FrozenDataset:
     """Rows of three topics, a few of them labelled traffic, with a recent split."""
     rows = [_row(topic, i) for topic in TOPICS for i in range(60)]
     recent = [Row(row.text + " today", row.label, {}, "traffic") for row in rows[::6]]
-    return freeze("tiny", {"train": [*rows[::2], *recent[::2]], "holdout": rows[1::2], "recent": recent[1::2]},
-                  {"parent": "0" * 64, "traffic_window": ["2026-01-01T00:00:00.000Z", "2026-01-02T00:00:00.000Z"],
-                   "feedback": 30})
+    return freeze(
+        "tiny",
+        {"train": [*rows[::2], *recent[::2]], "holdout": rows[1::2], "recent": recent[1::2]},
+        {
+            "parent": "0" * 64,
+            "traffic_window": ["2026-01-01T00:00:00.000Z", "2026-01-02T00:00:00.000Z"],
+            "feedback": 30,
+        },
+    )
 
 
 @pytest.fixture(scope="module")
@@ -146,8 +164,11 @@ def test_the_served_graph_answers_as_torch_does(base: Path, tmp_path: Path) -> N
 
 
 def test_a_label_that_nothing_is_learned_from_fails_the_run_and_says_so(base: Path, tmp_path: Path) -> None:
-    dataset = freeze("tiny", {"train": [_row("billing", 1), _row("login", 1)], "holdout": [_row("delivery", 1)]},
-                     {"parent": None, "traffic_window": [], "feedback": 0})
+    dataset = freeze(
+        "tiny",
+        {"train": [_row("billing", 1), _row("login", 1)], "holdout": [_row("delivery", 1)]},
+        {"parent": None, "traffic_window": [], "feedback": 0},
+    )
 
     with pytest.raises(InvalidDataset, match=r"holdout has labels that train has no row of: \['delivery'\]"):
         _train(base, dataset, tmp_path)
@@ -168,11 +189,20 @@ def test_in_s3_the_manifest_is_stored_after_every_other_file(
         for name, data in dataset.files.items():
             s3.put_object(Bucket="loop", Key=f"datasets/d/{name}", Body=data)
         _run(base, "s3://loop/datasets/d/", "s3://loop/candidates/tiny/2/", ["--epochs", "1"])
-        stored = {entry["Key"].rpartition("/")[2]: entry["LastModified"]
-                  for entry in s3.list_objects_v2(Bucket="loop", Prefix="candidates/tiny/2/")["Contents"]}
+        stored = {
+            entry["Key"].rpartition("/")[2]: entry["LastModified"]
+            for entry in s3.list_objects_v2(Bucket="loop", Prefix="candidates/tiny/2/")["Contents"]
+        }
 
-    assert set(stored) == {"model.onnx", "model.onnx.data", "tokenizer.json", "reference.json", "card.md",
-                           "manifest.json", "run.json"}
+    assert set(stored) == {
+        "model.onnx",
+        "model.onnx.data",
+        "tokenizer.json",
+        "reference.json",
+        "card.md",
+        "manifest.json",
+        "run.json",
+    }
     assert max(stored, key=lambda name: (stored[name], name == "manifest.json")) == "manifest.json"
 
 
@@ -191,8 +221,29 @@ def _train(base: Path, dataset: FrozenDataset, folder: Path) -> Bundle:
 
 
 def _run(base: Path, dataset: str, output: str, more: Sequence[str]) -> None:
-    arguments = ["transfer", "--model", "tiny", "--version", "2", "--dataset", dataset, "--output", output, "--run",
-                 "run-7", "--parent", "models:/tiny/1", "--base", str(base), "--base-licence", "mit",
-                 "--tuned-layers", "1", "--encoder-rate", "1e-3", *more]
+    arguments = [
+        "transfer",
+        "--model",
+        "tiny",
+        "--version",
+        "2",
+        "--dataset",
+        dataset,
+        "--output",
+        output,
+        "--run",
+        "run-7",
+        "--parent",
+        "models:/tiny/1",
+        "--base",
+        str(base),
+        "--base-licence",
+        "mit",
+        "--tuned-layers",
+        "1",
+        "--encoder-rate",
+        "1e-3",
+        *more,
+    ]
     environment: dict[str, Any] = {"PAWL_CODE_REVISION": "abc123"}
     main(arguments, environment, NOW_MS)

@@ -151,6 +151,7 @@ def test_an_offer_does_not_wait_for_the_queue_and_what_piled_up_goes_ten_at_a_ti
     capture = Capture(outbox, None, lambda count: None)
 
     capture.offer(_record(captured, "first"))
+    capture.end_invocation()
     assert outbox.entered.wait(PATIENCE_S)
     for name in range(24):
         capture.offer(_record(captured, name))
@@ -167,6 +168,7 @@ def test_one_call_carries_no_more_than_the_queue_takes_at_once(captured: Make) -
     capture = Capture(outbox, None, lambda count: None)
 
     capture.offer(_record(captured, "first"))
+    capture.end_invocation()
     assert outbox.entered.wait(PATIENCE_S)
     for name, size in {"a": 100_000, "b": 100_000, "c": 100_000, "huge": 300_000, "d": 10}.items():
         capture.offer(_record(captured, name, size))
@@ -182,6 +184,7 @@ def test_what_the_queue_refused_is_sent_again_and_nothing_else(captured: Make) -
     capture = Capture(outbox, None, lost.append)
 
     capture.offer(_record(captured, "first"))
+    capture.end_invocation()
     assert outbox.entered.wait(PATIENCE_S)
     for name in "abc":
         capture.offer(_record(captured, name))

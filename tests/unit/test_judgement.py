@@ -47,7 +47,7 @@ def test_a_shift_of_the_labels_is_found_in_that_column_alone() -> None:
     report = _judge(_recent(2, 1000, shares=(0.1, 0.2, 0.7)))
 
     assert (report.status, report.drifted) == ("drifted", ["label"])
-    assert report.score == max(column.stability for column in report.columns) > 0.2
+    assert report.score == max(column.excess for column in report.columns) > 0.2
 
 
 def test_a_shift_of_the_confidences_is_found_in_that_column_alone() -> None:
@@ -77,6 +77,15 @@ def test_a_tiny_shift_in_a_million_rows_is_beyond_chance_but_not_large_enough() 
     label = next(column for column in report.columns if column.column == "label")
     assert label.p_value < 0.05 / 2
     assert (label.stability < 0.2, report.status) == (True, "stable")
+
+
+def test_what_two_small_samples_show_by_chance_is_taken_off_the_score() -> None:
+    report = _judge(_recent(5, 60), minimum_rows=1)
+
+    label = next(column for column in report.columns if column.column == "label")
+    chance = 2 * (1 / 60 + 1 / REFERENCE.rows)  # three labels
+    assert label.excess == pytest.approx(max(0.0, label.stability - chance), abs=2e-4)
+    assert report.score < max(column.stability for column in report.columns)
 
 
 def test_a_large_shift_in_a_handful_of_rows_may_be_chance() -> None:

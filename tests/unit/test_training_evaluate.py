@@ -10,8 +10,12 @@ from training import evaluate
 from training.calibration import COLDEST, HOTTEST, fit_temperature, softmax
 from training.evaluate import calibration_error, compare_latency, score
 
-ROWS = [Row("one", "a", {"channel": "chat"}), Row("two", "a", {"channel": "email"}),
-        Row("three", "b", {"channel": "chat"}), Row("four", "b", {"channel": "email"})]
+ROWS = [
+    Row("one", "a", {"channel": "chat"}),
+    Row("two", "a", {"channel": "email"}),
+    Row("three", "b", {"channel": "chat"}),
+    Row("four", "b", {"channel": "email"}),
+]
 
 
 def test_scores_are_exact_on_a_case_made_by_hand() -> None:

@@ -52,12 +52,17 @@ def test_traffic_is_in_no_split_of_the_frozen_dataset() -> None:
 
 
 def test_validation_takes_its_share_of_old_and_new_rows_of_each_label() -> None:
-    rows = [Row(f"{label} {source} {i}", label, {}, source)
-            for label in "ab" for source in ("starter", "traffic") for i in range(20)]
+    rows = [
+        Row(f"{label} {source} {i}", label, {}, source)
+        for label in "ab"
+        for source in ("starter", "traffic")
+        for i in range(20)
+    ]
 
     learned, validation = divide(rows, 0.15, seed=7)
 
     assert Counter((row.label, row.source) for row in validation) == {
-        (label, source): 3 for label in "ab" for source in ("starter", "traffic")}
+        (label, source): 3 for label in "ab" for source in ("starter", "traffic")
+    }
     assert sorted([*learned, *validation], key=lambda row: row.text) == sorted(rows, key=lambda row: row.text)
     assert divide(rows[::1], 0.15, seed=7) == (learned, validation)

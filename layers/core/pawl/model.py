@@ -79,10 +79,9 @@ def open_session(path: str, threads: int = 1) -> ort.InferenceSession:
 
 def _pad(encodings: Sequence[Encoding]) -> tuple[list[int], dict[str, np.ndarray[Any, Any]]]:
     """Token counts, and ids and mask padded to the longest row; shape (rows, tokens), int64."""
-    lengths = [len(encoding.ids) for encoding in encodings]
-    ids = np.zeros((len(encodings), max(lengths)), np.int64)
-    mask = np.zeros_like(ids)
-    for row, encoding in enumerate(encodings):
-        ids[row, : lengths[row]] = encoding.ids
-        mask[row, : lengths[row]] = 1
+    rows = [encoding.ids for encoding in encodings]
+    lengths = [len(row) for row in rows]
+    width = max(lengths)
+    ids = np.array([row + [0] * (width - len(row)) for row in rows], np.int64)
+    mask = np.array([[1] * length + [0] * (width - length) for length in lengths], np.int64)
     return lengths, {"input_ids": ids, "attention_mask": mask}
