@@ -13,7 +13,7 @@ import tomllib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from artifacts.target import ROOT, BuildError, Target
+from artifacts.target import ROOT, BuildError, Target, code_revision
 
 CACHE = ROOT / ".pawl" / "layers"
 STARTER = ROOT / ".pawl" / "starter"
@@ -91,7 +91,8 @@ def starter() -> Path:
     if not built.exists():
         partial = STARTER / f"{key}.partial"
         shutil.rmtree(partial, ignore_errors=True)
-        environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'functions'}:{ROOT / 'layers' / 'core'}"}
+        path = f"{ROOT / 'functions'}:{ROOT / 'layers' / 'core'}"
+        environment = {**os.environ, "PYTHONPATH": path, "PAWL_CODE_REVISION": code_revision()}
         subprocess.run(
             [sys.executable, "-m", "training", "starter", "--output", str(partial)],
             cwd=ROOT,

@@ -70,6 +70,18 @@ def read_target(environment: Mapping[str, str]) -> Target:
     return Target(runtime, architecture)
 
 
+def code_revision() -> str:
+    """The commit that is checked out, with `+changes` when the tree differs from it; `unknown` outside git."""
+    described = subprocess.run(
+        ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+changes"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return described.stdout.strip() or "unknown"
+
+
 def _template_default(parameter: str) -> str:
     text = (ROOT / "template.yaml").read_text(encoding="utf-8")
     found = re.search(rf"^  {parameter}:\n(?:    .*\n)*?    Default: (\S+)$", text, re.MULTILINE)

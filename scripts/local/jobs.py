@@ -17,6 +17,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from artifacts.target import code_revision
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 STOP_GRACE_S = 10.0  # between asking an attempt to end and ending it; a container gets 30
 TIMED_OUT = "Job attempt duration exceeded timeout"
@@ -140,6 +142,7 @@ class Job:
             "TMPDIR": str(folder),
             "PYTHONPATH": f"{REPOSITORY / 'functions'}{os.pathsep}{REPOSITORY / 'layers' / 'core'}",
             "PYTHONUNBUFFERED": "1",
+            "PAWL_CODE_REVISION": code_revision(),
             **declared,
             "AWS_BATCH_JOB_ID": self.detail["jobId"],
             "AWS_BATCH_JOB_ATTEMPT": str(number),
