@@ -5,7 +5,6 @@ import base64
 import json
 import os
 import time
-import traceback
 from functools import partial
 from typing import Any
 
@@ -13,7 +12,7 @@ from inference.capture import Capture, QueueSender, print_lost_metric
 from inference.engine import Engine
 from inference.oip import parse_infer, render_infer
 from inference.settings import Settings
-from pawl.errors import InvalidRequest, PawlError
+from pawl.errors import InvalidRequest, PawlError, log_failure
 from pawl.receipt import ReceiptKeys
 from pawl.records import CaptureRecord
 from pawl.settings import read_settings
@@ -34,13 +33,13 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         if event["httpMethod"] == "POST" and event["resource"].endswith("/infer"):
             path = event["pathParameters"]
             return _reply(200, infer(_body(event), path["model"], path.get("version"), context.function_version))
-        from inference.web import gateway
+        from inference import web
 
-        return gateway(engine)(event, context)
+        return web.handler(engine)(event, context)
     except PawlError as error:
         return _reply(error.status, json.dumps({"error": str(error)}))
     except Exception as error:
-        _log_failure(error, context.aws_request_id)
+        log_failure(error, context.aws_request_id)
         return _reply(500, json.dumps({"error": f"internal error; request {context.aws_request_id}"}))
     finally:
         capture.end_invocation()
@@ -84,13 +83,3 @@ def _body(event: dict[str, Any]) -> str | bytes:
 
 def _reply(status: int, body: str) -> dict[str, Any]:
     return {"statusCode": status, "headers": {"Content-Type": "application/json"}, "body": body}
-
-
-def _log_failure(error: Exception, request_id: str) -> None:
-    """One structured line without the message: an exception's text may quote the payload."""
-    trace = traceback.extract_tb(error.__traceback__)
-    frames = [f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in trace]
-    print(
-        json.dumps({"level": "ERROR", "error": type(error).__name__, "request_id": request_id, "frames": frames}),
-        flush=True,
-    )

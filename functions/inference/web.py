@@ -3,24 +3,21 @@
 import functools
 from typing import Any
 
-from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi import FastAPI
 from mangum import Mangum
-from starlette.exceptions import HTTPException
 
 from inference.engine import Engine
 from pawl.bundle import Tensor
-from pawl.errors import PawlError, UnsupportedRequest
+from pawl.errors import UnsupportedRequest
+from pawl.web import application, gateway
 
 PLATFORM = "onnx_onnxv1"
 EXTENSIONS = ["model_repository"]
 
 
 def build(engine: Engine) -> FastAPI:
-    """The web application over the models of `engine`; its errors have the protocol's form."""
-    app = FastAPI(title="Pawl inference", docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_exception_handler(PawlError, _answer_error)
-    app.add_exception_handler(HTTPException, _answer_http_error)
+    """The web application over the models of `engine`."""
+    app = application("Pawl inference")
 
     @app.get("/v2")
     async def server() -> dict[str, Any]:
@@ -83,19 +80,9 @@ def build(engine: Engine) -> FastAPI:
 
 
 @functools.cache
-def gateway(engine: Engine) -> Mangum:
-    """The application as a Lambda handler, built once; Mangum would run its lifespan on every invocation."""
-    return Mangum(build(engine), lifespan="off")
-
-
-async def _answer_error(request: Request, error: Exception) -> JSONResponse:
-    status = error.status if isinstance(error, PawlError) else 500
-    return JSONResponse({"error": str(error)}, status)
-
-
-async def _answer_http_error(request: Request, error: Exception) -> JSONResponse:
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    return JSONResponse({"error": f"no route {request.method} {request.url.path}"}, status)
+def handler(engine: Engine) -> Mangum:
+    """The application as a Lambda handler, built when it is first needed."""
+    return gateway(build(engine))
 
 
 def _tensor(tensor: Tensor) -> dict[str, Any]:

@@ -3,13 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict
 
-from pawl.errors import PawlError
 from pawl.registry import vars_of
+from pawl.web import application
 from release.releases import Releases
 
 
@@ -23,9 +21,7 @@ class Target(BaseModel):
 
 def build(releases: Releases, now_ms: Callable[[], int]) -> FastAPI:
     """The web application over `releases`."""
-    app = FastAPI(title="Pawl releases", docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_exception_handler(PawlError, _answer_error)
-    app.add_exception_handler(RequestValidationError, _answer_invalid)
+    app = application("Pawl releases")
 
     @app.get("/releases/{model}")
     def show(model: str) -> dict[str, Any]:
@@ -41,11 +37,3 @@ def build(releases: Releases, now_ms: Callable[[], int]) -> FastAPI:
         return vars_of(releases.promote(model, target.version, now_ms()))
 
     return app
-
-
-async def _answer_invalid(request: Request, error: Exception) -> JSONResponse:
-    return JSONResponse({"error": 'want {"version": "<number>"}'}, 400)
-
-
-async def _answer_error(request: Request, error: Exception) -> JSONResponse:
-    return JSONResponse({"error": str(error)}, error.status if isinstance(error, PawlError) else 500)

@@ -7,12 +7,12 @@ from typing import Any
 
 import boto3
 from aws_lambda_powertools import Logger
-from mangum import Mangum
 
 from pawl.events import Announcer
 from pawl.registry import Registry
 from pawl.settings import read_settings
 from pawl.store import Bucket
+from pawl.web import gateway
 from release.api import build
 from release.deployment import Deployment
 from release.gates import GatePolicy
@@ -43,7 +43,7 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-web = Mangum(build(releases, now_ms), lifespan="off")
+web = gateway(build(releases, now_ms))
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:

@@ -3,12 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict
 
-from pawl.errors import Conflict, PawlError
+from pawl.errors import Conflict
+from pawl.web import application
 from retrain.runs import Runs
 
 
@@ -22,9 +21,7 @@ class JobRequest(BaseModel):
 
 def build(runs: Runs, now_ms: Callable[[], int], new_cause: Callable[[], str]) -> FastAPI:
     """The web application over `runs`."""
-    app = FastAPI(title="Pawl jobs", docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_exception_handler(PawlError, _answer_error)
-    app.add_exception_handler(RequestValidationError, _answer_invalid)
+    app = application("Pawl jobs")
 
     @app.post("/jobs", status_code=202)
     def start(job: JobRequest) -> dict[str, Any]:
@@ -46,11 +43,3 @@ def build(runs: Runs, now_ms: Callable[[], int], new_cause: Callable[[], str]) -
         return runs.cancel(run)
 
     return app
-
-
-async def _answer_error(request: Request, error: Exception) -> JSONResponse:
-    return JSONResponse({"error": str(error)}, error.status if isinstance(error, PawlError) else 500)
-
-
-async def _answer_invalid(request: Request, error: Exception) -> JSONResponse:
-    return JSONResponse({"error": 'want {"model": "<name>"}'}, 400)

@@ -8,12 +8,12 @@ from typing import Any
 
 import boto3
 from aws_lambda_powertools import Logger
-from mangum import Mangum
 
 from pawl.events import Announcer
 from pawl.registry import Registry
 from pawl.settings import read_settings
 from pawl.store import Bucket, FeedbackTable
+from pawl.web import gateway
 from retrain.api import build
 from retrain.decision import Policy, Reason
 from retrain.runs import Runs
@@ -44,7 +44,7 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-web = Mangum(build(runs, now_ms, lambda: f"person/{uuid.uuid4()}"), lifespan="off")
+web = gateway(build(runs, now_ms, lambda: f"person/{uuid.uuid4()}"))
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:

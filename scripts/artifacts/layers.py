@@ -134,7 +134,7 @@ def _install(target: Target, folder: Path, requirements: list[str]) -> None:
             "-m",
             "pip",
             "install",
-            "--quiet",
+            "-qq",
             "--no-compile",
             "--disable-pip-version-check",
             "--only-binary=:all:",

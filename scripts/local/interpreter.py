@@ -28,7 +28,7 @@ def ensure_interpreter(home: Path) -> Path:
     if python.exists() and stamp.exists() and stamp.read_text() == digest:
         return python
     _run(sys.executable, "-m", "venv", "--clear", "--without-pip", str(folder))
-    _run(sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", *wanted)
+    _run(sys.executable, "-m", "pip", "--python", str(python), "install", "-qq", *wanted)
     stamp.write_text(digest)
     return python
 

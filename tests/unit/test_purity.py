@@ -13,7 +13,7 @@ from pytest_socket import SocketBlockedError
 
 import pawl
 
-AT_THE_EDGE = {"events", "model", "registry", "store"}
+AT_THE_EDGE = {"events", "model", "registry", "store", "web"}
 PURE = sorted(module.name for module in pkgutil.iter_modules(pawl.__path__) if module.name not in AT_THE_EDGE)
 WITH_EXAMPLES = {"identity", "stats"}
 

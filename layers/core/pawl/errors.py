@@ -16,6 +16,9 @@ The message is written for the person who can act on it and never holds a payloa
 error means over HTTP, mapped here and nowhere else.
 """
 
+import json
+import traceback
+
 
 class PawlError(Exception):
     """Root of the tree: anything that Pawl raises on purpose."""
@@ -71,3 +74,11 @@ class Conflict(PawlError):
     """A conditional write lost against another writer."""
 
     status = 409
+
+
+def log_failure(error: Exception, request_id: str) -> None:
+    """One structured line: the error's type and the places it came through; never its text."""
+    trace = traceback.extract_tb(error.__traceback__)
+    frames = [f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in trace]
+    line = {"level": "ERROR", "error": type(error).__name__, "request_id": request_id, "frames": frames}
+    print(json.dumps(line), flush=True)
