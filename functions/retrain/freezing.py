@@ -1,6 +1,7 @@
 """Joins labelled feedback with captured traffic and freezes it, with the parent's data, as the next dataset."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from pawl.identity import isoformat
 from pawl.records import CaptureRecord
 
 RECENT_SHARE = 0.25
+NEW_LABEL_ROWS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +45,13 @@ def assemble(parent: FrozenDataset, labelled: Iterable[Labelled], window_ms: tup
     """The next dataset: the parent's rows, the labelled traffic, and a quarter of it held out as `recent`.
 
     A text goes to `recent` by its own digest, so it stays on its side in every later dataset, and no text of the
-    inherited holdout is ever trained on.
+    inherited holdout is ever trained on. A label that the parent does not know needs NEW_LABEL_ROWS rows to be
+    learned: one person's slip of the pen is no new class; its rows are left out, and counted in the lineage.
     """
     known = {row.text.casefold().strip() for rows in parent.splits.values() for row in rows}
-    fresh = [each.row for each in labelled if each.row.text.casefold().strip() not in known]
+    offered = [each.row for each in labelled if each.row.text.casefold().strip() not in known]
+    labels = _learnable_labels(parent, offered)
+    fresh = [row for row in offered if row.label in labels]
     recent = [row for row in fresh if _is_held_out(row.text)]
     train = [row for row in fresh if not _is_held_out(row.text)]
     splits = {
@@ -58,8 +63,17 @@ def assemble(parent: FrozenDataset, labelled: Iterable[Labelled], window_ms: tup
         "parent": parent.digest,
         "traffic_window": [isoformat(each) for each in window_ms],
         "feedback": len(fresh),
+        "left_out": len(offered) - len(fresh),
     }
     return freeze(parent.model, splits, lineage)
+
+
+def _learnable_labels(parent: FrozenDataset, offered: Iterable[Row]) -> set[str]:
+    """The parent's labels, and new ones with enough rows to train on."""
+    new_rows = Counter(row.label for row in offered if not _is_held_out(row.text))
+    return {row.label for row in parent.splits["train"]} | {
+        label for label, rows in new_rows.items() if rows >= NEW_LABEL_ROWS
+    }
 
 
 def _majority(given: list[tuple[str, list[str]]]) -> list[str]:

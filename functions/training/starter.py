@@ -14,7 +14,7 @@ from pathlib import Path
 from pawl.dataset import FrozenDataset, Row, freeze
 
 MODEL = "triage"
-ROWS = Path(__file__).parent / "starter" / "triage.jsonl"
+ROWS = Path(__file__).parent / "data" / "triage.jsonl"
 SEED = 20
 HOLDOUT_SHARE = 0.2
 TRAFFIC_SHARE = 0.2

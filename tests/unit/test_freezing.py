@@ -93,6 +93,7 @@ def test_the_next_dataset_tells_where_it_comes_from() -> None:
         "parent": PARENT.digest,
         "traffic_window": ["2023-11-14T22:13:20.000Z", "2023-11-15T22:13:20.000Z"],
         "feedback": 2,
+        "left_out": 0,
     }
 
 
@@ -129,3 +130,18 @@ def test_a_text_stays_on_its_side_in_every_later_dataset(texts: list[str], other
         assert len(_side(first, text)) == 1
         if text.upper().casefold() == text.casefold():
             assert alone[text] == _side(first, text)
+
+
+def test_a_mistyped_label_is_left_out_and_counted() -> None:
+    frozen = assemble(PARENT, [*_labelled("dim"), *_labelled("lamp", label="outtage")], WINDOW)
+
+    texts = {row.text for rows in frozen.splits.values() for row in rows}
+    assert ("dim" in texts, "lamp" in texts) == (True, False)
+    assert (frozen.lineage["feedback"], frozen.lineage["left_out"]) == (1, 1)
+
+
+def test_a_label_with_rows_enough_is_learned() -> None:
+    frozen = assemble(PARENT, _labelled(*(f"meter {n}" for n in range(40)), label="meter"), WINDOW)
+
+    assert sum(row.label == "meter" for row in frozen.splits["train"]) >= 10
+    assert frozen.lineage["left_out"] == 0
