@@ -50,7 +50,12 @@ class LocalCloud:
 
     @property
     def log(self) -> Path:
-        return self.home / "cloud.log"
+        return self.home / f"cloud-{self.port}.log"
+
+    @property
+    def scratch(self) -> Path:
+        """Its temporary files; by port, so that two clouds of one home leave each other alone."""
+        return self.home / f"tmp-{self.port}"
 
     @property
     def server_pid(self) -> int | None:
@@ -61,14 +66,13 @@ class LocalCloud:
         """Starts the server and returns when it answers."""
         if not _is_free(self.port):
             raise LocalCloudError(f"port {self.port} is taken: free it or choose another, PAWL_PORT={free_port()}")
-        scratch = self.home / "tmp"
-        shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir(parents=True)
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        self.scratch.mkdir(parents=True)
         with self.log.open("wb") as log:
             self._server = subprocess.Popen(
                 self._command(ensure_interpreter(self.home)),
                 cwd=SCRIPTS,
-                env=self._server_environment(scratch),
+                env=self._server_environment(self.scratch),
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -93,7 +97,7 @@ class LocalCloud:
         leftover = end_session(server.pid)
         server.wait()
         _close(server.stdin)
-        shutil.rmtree(self.home / "tmp", ignore_errors=True)
+        shutil.rmtree(self.scratch, ignore_errors=True)
         if leftover:
             raise LocalCloudError(f"processes {leftover} of the local cloud cannot be ended")
 
