@@ -113,6 +113,7 @@ class LocalCloud:
             "AWS_EC2_METADATA_DISABLED": "true",
             "NO_PROXY": f"{HOST},localhost",
             "SAM_CLI_TELEMETRY": "0",
+            "SAM_CLI_POLL_DELAY": "0.5",  # it waits five seconds between two looks, for AWS's sake
         }
 
     def client(self, service: str) -> Any:
