@@ -8,7 +8,6 @@ from mangum import Mangum
 
 from inference.engine import Engine
 from pawl.bundle import Tensor
-from pawl.errors import UnsupportedRequest
 from pawl.web import application, gateway
 
 PLATFORM = "onnx_onnxv1"
@@ -71,10 +70,6 @@ def build(engine: Engine) -> FastAPI:
             for name, versions in engine.models().items()
             for version in versions
         ]
-
-    @app.post("/v2/repository/models/{model}/{action}")
-    async def change(model: str, action: str) -> None:
-        raise UnsupportedRequest(f"{action}: models are layers and layers are immutable; a release changes them")
 
     return app
 
