@@ -20,12 +20,15 @@ from pathlib import Path
 from typing import Any
 
 from pawl.errors import InvalidBundle, NotFound
+from pawl.narrowing import is_list, is_object
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
+ALIASES = "aliases.json"
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_DATATYPE = re.compile(r"BOOL|U?INT(8|16|32|64)|FP(16|32|64)|BYTES")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,12 +151,30 @@ def layer_folder(name: str, version: str, package: str = "pawl_models") -> Path:
     raise NotFound(f"no model {name!r} version {version!r} here")
 
 
-def _layer_folders(package: str) -> Iterator[Path]:
+def layer_aliases(name: str, package: str = "pawl_models") -> Mapping[str, str]:
+    """Which version each alias of a model means, from `<name>/aliases.json` in a layer; empty where there is none."""
+    for root in _layer_roots(package):
+        try:
+            aliases: Any = json.loads((root / name / ALIASES).read_bytes())
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except (ValueError, RecursionError) as error:
+            raise InvalidBundle(f"{name}: {ALIASES} is not JSON") from error
+        if not is_object(aliases) or not all(isinstance(version, str) for version in aliases.values()):
+            raise InvalidBundle(f'{name}: {ALIASES} must be an object of versions, as {{"live": "2"}}')
+        return aliases
+    return {}
+
+
+def _layer_roots(package: str) -> list[Path]:
     try:
-        roots = [Path(path) for path in importlib.import_module(package).__path__]
+        return [Path(path) for path in importlib.import_module(package).__path__]
     except ModuleNotFoundError:
-        return
-    for root in roots:
+        return []
+
+
+def _layer_folders(package: str) -> Iterator[Path]:
+    for root in _layer_roots(package):
         for manifest in sorted(root.glob(f"*/*/{MANIFEST}")):
             yield manifest.parent
 
@@ -165,11 +186,24 @@ def _check_names(manifest: Manifest) -> None:
         raise InvalidBundle(f"model name {manifest.name!r}: use 1-48 of a-z, 0-9 and '-', not starting with '-'")
     if not _VERSION.fullmatch(manifest.version):
         raise InvalidBundle(f"model version {manifest.version!r}: use a whole number from 1")
+    for tensor in [*manifest.inputs, *manifest.outputs]:
+        if not _is_tensor(tensor.name, tensor.datatype, tensor.shape):
+            raise InvalidBundle(f"{manifest.name} {manifest.version}: tensor {tensor} has no name, datatype and shape")
     for name, about in manifest.files.items():
         if not _FILE.fullmatch(name):
             raise InvalidBundle(f"{manifest.name} {manifest.version}: file name {name!r} leaves the bundle")
         if set(about) != {"sha256", "size"}:
             raise InvalidBundle(f"{manifest.name} {manifest.version}: {name} has no sha256 and size")
+
+
+def _is_tensor(name: Any, datatype: Any, shape: Any) -> bool:
+    return (
+        isinstance(name, str)
+        and isinstance(datatype, str)
+        and bool(name and _DATATYPE.fullmatch(datatype))
+        and is_list(shape)
+        and all(type(size) is int and (size == -1 or size > 0) for size in shape)
+    )
 
 
 def _sha256(path: Path) -> str:

@@ -6,7 +6,11 @@
     │   ├── InvalidReceipt      an inference_id that this deployment never gave, or altered since
     │   ├── InvalidRecord       a queued or dropped record that does not fit its schema
     │   └── UnsupportedRequest  the protocol has it, this server does not offer it
+    ├── Unauthorized            no key, or one that is not known
     ├── NotFound                no such model, version, job or dataset
+    ├── TooLarge                more than one request may hold
+    ├── TooBusy                 more at once than this server takes; a retry may succeed
+    ├── NotReady                still loading, or already leaving
     ├── InvalidBundle           a model bundle that is incomplete, altered or unreadable
     ├── InvalidDataset          a frozen dataset that is incomplete or altered
     ├── IncompatibleProfiles    profiles that were not made for the same columns
@@ -54,6 +58,30 @@ class NotFound(PawlError):
     """No such model, version, job or dataset."""
 
     status = 404
+
+
+class Unauthorized(PawlError):
+    """No key, or one that is not known."""
+
+    status = 401
+
+
+class TooLarge(PawlError):
+    """More than one request may hold."""
+
+    status = 413
+
+
+class TooBusy(PawlError):
+    """More at once than this server takes; a retry may succeed."""
+
+    status = 429
+
+
+class NotReady(PawlError):
+    """Still loading, or already leaving."""
+
+    status = 503
 
 
 class InvalidBundle(PawlError):

@@ -1,209 +1,124 @@
 """Profiles: what a stretch of data looked like, small, mergeable, without a single row.
 
-A reference profile fixes the bins; a recent one is made with `Profile.like(reference)`, so the two, and any number of
-partial ones, merge and compare bin by bin. Merging is exact in its counts and does not care about order.
+A reference profile, made of whole columns, fixes ranges and names; a recent one is made with `Profile.like(reference)`,
+so the two, and any number of partial ones, merge and compare bin by bin. An open profile takes columns as they come,
+with sketches that need no reference. Merging is exact and does not care about order: the same rows give the same JSON.
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pawl.categories import CategorySketch
 from pawl.errors import IncompatibleProfiles
+from pawl.floats import FloatSketch
+from pawl.numeric import NumericSketch, can_divide
 
-SCHEMA = 1
-BINS = 1024
-CATEGORY_LIMIT = 1000
-OTHER = "\u2026other"
+__all__ = ["CategorySketch", "FloatSketch", "NumericSketch", "Profile", "Sketch", "Values"]
+
+SCHEMA = 2
+# A range so many times as wide as what lies between its first and its last percent has a heavy tail: equal bins would
+# put almost all rows in a few of them.
+_HEAVY = 64
+_MOST = 2.0**1023
 
 Values = Sequence[float] | Sequence[str] | NDArray[Any]
-
-
-@dataclass(slots=True)
-class NumericSketch:
-    """Counts of a numeric column in equal bins over [low, high]; the first and last bin take what lies outside.
-
-    `counts` has shape (BINS + 2,). Mean and variance are kept apart from the bins, so they are exact.
-    """
-
-    low: float
-    high: float
-    counts: NDArray[np.int64]
-    missing: int = 0
-    mean: float = 0.0
-    squares: float = 0.0
-
-    @classmethod
-    def spanning(cls, values: ArrayLike) -> Self:
-        """An empty sketch whose bins cover `values` with a margin of a tenth of their range on either side."""
-        finite = np.asarray(values, float)
-        finite = finite[np.isfinite(finite)]
-        low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-        margin = (high - low) / 10 or max(1.0, abs(high)) / 10
-        return cls.between(low - margin, high + margin)
-
-    @classmethod
-    def between(cls, low: float, high: float) -> Self:
-        """An empty sketch with bins over [low, high]."""
-        return cls(low, high, np.zeros(BINS + 2, np.int64))
-
-    def empty(self) -> "NumericSketch":
-        """A sketch with the same bins and nothing in them."""
-        return NumericSketch.between(self.low, self.high)
-
-    @property
-    def rows(self) -> int:
-        """How many values were counted, missing ones aside."""
-        return int(self.counts.sum())
-
-    def update(self, values: Values) -> None:
-        """Count `values`, shape (rows,); NaN and infinities count as missing."""
-        column = np.asarray(values, float)
-        finite = column[np.isfinite(column)]
-        self.missing += column.size - finite.size
-        if finite.size == 0:
-            return
-        scaled = (finite - self.low) * (BINS / (self.high - self.low))
-        bins = np.clip(np.floor(scaled), -1, BINS).astype(np.int64) + 1
-        before = self.rows
-        self.counts += np.bincount(bins, minlength=BINS + 2)
-        self._merge_moments(before, finite.size, float(finite.mean()), float(np.square(finite - finite.mean()).sum()))
-
-    def merge(self, other: "NumericSketch") -> None:
-        """Add what `other` counted; IncompatibleProfiles when its bins differ."""
-        if (self.low, self.high) != (other.low, other.high):
-            raise IncompatibleProfiles(f"bins over [{self.low}, {self.high}] and [{other.low}, {other.high}]")
-        before = self.rows
-        self.counts += other.counts
-        self.missing += other.missing
-        self._merge_moments(before, other.rows, other.mean, other.squares)
-
-    def variance(self) -> float:
-        """The variance of the values counted; 0 for fewer than two."""
-        return self.squares / (self.rows - 1) if self.rows > 1 else 0.0
-
-    def to_dict(self) -> dict[str, Any]:
-        """The sketch as JSON holds it: only the bins that are not empty."""
-        filled = np.flatnonzero(self.counts)
-        return {
-            "type": "numeric",
-            "low": self.low,
-            "high": self.high,
-            "bins": filled.tolist(),
-            "counts": self.counts[filled].tolist(),
-            "missing": self.missing,
-            "mean": self.mean,
-            "squares": self.squares,
-        }
-
-    @classmethod
-    def from_dict(cls, raw: Mapping[str, Any]) -> Self:
-        """The sketch that `to_dict` wrote."""
-        sketch = cls.between(raw["low"], raw["high"])
-        sketch.counts[np.asarray(raw["bins"], np.int64)] = raw["counts"]
-        sketch.missing, sketch.mean, sketch.squares = raw["missing"], raw["mean"], raw["squares"]
-        return sketch
-
-    def _merge_moments(self, before: int, rows: int, mean: float, squares: float) -> None:
-        """Two samples' mean and sum of squared deviations joined (Chan, Golub, LeVeque 1979)."""
-        if rows == 0:
-            return
-        total, apart = before + rows, mean - self.mean
-        self.mean += apart * rows / total
-        self.squares += squares + apart * apart * before * rows / total
-
-
-@dataclass(slots=True)
-class CategorySketch:
-    """Counts of a column of categories: the first CATEGORY_LIMIT that turn up by name, the rest together."""
-
-    counts: dict[str, int] = field(default_factory=dict[str, int])
-    missing: int = 0
-
-    def empty(self) -> "CategorySketch":
-        """A sketch with nothing counted."""
-        return CategorySketch()
-
-    @property
-    def rows(self) -> int:
-        """How many values were counted, missing ones aside."""
-        return sum(self.counts.values())
-
-    def update(self, values: Values) -> None:
-        """Count `values`, shape (rows,); None counts as missing."""
-        for value in values:
-            if value is None:
-                self.missing += 1
-            else:
-                self._add(str(value), 1)
-
-    def merge(self, other: "CategorySketch") -> None:
-        """Add what `other` counted."""
-        self.missing += other.missing
-        for name, count in sorted(other.counts.items()):
-            self._add(name, count)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The sketch as JSON holds it."""
-        return {"type": "category", "counts": self.counts, "missing": self.missing}
-
-    @classmethod
-    def from_dict(cls, raw: Mapping[str, Any]) -> Self:
-        """The sketch that `to_dict` wrote."""
-        return cls(dict(raw["counts"]), raw["missing"])
-
-    def _add(self, name: str, count: int) -> None:
-        known = name in self.counts or len(self.counts) < CATEGORY_LIMIT
-        key = name if known else OTHER
-        self.counts[key] = self.counts.get(key, 0) + count
-
-
-Sketch = NumericSketch | CategorySketch
+Sketch = NumericSketch | FloatSketch | CategorySketch
+_READERS: Mapping[str, Callable[[Mapping[str, Any]], Sketch]] = {
+    "numeric": NumericSketch.from_dict,
+    "float": FloatSketch.from_dict,
+    "category": CategorySketch.from_dict,
+}
 
 
 @dataclass(slots=True)
 class Profile:
-    """One sketch a column, with how many rows they saw and when (milliseconds since 1970)."""
+    """One sketch a column, with how many rows they saw and when (milliseconds since 1970).
+
+    An open profile takes on columns that it does not have yet when it counts or merges them, and does without others.
+    """
 
     columns: dict[str, Sketch]
     rows: int = 0
     first_ms: int | None = None
     last_ms: int | None = None
+    is_open: bool = False
 
     @classmethod
     def of(cls, columns: Mapping[str, Values], ranges: Mapping[str, tuple[float, float]] | None = None) -> Self:
-        """A reference profile of whole columns: text becomes categories, numbers bins over `ranges` or their span."""
+        """A reference profile of whole columns.
+
+        Text becomes categories, the most frequent ones by name; numbers are counted in bins over `ranges` or their
+        span, those with heavy tails in buckets of equal relative width.
+        """
         ranges = ranges or {}
-        profile = cls({name: _sketch_for(values, ranges.get(name)) for name, values in columns.items()})
-        profile.update(columns)
-        return profile
+        rows = _rows(columns)
+        sketches = {name: _reference_sketch(values, ranges.get(name)) for name, values in columns.items()}
+        return cls(sketches, rows)
 
     @classmethod
-    def like(cls, reference: "Profile") -> Self:
-        """An empty profile with the reference's columns and bins."""
-        return cls({name: sketch.empty() for name, sketch in reference.columns.items()})
+    def like(cls, reference: "Profile", is_open: bool | None = None) -> Self:
+        """An empty profile with the reference's columns, bins and names; open as it is, unless told otherwise."""
+        columns = {name: sketch.empty() for name, sketch in reference.columns.items()}
+        return cls(columns, is_open=reference.is_open if is_open is None else is_open)
+
+    @classmethod
+    def open(cls) -> Self:
+        """An empty profile that takes columns as they come."""
+        return cls({}, is_open=True)
 
     def update(self, columns: Mapping[str, Values], first_ms: int | None = None, last_ms: int | None = None) -> None:
-        """Count rows; every column of the profile must be there, equally long, and no other."""
-        if set(columns) != set(self.columns):
-            raise IncompatibleProfiles(f"columns {sorted(columns)}: want {sorted(self.columns)}")
-        lengths = {len(values) for values in columns.values()}
-        if len(lengths) > 1:
-            raise IncompatibleProfiles(f"columns of different lengths {sorted(lengths)}")
-        for name, values in columns.items():
-            self.columns[name].update(values)
-        self.rows += lengths.pop() if lengths else 0
+        """Count rows: columns equally long, and exactly the profile's own unless it is open."""
+        self._require_names(columns)
+        rows = _rows(columns)
+        for name in sorted(columns) if rows else ():
+            ours = self.columns.get(name)
+            if ours is None or self._is_undetermined(ours):
+                ours = _with_missing(_open_sketch(columns[name]), ours)
+            ours.update(columns[name])
+            self.columns[name] = ours
+        self.rows += rows
         self._widen(first_ms, last_ms)
 
+    def require_fit(self, columns: Mapping[str, Sequence[Any]]) -> None:
+        """IncompatibleProfiles where `update` would fail, or count what is no value of its column; counts nothing."""
+        self._require_names(columns)
+        _rows(columns)
+        for name, values in columns.items():
+            ours = self.columns.get(name)
+            if ours is None or self._is_undetermined(ours):
+                ours = _open_sketch(values)
+            is_text = isinstance(ours, CategorySketch)
+            if not all(map(_is_category if is_text else _is_number, values)):
+                wanted = "text" if is_text else "numbers"
+                raise IncompatibleProfiles(f"column {name!r}: want nothing but {wanted} and missing values")
+
+    def holds_names(self, column: str) -> bool | None:
+        """Whether a column is one of names rather than of numbers; None while nobody knows."""
+        sketch = self.columns.get(column)
+        return None if sketch is None or self._is_undetermined(sketch) else isinstance(sketch, CategorySketch)
+
     def merge(self, other: "Profile") -> None:
-        """Add what `other` saw; IncompatibleProfiles when its columns or bins differ."""
-        if set(other.columns) != set(self.columns):
+        """Add what `other` saw; IncompatibleProfiles when its columns, bins or names differ, and nothing is added.
+
+        An open profile takes over columns that only `other` has.
+        """
+        if not self.is_open and set(other.columns) != set(self.columns):
             raise IncompatibleProfiles(f"columns {sorted(other.columns)}: want {sorted(self.columns)}")
-        for name, sketch in self.columns.items():
-            _merge_sketches(name, sketch, other.columns[name])
+        both = [name for name in other.columns if name in self.columns]
+        for name in both:
+            ours, theirs = self.columns[name], other.columns[name]
+            if not (self._is_undetermined(ours) or self._is_undetermined(theirs)):
+                _require_alike(name, ours, theirs)
+        for name, theirs in other.columns.items():
+            ours = self.columns.get(name)
+            if ours is None or self._is_undetermined(ours):
+                ours = _with_missing(theirs.empty(), ours)
+            self.columns[name] = _merged(ours, theirs)
         self.rows += other.rows
         self._widen(other.first_ms, other.last_ms)
 
@@ -216,6 +131,7 @@ class Profile:
                 "rows": self.rows,
                 "first_ms": self.first_ms,
                 "last_ms": self.last_ms,
+                "open": self.is_open,
                 "columns": columns,
             },
             separators=(",", ":"),
@@ -227,10 +143,17 @@ class Profile:
         """The profile that `to_json` wrote; IncompatibleProfiles when it has another schema."""
         raw = json.loads(text)
         if raw.get("schema") != SCHEMA:
-            raise IncompatibleProfiles(f"profile schema {raw.get('schema')!r}: want {SCHEMA}")
-        readers = {"numeric": NumericSketch.from_dict, "category": CategorySketch.from_dict}
-        columns: dict[str, Sketch] = {name: readers[each["type"]](each) for name, each in raw["columns"].items()}
-        return cls(columns, raw["rows"], raw["first_ms"], raw["last_ms"])
+            raise IncompatibleProfiles(f"profile schema {raw.get('schema')!r}: want {SCHEMA}; train the model again")
+        columns = {name: _READERS[each["type"]](each) for name, each in raw["columns"].items()}
+        return cls(columns, raw["rows"], raw["first_ms"], raw["last_ms"], raw["open"])
+
+    def _require_names(self, columns: Mapping[str, Any]) -> None:
+        if not self.is_open and set(columns) != set(self.columns):
+            raise IncompatibleProfiles(f"columns {sorted(columns)}: want {sorted(self.columns)}")
+
+    def _is_undetermined(self, sketch: Sketch) -> bool:
+        """Whether a column has held nothing but missing values yet, so that nobody knows what it will hold."""
+        return self.is_open and isinstance(sketch, FloatSketch) and sketch.missing > 0 == sketch.rows
 
     def _widen(self, first_ms: int | None, last_ms: int | None) -> None:
         firsts = [each for each in (self.first_ms, first_ms) if each is not None]
@@ -238,18 +161,83 @@ class Profile:
         self.first_ms, self.last_ms = min(firsts, default=None), max(lasts, default=None)
 
 
-def _merge_sketches(name: str, ours: Sketch, theirs: Sketch) -> None:
+def _rows(columns: Mapping[str, Values]) -> int:
+    lengths = {len(values) for values in columns.values()}
+    if len(lengths) > 1:
+        raise IncompatibleProfiles(f"columns of different lengths {sorted(lengths)}")
+    return lengths.pop() if lengths else 0
+
+
+def _require_alike(name: str, ours: Sketch, theirs: Sketch) -> None:
+    match ours, theirs:
+        case NumericSketch(), NumericSketch():
+            ours.require_alike(theirs)
+        case CategorySketch(), CategorySketch():
+            ours.require_alike(theirs)
+        case FloatSketch(), FloatSketch():
+            pass
+        case _:
+            kinds = " and ".join(sketch.to_dict()["type"] for sketch in (ours.empty(), theirs.empty()))
+            raise IncompatibleProfiles(f"column {name!r} is of two kinds: {kinds}")
+
+
+def _merged(ours: Sketch, theirs: Sketch) -> Sketch:
+    """`ours` with what `theirs` counted; of two kinds only where one of them has counted nothing."""
     match ours, theirs:
         case NumericSketch(), NumericSketch():
             ours.merge(theirs)
         case CategorySketch(), CategorySketch():
             ours.merge(theirs)
+        case FloatSketch(), FloatSketch():
+            ours.merge(theirs)
         case _:
-            raise IncompatibleProfiles(f"column {name!r} is numeric in one profile and a category in the other")
+            ours.missing += theirs.missing
+    return ours
 
 
-def _sketch_for(values: Values, span: tuple[float, float] | None) -> Sketch:
-    if span is not None:
-        return NumericSketch.between(*span)
+def _with_missing(sketch: Sketch, before: Sketch | None) -> Sketch:
+    sketch.missing = before.missing if before else 0
+    return sketch
+
+
+def _open_sketch(values: Values) -> Sketch:
+    return CategorySketch() if _is_text(values) else FloatSketch()
+
+
+def _reference_sketch(values: Values, span: tuple[float, float] | None) -> Sketch:
+    """A sketch with these values counted, of the kind that suits them."""
+    if span is None and _is_text(values):
+        return CategorySketch.of(values)
+    numbers = np.asarray(values, float)
+    sketch = FloatSketch() if span is None and _is_heavy(numbers) else _bins(numbers, span)
+    sketch.update(numbers)
+    return sketch
+
+
+def _bins(numbers: NDArray[np.float64], span: tuple[float, float] | None) -> NumericSketch:
+    return NumericSketch.spanning(numbers) if span is None else NumericSketch.between(*span)
+
+
+def _is_heavy(values: ArrayLike) -> bool:
+    """Whether equal bins over the values' span would not do."""
+    numbers = np.asarray(values, float)
+    finite = numbers[np.isfinite(numbers)]
+    if finite.size == 0:
+        return False
+    with np.errstate(over="ignore"):
+        least, low, high, most = np.quantile(finite, [0, 0.01, 0.99, 1], method="inverted_cdf").tolist()
+    margin = (most / 10 - least / 10) or max(1.0, abs(most)) / 10
+    return (high - low) * _HEAVY < most - least or not can_divide(least - margin, most + margin)
+
+
+def _is_text(values: Values) -> bool:
     first = next((value for value in values if value is not None), None)
-    return CategorySketch() if isinstance(first, str) else NumericSketch.spanning(values)  # type: ignore[arg-type]
+    return isinstance(first, str)
+
+
+def _is_category(value: Any) -> bool:
+    return value is None or isinstance(value, str | int | float)
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or isinstance(value, float) or (isinstance(value, int) and abs(value) < _MOST)

@@ -4,19 +4,20 @@ A receipt is ASCII, dot separated, safe in a URL and readable by a person on cal
 
     key id . uuid7 (32 hex) . model . model version . function version . rows . input digest . mac
 
-The mac covers everything before it (HMAC-SHA256, cut to 128 bits). The key's id stands in the receipt, so keys rotate
-without breaking the receipts that are out. On the reply's path: no imports beyond the standard library.
+The mac covers everything before it: BLAKE2b with a key, 128 bits (RFC 7693), which takes half the time of an HMAC and a
+third where the processor's caches are cold. The key's id stands in the receipt, so keys rotate without breaking the
+receipts that are out. On the reply's path: no imports beyond the standard library.
 """
 
-import hashlib
 import hmac
 import re
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 
 from pawl.errors import InvalidReceipt, SettingsError
-from pawl.identity import unix_ms_of, uuid7
+from pawl.identity import unix_ms_of, uuid7_hex
 
 _LENGTH_LIMIT = 256
 
@@ -45,8 +46,8 @@ class ReceiptKeys:
     """
 
     def __init__(self, text: str) -> None:
-        self._secrets: Mapping[str, bytes] = dict(_parse_key(part) for part in text.split(","))
-        self._signing_id = next(iter(self._secrets))
+        self._keys: Mapping[str, bytes] = dict(_parse_key(part) for part in text.split(","))
+        self._signing_id = next(iter(self._keys))
 
     def sign(
         self,
@@ -60,15 +61,16 @@ class ReceiptKeys:
         random: bytes,
     ) -> str:
         """The inference_id of an answer to `payload` (the request's raw tensors or texts)."""
-        digest = _b64(hashlib.sha256(payload).digest()[:12])
+        digest = _b64(blake2b(payload, digest_size=12).digest())
         number = "0" if function_version == "$LATEST" else function_version
-        body = ".".join((self._signing_id, uuid7(unix_ms, random).hex, model, model_version, number, str(rows), digest))
+        uuid = uuid7_hex(unix_ms, random)
+        body = f"{self._signing_id}.{uuid}.{model}.{model_version}.{number}.{rows}.{digest}"
         return f"{body}.{self._mac(self._signing_id, body)}"
 
     def verify(self, inference_id: str, *, now_ms: int, valid_days: float) -> Receipt:
         """The receipt's contents, or InvalidReceipt when it is forged, altered or older than `valid_days`."""
         parts = inference_id.split(".") if len(inference_id) <= _LENGTH_LIMIT else []
-        if len(parts) != 8 or parts[0] not in self._secrets or not inference_id.isascii():
+        if len(parts) != 8 or parts[0] not in self._keys or not inference_id.isascii():
             raise InvalidReceipt("inference_id is not one that this deployment gave: send it back as it came")
         body, _, mac = inference_id.rpartition(".")
         if not hmac.compare_digest(self._mac(parts[0], body), mac):
@@ -80,7 +82,7 @@ class ReceiptKeys:
         return receipt
 
     def _mac(self, key_id: str, body: str) -> str:
-        return _b64(hmac.digest(self._secrets[key_id], body.encode("ascii"), "sha256")[:16])
+        return _b64(blake2b(body.encode("ascii"), key=self._keys[key_id], digest_size=16).digest())
 
 
 def _parse_key(part: str) -> tuple[str, bytes]:
@@ -89,8 +91,8 @@ def _parse_key(part: str) -> tuple[str, bytes]:
         raise SettingsError(
             "receipt keys: want id:secret[,id:secret], ids of 1-8 letters or digits, secrets of at least 32 characters"
         )
-    return key_id, secret.encode()
+    return key_id, blake2b(secret.encode()).digest()  # a key may have 64 bytes, a secret any number
 
 
 def _b64(raw: bytes) -> str:
-    return urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
+    return urlsafe_b64encode(raw).rstrip(b"=").decode()

@@ -6,7 +6,7 @@ that neither `collect` nor a drift check ever needs the model.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, Self
 
 from pawl.errors import InvalidRecord
@@ -30,7 +30,7 @@ class CaptureRecord:
 
     def to_json(self) -> str:
         """One line of JSON."""
-        return json.dumps(asdict(self), separators=(",", ":"), ensure_ascii=False)
+        return json.dumps({name: getattr(self, name) for name in _NAMES}, separators=(",", ":"), ensure_ascii=False)
 
     @classmethod
     def from_dict(cls, raw: Any) -> Self:
@@ -47,25 +47,28 @@ class CaptureRecord:
         return cls(**raw)
 
 
-_FIELDS = {f.name for f in fields(CaptureRecord)}
+_NAMES = tuple(f.name for f in fields(CaptureRecord))
+_FIELDS = set(_NAMES)
 
 
 def columns_of(records: Sequence[CaptureRecord]) -> dict[str, list[Any]]:
-    """The features of many records of one model version, column by column, as a profile counts them."""
-    names = records[0].features if records else {}
-    return {name: [value for record in records for value in record.features[name]] for name in names}
+    """The features of many records of one model version, column by column, as a profile counts them.
+
+    Where a record lacks a feature that another one has, its rows have None there.
+    """
+    names = dict.fromkeys(name for record in records for name in record.features)
+    return {name: [value for record in records for value in _column(record.features, name)] for name in names}
 
 
 def answer_features(
-    tokens: Sequence[int], labels: Sequence[str], confidences: Sequence[float], projections: Sequence[Sequence[float]]
+    labels: Sequence[str], confidences: Sequence[float], projections: Sequence[Sequence[float]]
 ) -> dict[str, list[Any]]:
     """The features of a text classifier's answer: training's reference and the live capture both call this.
 
-    `tokens`, `labels` and `confidences` have shape (rows,), `projections` (rows, dimensions): the sentence
-    embedding on the training data's main directions, each scaled to unit variance there.
+    `labels` and `confidences` have shape (rows,), `projections` (rows, dimensions): the sentence embedding on the
+    training data's main directions, each scaled to unit variance there.
     """
     features: dict[str, list[Any]] = {
-        "tokens": [int(n) for n in tokens],
         "label": list(labels),
         "confidence": [round(float(c), 6) for c in confidences],
     }
@@ -75,7 +78,18 @@ def answer_features(
     return features
 
 
-FEATURE_RANGES: Mapping[str, tuple[float, float]] = {"confidence": (0.0, 1.0), "tokens": (0.0, 512.0)}
+FEATURE_RANGES: Mapping[str, tuple[float, float]] = {
+    "characters": (0.0, 4096.0),
+    "confidence": (0.0, 1.0),
+    "tokens": (0.0, 512.0),
+    "unknown_rate": (0.0, 1.0),
+}
+
+
+def _column(features: Mapping[str, list[Any]], name: str) -> list[Any]:
+    if name in features:
+        return features[name]
+    return [None] * max(map(len, features.values()), default=0)
 
 
 def _require_columns(name: str, value: Any) -> None:

@@ -4,7 +4,8 @@ Items of the state table (`pk`, `sk`):
 
     models         <name>                 the live pointer: version, function version, layer, and what was live before
     model#<name>   version#<9 digits>     a version: its state, digest, lineage, gate results
-    model#<name>   incident#<version>     drift against that version, opened once
+    model#<name>   incident#<version>     the last drift of that version, open unless it has `closed_at`
+    model#<name>   labels#<version>       what drift checks remember of late labels
     model#<name>   active-run             the one training run under way
     model#<name>   active-release         who is changing the live pointer, and until when at most
     runs           <run id>               a training run as the job API shows it
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table
 
 STARTER = "starter"
+REFERENCE = "reference.json"
 RELEASE_LEASE_MS = 900_000
 
 
@@ -118,17 +120,46 @@ class Registry:
         """The manifest of a registered version."""
         return parse_manifest(self._bucket.read(f"models/{model}/{version}/{MANIFEST}"))
 
-    def reference(self, model: str, version: str) -> Profile:
-        """The reference profile of a registered version."""
-        return Profile.from_json(self._bucket.read(f"models/{model}/{version}/reference.json"))
+    def reference(self, model: str, version: str) -> Profile | None:
+        """The reference profile of a version; None when it came without one, NotFound when there is no such version."""
+        if REFERENCE not in self.manifest(model, version).files:
+            return None
+        return Profile.from_json(self._bucket.read(f"models/{model}/{version}/{REFERENCE}"))
 
     def open_incident(self, model: str, version: str, body: Mapping[str, Any]) -> bool:
-        """Open the drift incident of a version; False when it is open already."""
-        return self._put(f"model#{model}", f"incident#{version}", body, ConditionExpression="attribute_not_exists(pk)")
+        """Open a drift incident of a version in the place of its last one; False while that is open."""
+        condition = "attribute_not_exists(pk) OR attribute_exists(closed_at)"
+        return self._put(f"model#{model}", f"incident#{version}", body, ConditionExpression=condition)
+
+    def update_incident(self, model: str, version: str, body: Mapping[str, Any]) -> bool:
+        """Replace the open incident of a version, and end it with `closed_at`; False when none is open."""
+        condition = "attribute_exists(pk) AND attribute_not_exists(closed_at)"
+        return self._put(f"model#{model}", f"incident#{version}", body, ConditionExpression=condition)
 
     def incident(self, model: str, version: str) -> dict[str, Any] | None:
-        """The drift incident of a version, if one was opened."""
-        return self._get(f"model#{model}", f"incident#{version}")
+        """The open drift incident of a version, if there is one."""
+        last = self._get(f"model#{model}", f"incident#{version}")
+        return None if last is None or "closed_at" in last else last
+
+    def incidents(self, model: str) -> dict[str, dict[str, Any]]:
+        """The last incident of each version that had one, open or not, by version."""
+        items = query_all(self._table, f"model#{model}", "incident#")
+        return {str(item["sk"]).partition("#")[2]: item for item in items}
+
+    def label_state(self, model: str, version: str) -> dict[str, Any] | None:
+        """What drift checks remember of a version's late labels."""
+        return self._get(f"model#{model}", f"labels#{version}")
+
+    def keep_label_state(self, model: str, version: str, body: Mapping[str, Any], expected_until: str) -> bool:
+        """Replace it if it still ends at `expected_until` (empty: there was none); False when it does not."""
+        return self._put(
+            f"model#{model}",
+            f"labels#{version}",
+            body,
+            ConditionExpression="attribute_not_exists(pk) OR #until = :expected",
+            ExpressionAttributeNames={"#until": "until"},
+            ExpressionAttributeValues={":expected": expected_until},
+        )
 
     def claim_run(self, model: str, run: str) -> bool:
         """Make `run` the model's only training run; False when another one is under way."""

@@ -5,12 +5,13 @@ a range of keys. Layout of the bucket:
 
     traffic/<model>/<version>/<yyyy-mm-dd>/<batch>.jsonl.gz    captured records, read again only to freeze a dataset
     profiles/<model>/<version>/<yyyy-mm-dd>/<batch>.json       one small profile beside each traffic object
+    profiles/<model>/<version>/reference.json                  learned from the first traffic of a model without one
     datasets/<digest>/  candidates/<model>/<version>/  models/<model>/<version>/  layers/  reports/<model>/
 """
 
 import gzip
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,9 @@ from pawl.records import CaptureRecord
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table
     from mypy_boto3_s3 import S3Client
+
+
+_KEYS_A_READ = 100
 
 
 class Bucket:
@@ -88,7 +92,7 @@ class Traffic:
         model, version = records[0].model, records[0].version
         lines = "\n".join(record.to_json() for record in records)
         self._bucket.write(
-            _timed_key("traffic", model, version, batch, "jsonl.gz"), gzip.compress(lines.encode(), mtime=0)
+            _timed_key("traffic", model, version, batch, "jsonl.gz"), gzip.compress(lines.encode(), 6, mtime=0)
         )
         self._bucket.write(_timed_key("profiles", model, version, batch, "json"), profile.to_json().encode())
 
@@ -167,29 +171,54 @@ class Ledger:
         self._scope = scope
         self._keep_s = keep_days * 86_400
 
-    def claim(self, key: str, work: str, now_ms: int) -> tuple[str, int]:
-        """Claim `key` for `work`; returns the work that holds it (`work` itself or an earlier one) and since when."""
+    def claim(self, key: str, work: str, now_ms: int, note: Mapping[str, Any] | None = None) -> tuple[str, int]:
+        """Claim `key` for `work`; returns the work that holds it (`work` itself or an earlier one) and since when.
+
+        A `note` is kept with the claim, as long as that is.
+        """
         try:
-            self._put(key, work, now_ms, "attribute_not_exists(pk) OR #work = :work", {":work": work})
+            self._put(key, work, now_ms, "attribute_not_exists(pk) OR #work = :work", {":work": work}, note)
         except ClientError as error:
             require_lost_condition(error)
             item = from_item(self._table.get_item(Key=self._key(key), ConsistentRead=True).get("Item", {}))
             return item.get("work", work), item.get("claimed_ms", now_ms)
         return work, now_ms
 
-    def take_over(self, key: str, work: str, held_by: str, now_ms: int) -> bool:
+    def take_over(self, key: str, work: str, held_by: str, now_ms: int, note: Mapping[str, Any] | None = None) -> bool:
         """Move the claim from unfinished work to `work`; False when somebody else just did."""
         try:
-            self._put(key, work, now_ms, "#work = :held", {":held": held_by})
+            self._put(key, work, now_ms, "#work = :held", {":held": held_by}, note)
         except ClientError as error:
             require_lost_condition(error)
             return False
         return True
 
-    def _put(self, key: str, work: str, now_ms: int, condition: str, values: Mapping[str, str]) -> None:
+    def notes(self, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """The notes of the claims that were made with one, by key."""
+        found: dict[str, dict[str, Any]] = {}
+        wanted = [self._key(key) for key in sorted(set(keys))]
+        while wanted:
+            asked, wanted = wanted[:_KEYS_A_READ], wanted[_KEYS_A_READ:]
+            reply = self._table.meta.client.batch_get_item(RequestItems={self._table.name: {"Keys": asked}})
+            for item in reply["Responses"].get(self._table.name, []):
+                body = from_item(item)
+                if "note" in body:
+                    found[body["sk"]] = body["note"]
+            wanted += [dict(key) for key in reply["UnprocessedKeys"].get(self._table.name, {}).get("Keys", [])]  # type: ignore[misc]
+        return found
+
+    def _put(
+        self,
+        key: str,
+        work: str,
+        now_ms: int,
+        condition: str,
+        values: Mapping[str, str],
+        note: Mapping[str, Any] | None,
+    ) -> None:
         item = {**self._key(key), "work": work, "claimed_ms": now_ms, "expires_at": now_ms // 1000 + self._keep_s}
         self._table.put_item(
-            Item=item,
+            Item={**item, **to_item({"note": note} if note else {})},
             ConditionExpression=condition,
             ExpressionAttributeNames={"#work": "work"},
             ExpressionAttributeValues=dict(values),

@@ -48,11 +48,11 @@ async def _answer_invalid(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _answer_http(request: Request, error: Exception) -> JSONResponse:
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    return JSONResponse({"error": f"no route {request.method} {request.url.path}"}, status)
+    ours = error if isinstance(error, HTTPException) else HTTPException(500)
+    return JSONResponse({"error": f"no route {request.method} {request.url.path}"}, ours.status_code, ours.headers)
 
 
 async def _answer_unforeseen(request: Request, error: Exception) -> JSONResponse:
-    request_id = getattr(request.scope.get("aws.context"), "aws_request_id", "")
+    request_id = getattr(request.scope.get("aws.context"), "aws_request_id", request.scope.get("request_id", ""))
     log_failure(error, request_id)
     return JSONResponse({"error": f"internal error; request {request_id}"}, 500)
