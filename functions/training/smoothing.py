@@ -6,11 +6,13 @@ the product stays what it was. One multiplication more, and half the error of th
 """
 
 import copy
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
-from training.classifier import Classifier, pad
+from training.classifier import pad
 
 
 class SmoothedLinear(nn.Module):
@@ -29,25 +31,38 @@ class SmoothedLinear(nn.Module):
         return self.linear(states * self.inverse)
 
 
-def smooth(classifier: Classifier, ids: list[list[int]]) -> Classifier:
-    """A copy of a classifier on the CPU that computes the same, its feed-forward layers smoothed on token id rows.
+class Embedding(Protocol):
+    """A network around an encoder."""
+
+    encoder: PreTrainedModel
+
+    def embed(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Runs the encoder."""
+        ...
+
+
+Network = TypeVar("Network", bound=Embedding)
+
+
+def smooth(network: Network, ids: list[list[int]]) -> Network:
+    """A copy of a network on the CPU that computes the same, its feed-forward layers smoothed on token id rows.
 
     Attention's own layers stay as they are: they share an input, and onnxruntime fuses them by their exact shape.
     """
-    smoothed = copy.deepcopy(classifier)
+    smoothed = copy.deepcopy(network)
     width = smoothed.encoder.config.intermediate_size
     wide = {
         name: part
         for name, part in smoothed.encoder.named_modules()
         if isinstance(part, nn.Linear) and width in (part.in_features, part.out_features)
     }
-    for name, largest in _largest_inputs(smoothed, wide, ids).items():
+    for name, largest in largest_inputs(smoothed, wide, ids).items():
         parent, _, own = name.rpartition(".")
         setattr(smoothed.encoder.get_submodule(parent), own, SmoothedLinear(wide[name], largest))
     return smoothed
 
 
-def _largest_inputs(classifier: Classifier, layers: dict[str, nn.Linear], ids: list[list[int]]) -> dict[str, Tensor]:
+def largest_inputs(network: Embedding, layers: dict[str, nn.Linear], ids: list[list[int]]) -> dict[str, Tensor]:
     """The largest magnitude in each input channel of each layer, shape (inputs,); 1 where nothing but 0 was seen."""
     largest = {name: torch.zeros(layer.in_features) for name, layer in layers.items()}
 
@@ -60,7 +75,7 @@ def _largest_inputs(classifier: Classifier, layers: dict[str, nn.Linear], ids: l
     hooks = [watch(name) for name in layers]
     with torch.no_grad():
         for row in ids:
-            classifier.embed(*pad([row], torch.device("cpu")))
+            network.embed(*pad([row], torch.device("cpu")))
     for hook in hooks:
         hook.remove()
     return {name: torch.where(seen > 0, seen, 1.0) for name, seen in largest.items()}

@@ -21,9 +21,10 @@ from torch import Tensor, nn
 
 from pawl.bundle import Bundle, Lineage, seal
 from pawl.bundle import Tensor as Signature
+from pawl.classifier import KIND, TextClassifier
 from pawl.dataset import FrozenDataset, Row
 from pawl.errors import InvalidDataset
-from pawl.model import KIND, TextClassifier, open_session
+from pawl.model import Features, open_session
 from pawl.profile import Profile
 from pawl.records import FEATURE_RANGES
 from training.calibration import fit_temperature
@@ -308,8 +309,9 @@ def torch_answers(classifier: Classifier, ids: list[list[int]]) -> Floats:
 
 def served_answers(model: TextClassifier, rows: Sequence[Row]) -> tuple[Floats, dict[str, list[Any]]]:
     """The served model's probabilities (rows, labels) and profile features, one row at a time."""
-    answers = [model.predict([row.text]) for row in rows]
-    features = {name: [answer.features[name][0] for answer in answers] for name in answers[0].features}
+    answers = [model.predict({"text": [row.text]}) for row in rows]
+    counted: list[Features] = [answer.features() for answer in answers]
+    features = {name: [each[name][0] for each in counted] for name in counted[0]}
     return np.array([answer.outputs["probabilities"][0] for answer in answers]), features
 
 
