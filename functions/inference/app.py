@@ -1,85 +1,101 @@
-"""Entry point of the inference function. POST .../infer is answered here, without a web framework and without an SDK;
-every other route goes to `inference.web`, which is imported when it is first asked for."""
+"""Entry point of the inference function. Inference over both protocols is answered here, without a web framework and
+without an SDK; every other route goes to `inference.web`, which is imported when it is first asked for."""
 
 import base64
 import json
 import os
-import time
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from inference.capture import Capture, QueueSender, print_lost_metric
+from inference.capture import open_capture
 from inference.engine import Engine
-from inference.oip import parse_infer, render_infer
+from inference.extension import follow
+from inference.oip import HEADER_LENGTH, parse_header_length
+from inference.service import Call, Reply, Service
 from inference.settings import Settings
-from pawl.errors import InvalidRequest, PawlError, log_failure
+from pawl.errors import PawlError, log_failure
 from pawl.receipt import ReceiptKeys
-from pawl.records import CaptureRecord
 from pawl.settings import read_settings
 
+MARGIN_S = 1.0
+"""How long before Lambda ends the function an answer must be complete."""
+REPLY_BYTES = 6_291_556
+_SMALL_BYTES = REPLY_BYTES // 6 - 1000
+"""A body of so many characters fits however JSON escapes it."""
+
 settings = read_settings(Settings, os.environ)
-keys = ReceiptKeys(settings.receipt_keys)
-engine = Engine()
-capture = Capture(
-    QueueSender(settings.capture_queue_url),
-    os.environ.get("AWS_LAMBDA_RUNTIME_API"),
-    partial(print_lost_metric, os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "local")),
-)
+capture = open_capture(settings, os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "local"))
+service = Service(Engine(), ReceiptKeys(settings.receipt_keys), capture, settings.row_limit)
 
 
-def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+def answer(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Answer one API Gateway request (REST API, proxy integration)."""
     try:
-        if event["httpMethod"] == "POST" and event["resource"].endswith("/infer"):
-            path = event["pathParameters"]
-            return _reply(200, infer(_body(event), path["model"], path.get("version"), context.function_version))
+        respond = HOT_ROUTES.get(event["resource"]) if event["httpMethod"] == "POST" else None
+        if respond:
+            return _to_gateway(respond(event, _call(context)))
         from inference import web
 
-        return web.handler(engine)(event, context)
+        return web.handler(service)(event, context)
     except PawlError as error:
-        return _reply(error.status, json.dumps({"error": str(error)}))
+        return _to_gateway(Reply(error.status, json.dumps({"error": str(error)})))
     except Exception as error:
         log_failure(error, context.aws_request_id)
-        return _reply(500, json.dumps({"error": f"internal error; request {context.aws_request_id}"}))
-    finally:
-        capture.end_invocation()
+        return _to_gateway(Reply(500, json.dumps({"error": f"internal error; request {context.aws_request_id}"})))
 
 
-def infer(body: str | bytes, model_name: str, version: str | None, function_version: str) -> str:
-    """The reply to an inference request, as JSON; the answer is captured on the way."""
-    model = engine.get(model_name, version)
-    request = parse_infer(body, model.manifest, settings.row_limit)
-    answer = model.predict(request.texts)
-    now_ms = time.time_ns() // 1_000_000
-    inference_id = keys.sign(
-        model=model.manifest.name,
-        model_version=model.manifest.version,
-        function_version=function_version,
-        rows=len(request.texts),
-        payload="\0".join(request.texts).encode("utf-8", "surrogatepass"),
-        unix_ms=now_ms,
-        random=os.urandom(10),
-    )
-    capture.offer(
-        CaptureRecord(
-            inference_id,
-            model.manifest.name,
-            model.manifest.version,
-            now_ms,
-            {"text": request.texts},
-            {"label": answer.outputs["label"]},
-            answer.features,
-        )
-    )
-    return render_infer(model.manifest, request.id or inference_id, inference_id, answer.outputs, request.outputs)
+def infer(event: dict[str, Any], call: Call) -> Reply:
+    """POST /v2/models/{model}[/versions/{version}]/infer."""
+    path = event["pathParameters"]
+    return service.infer(_body(event), _header_length(event["headers"]), path["model"], path.get("version"), call)
+
+
+def ask_openai(route: str, event: dict[str, Any], call: Call) -> Reply:
+    """POST /v1/...; a stream is answered complete, because Lambda behind API Gateway sends a reply as a whole."""
+    from inference import openai
+
+    return openai.complete(openai.ROUTES[route](service, _body(event), call))
+
+
+HOT_ROUTES: Mapping[str, Callable[[dict[str, Any], Call], Reply]] = {
+    "/v2/models/{model}/infer": infer,
+    "/v2/models/{model}/versions/{version}/infer": infer,
+    **{
+        f"{prefix}/{route}": partial(ask_openai, route)
+        for prefix in ("/v1", "/openai/v1")
+        for route in ("chat/completions", "completions", "embeddings")
+    },
+}
+
+
+def _call(context: Any) -> Call:
+    return Call(context.function_version, lambda: context.get_remaining_time_in_millis() / 1000 - MARGIN_S)
 
 
 def _body(event: dict[str, Any]) -> str | bytes:
-    body = event["body"]
-    if not body:
-        raise InvalidRequest('the body is empty: want {"inputs": [...]}')
+    body = event["body"] or ""
     return base64.b64decode(body) if event.get("isBase64Encoded") else body
 
 
-def _reply(status: int, body: str) -> dict[str, Any]:
-    return {"statusCode": status, "headers": {"Content-Type": "application/json"}, "body": body}
+def _header_length(headers: Mapping[str, str] | None) -> int | None:
+    """The binary extension's header, in whichever case a client or a proxy has written it."""
+    for name, value in (headers or {}).items():
+        if len(name) == len(HEADER_LENGTH) and name.lower() == HEADER_LENGTH.lower():
+            return parse_header_length(value)
+    return None
+
+
+def _to_gateway(reply: Reply) -> dict[str, Any]:
+    headers = {"Content-Type": reply.content_type, **reply.headers}
+    body = reply.body if isinstance(reply.body, str) else base64.b64encode(reply.body).decode()
+    answer: dict[str, Any] = {"statusCode": reply.status, "headers": headers, "body": body}
+    if body is not reply.body:
+        answer["isBase64Encoded"] = True
+    if len(body) > _SMALL_BYTES and len(json.dumps(answer)) > REPLY_BYTES:
+        wanted = "want one below the 6 MB that Lambda sends: ask for fewer rows or fewer outputs"
+        return _to_gateway(Reply(413, json.dumps({"error": f"the reply is too large: {wanted}"})))
+    return answer
+
+
+handler = follow(answer, capture, os.environ.get("AWS_LAMBDA_RUNTIME_API"))

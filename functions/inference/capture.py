@@ -1,168 +1,139 @@
-"""Sends what was asked and answered to the capture queue, off the reply's path.
+"""Takes what was asked and answered on the reply's path for next to nothing, and sends it from a thread of its own.
 
-On Lambda a process is frozen between invocations, so a plain thread would send a record minutes late or never. There
-the sender registers as an internal extension (Lambda Extensions API): Lambda freezes the environment only once every
-extension asks for the next event, and the sender asks only when it has sent everything. Elsewhere a thread suffices.
-A record that cannot be sent is counted in the metric `CaptureLost`, never dropped silently.
+A record is handed over as a function that makes it, and nobody is woken for it while a reply is on its way: where the
+thread runs before the reply has left, it takes the interpreter, and on one vCPU the processor, from it. On Lambda
+`inference.extension` knows when a reply has left; elsewhere the thread waits a few milliseconds after an offer.
 """
 
 import atexit
-import json
-import queue
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from queue import SimpleQueue
 
+from inference.delivery import LOST, Delivery, QueueSender, message_body, print_metric
+from inference.settings import Settings
+from pawl.errors import log_failure
 from pawl.records import CaptureRecord
 
-_BATCH = 10
-_BATCH_BYTES = 256_000
-_ATTEMPTS = 4
-_REGISTER = "/2020-01-01/extension/register"
-_NEXT = "/2020-01-01/extension/event/next"
+Make = Callable[[], CaptureRecord]
 
-
-class Sender(Protocol):
-    """Sends message bodies and returns those that were not accepted."""
-
-    def __call__(self, bodies: Sequence[str]) -> Sequence[str]: ...
+_LINGER_S = 0.005
+_USUAL_BYTES = 4_096
+_AT_ONCE = 10
+_FEW = 8  # so few are taken without counting their bytes
+_EXIT_S = 2.0
 
 
 class Capture:
-    """Takes records on the reply's path for the price of a queue's put; sends them from a thread of its own."""
+    """Keeps offered records, 10,000 and 64 MiB at most, until its thread has delivered them."""
 
-    def __init__(self, send: Sender, runtime_api: str | None, report_lost: Callable[[int], None]) -> None:
-        self._send = send
-        self._report_lost = report_lost
-        self._records: queue.SimpleQueue[CaptureRecord] = queue.SimpleQueue()
-        self._answered = threading.Semaphore(0)
-        self._pending = 0
-        self._drained = threading.Condition()
-        extension = _Extension(runtime_api) if runtime_api else None
-        target = (lambda: self._follow_invocations(extension)) if extension else self._follow_records
-        threading.Thread(target=target, name="capture", daemon=True).start()
-        atexit.register(self.flush, 2.0)
+    def __init__(self, delivery: Delivery, record_limit: int = 10_000, byte_limit: int = 64 * 2**20) -> None:
+        self._delivery = delivery
+        self.report = delivery.report
+        self._record_limit = record_limit
+        self._byte_limit = byte_limit
+        self._lock = threading.RLock()  # a signal's handler may come while the same thread holds it
+        self._offered: deque[tuple[Make, int]] = deque()
+        self._held_bytes = 0
+        self._in_flight = 0
+        self._refused = 0
+        self._signals: SimpleQueue[threading.Lock | None] = SimpleQueue()
+        self._is_woken = False
+        self._waits_for_reply = False
+        threading.Thread(target=self._run, name="capture", daemon=True).start()
 
-    def offer(self, record: CaptureRecord) -> None:
-        """Hand a record over; it waits for the reply, so that the sender takes no time from it."""
-        with self._drained:
-            self._pending += 1
-        self._records.put(record)
+    def offer(self, make: Make, size: int = _USUAL_BYTES) -> None:
+        """Hand a record over; `make` is called later, by another thread, and `size` is about what it holds in bytes."""
+        if len(self._offered) < _FEW:
+            self._offered.append((make, 0))
+        else:
+            self._offer_more(make, size)
+        if not self._waits_for_reply:
+            self.wake()
 
-    def end_invocation(self) -> None:
-        """Say that the reply is ready: what was offered may be sent now."""
-        self._answered.release()
+    def wait_for_reply(self) -> None:
+        """From now on an offer wakes nobody: somebody else calls `wake` or `flush` when the reply has left."""
+        self._waits_for_reply = True
+
+    def wake(self) -> None:
+        """Let what was offered be sent soon."""
+        if not self._is_woken:
+            self._is_woken = True
+            self._signals.put(None)
 
     def flush(self, timeout_s: float) -> bool:
-        """Wait until everything offered has been sent or counted as lost; False when the time ran out."""
-        self._answered.release()
-        with self._drained:
-            return self._drained.wait_for(lambda: self._pending == 0, timeout_s)
+        """Wait until everything offered so far is sent, spilled or counted as lost; False when the time ran out."""
+        done = threading.Lock()
+        done.acquire()
+        self._signals.put(done)
+        return done.acquire(timeout=timeout_s)
 
-    def _follow_records(self) -> None:
+    def close(self, timeout_s: float) -> None:
+        """Deliver without retries, for the process ends; what is not delivered in time is counted as lost.
+
+        Safe in a signal's handler. A record that is on its way when the time runs out may arrive all the same.
+        """
+        self._delivery.hurry()
+        if self.flush(timeout_s):
+            return
+        with self._lock:
+            left = self._in_flight + len(self._offered)
+            self._offered.clear()
+        if left:
+            self.report(LOST, left, "the process ended before they were sent")
+
+    def _offer_more(self, make: Make, size: int) -> None:
+        """Hand over a record while many wait; locks are for this path only: cold, one costs more than all the rest."""
+        with self._lock:
+            if len(self._offered) < self._record_limit and self._held_bytes + size <= self._byte_limit:
+                self._offered.append((make, size))
+                self._held_bytes += size
+            else:
+                self._refused += 1
+
+    def _run(self) -> None:
         while True:
-            self._answered.acquire()
+            done = self._signals.get()
+            if done is None:
+                time.sleep(_LINGER_S)
+                self._is_woken = False
             self._send_all()
-
-    def _follow_invocations(self, extension: "_Extension") -> None:
-        try:
-            while True:
-                extension.next_event()
-                self._answered.acquire()
-                self._send_all()
-        except OSError:  # without the API records still leave, if late
-            self._follow_records()
+            if done is not None:
+                done.release()
 
     def _send_all(self) -> None:
-        records: list[CaptureRecord] = []
-        while not self._records.empty():
-            records.append(self._records.get())
-        for bodies in _batches([record.to_json() for record in records]):
-            if lost := self._deliver(bodies):
-                self._report_lost(lost)
-        with self._drained:
-            self._pending -= len(records)
-            self._drained.notify_all()
+        while taken := self._take():
+            self._delivery(body for make, _ in taken if (body := self._make(make)) is not None)
+            with self._lock:
+                self._in_flight = 0
+                self._held_bytes -= sum(size for _, size in taken)
 
-    def _deliver(self, bodies: Sequence[str]) -> int:
-        """Send with retries; returns how many could not be sent."""
-        for attempt in range(_ATTEMPTS):
-            if attempt:
-                time.sleep(0.1 * 2**attempt)
-            try:
-                bodies = self._send(bodies)
-            except Exception:  # whatever a sender raises: this thread must live on, and what is left is counted
-                continue
-            if not bodies:
-                return 0
-        return len(bodies)
+    def _take(self) -> list[tuple[Make, int]]:
+        with self._lock:
+            taken = [self._offered.popleft() for _ in range(min(_AT_ONCE, len(self._offered)))]
+            self._in_flight = len(taken)
+            refused, self._refused = self._refused, 0
+        if refused:
+            self.report(LOST, refused, "too many were waiting to be sent")
+        return taken
 
-
-class _Extension:
-    """An internal extension of the Lambda environment; registering must happen while the function initializes."""
-
-    def __init__(self, runtime_api: str) -> None:
-        self._runtime_api = runtime_api
-        reply = self._call("POST", _REGISTER, {"Lambda-Extension-Name": "pawl-capture"}, '{"events":["INVOKE"]}')
-        self._identity = {"Lambda-Extension-Identifier": reply["Lambda-Extension-Identifier"]}
-
-    def next_event(self) -> None:
-        """Wait for the next invocation; asking says that this extension has nothing left to do."""
-        self._call("GET", _NEXT, self._identity, None)
-
-    def _call(self, verb: str, path: str, headers: Mapping[str, str], body: str | None) -> Mapping[str, str]:
-        import http.client  # takes 20 ms, and a process without a Lambda environment never needs it
-
-        connection = http.client.HTTPConnection(self._runtime_api)
+    def _make(self, make: Make) -> str | None:
         try:
-            connection.request(verb, path, body, dict(headers))
-            response = connection.getresponse()
-            response.read()
-            if response.status != 200:
-                raise ConnectionError(f"Lambda Extensions API answered {response.status} to {verb} {path}")
-            return dict(response.getheaders())
-        finally:
-            connection.close()
+            return message_body(make())
+        except Exception as error:
+            log_failure(error, "capture")
+            self.report(LOST, 1, "the record could not be made")
+            return None
 
 
-class QueueSender:
-    """Sends to an SQS queue; the SDK is imported on the first send, long after the first reply."""
-
-    def __init__(self, queue_url: str) -> None:
-        self._queue_url = queue_url
-        self._client = None
-
-    def __call__(self, bodies: Sequence[str]) -> Sequence[str]:
-        """Send up to ten bodies; those that the queue did not accept come back."""
-        import boto3
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        self._client = self._client or boto3.client("sqs")
-        entries = [{"Id": str(i), "MessageBody": body} for i, body in enumerate(bodies)]
-        try:
-            reply = self._client.send_message_batch(QueueUrl=self._queue_url, Entries=entries)  # type: ignore[arg-type]
-        except (BotoCoreError, ClientError):
-            return bodies
-        return [bodies[int(failed["Id"])] for failed in reply.get("Failed", [])]
-
-
-def print_lost_metric(function: str, count: int) -> None:
-    """Count lost records as a CloudWatch metric of a function, by a line in the embedded metric format."""
-    metric = {"Namespace": "Pawl", "Dimensions": [["function"]], "Metrics": [{"Name": "CaptureLost", "Unit": "Count"}]}
-    about = {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [metric]}
-    print(json.dumps({"_aws": about, "function": function, "CaptureLost": count}), flush=True)
-
-
-def _batches(bodies: Sequence[str]) -> list[list[str]]:
-    """Bodies in groups that one SQS call takes: ten, and 256 kB together."""
-    groups: list[list[str]] = []
-    size = _BATCH_BYTES
-    for body in bodies:
-        length = len(body.encode())
-        if size + length > _BATCH_BYTES or len(groups[-1]) == _BATCH:
-            groups.append([])
-            size = 0
-        groups[-1].append(body)
-        size += length
-    return groups
+def open_capture(settings: Settings, function: str) -> Capture:
+    """The capture of a deployment; whatever is left when the interpreter exits is delivered then."""
+    dead_letters = settings.capture_dead_letter_queue_url
+    spill = QueueSender(dead_letters) if dead_letters else None
+    delivery = Delivery(QueueSender(settings.capture_queue_url), spill, partial(print_metric, function))
+    capture = Capture(delivery)
+    atexit.register(capture.close, _EXIT_S)
+    return capture

@@ -2,16 +2,20 @@
 
 import threading
 
-from pawl.bundle import layer_folder, layer_models, open_bundle
-from pawl.errors import NotFound
-from pawl.model import TextClassifier, open_model
+from pawl.bundle import layer_aliases, layer_folder, layer_models, open_bundle
+from pawl.errors import InvalidBundle, NotFound, PawlError
+from pawl.model import Model, open_model
+
+LIVE = "live"
+ALIASES = (LIVE, "candidate")
 
 
 class Engine:
     """Finds models by name and version or alias, and opens each once."""
 
     def __init__(self) -> None:
-        self._open: dict[tuple[str, str], TextClassifier] = {}
+        self._open: dict[tuple[str, str], Model] = {}
+        self._failed: dict[tuple[str, str], str] = {}
         self._lock = threading.Lock()
 
     def models(self) -> dict[str, list[str]]:
@@ -19,22 +23,43 @@ class Engine:
         return dict(layer_models())
 
     def resolve(self, name: str, version: str | None) -> str:
-        """The version that `version` means: itself, or the newest one here for None and the alias `live`."""
+        """The version that `version` means: itself, or what an alias stands for; None is the alias `live`."""
         versions = layer_models().get(name)
         if not versions:
             raise NotFound(f"no model {name!r} here: there are {sorted(layer_models())}")
-        wanted = versions[-1] if version in (None, "live") else version
-        if wanted not in versions:
-            raise NotFound(f"no version {version!r} of {name!r} here: there are {versions}")
-        return wanted
+        aliases = {LIVE: versions[-1], **layer_aliases(name)}
+        wanted = version or LIVE
+        if wanted in versions:
+            return wanted
+        if wanted not in aliases:
+            what = wanted if wanted in ALIASES else f"version {wanted!r}"
+            raise NotFound(f"no {what} of {name!r} here: there are {versions}")
+        if aliases[wanted] not in versions:
+            raise InvalidBundle(
+                f"{name}: {wanted} is version {aliases[wanted]}, which is not here: there are {versions}"
+            )
+        return aliases[wanted]
 
-    def get(self, name: str, version: str | None = None) -> TextClassifier:
+    def get(self, name: str, version: str | None = None) -> Model:
         """The opened model; its digests are checked before its session opens."""
-        return self._open.get((name, version or "live")) or self._load(name, version)
+        return self._open.get((name, version or LIVE)) or self._load(name, version)
 
-    def _load(self, name: str, version: str | None) -> TextClassifier:
+    def failure(self, name: str, version: str) -> str:
+        """Why a version could not be opened when that was last tried; empty when it could, or was not tried."""
+        return self._failed.get((name, version), "")
+
+    def _load(self, name: str, version: str | None) -> Model:
         with self._lock:
             number = self.resolve(name, version)
-            model = self._open.get((name, number)) or open_model(open_bundle(layer_folder(name, number)))
-            self._open[name, number] = self._open[name, version or "live"] = model
+            model = self._open.get((name, number)) or self._open_version(name, number)
+            self._open[name, number] = self._open[name, version or LIVE] = model
             return model
+
+    def _open_version(self, name: str, number: str) -> Model:
+        try:
+            model = open_model(open_bundle(layer_folder(name, number)))
+        except PawlError as error:
+            self._failed[name, number] = str(error)
+            raise
+        self._failed.pop((name, number), None)
+        return model

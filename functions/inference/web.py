@@ -1,84 +1,195 @@
-"""The routes of the Open Inference Protocol that are not on the hot path: health, metadata, repository index."""
+"""Every route of inference as one web application: the container serves it whole; on Lambda it answers what is not on
+the hot path (health, metadata, statistics, repository, lists of models, the OpenAPI document)."""
 
 import functools
+from collections.abc import Generator
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse, Response, StreamingResponse
 from mangum import Mangum
+from starlette.types import Receive, Scope, Send
 
-from inference.engine import Engine
-from pawl.bundle import Tensor
+from inference import metadata, openai
+from inference.encoding import inflate
+from inference.oip import HEADER_LENGTH, parse_header_length
+from inference.refusals import refuse
+from inference.schema import BYTES, INFER, STREAM, Schema, document, ref, route
+from inference.service import JSON, Call, Reply, Service, Stream
+from pawl.errors import PawlError, UnsupportedRequest
 from pawl.web import application, gateway
 
-PLATFORM = "onnx_onnxv1"
-EXTENSIONS = ["model_repository"]
+BODY_BYTES = 6_000_000
+_OWN_CALL = Call("0")
+"""Outside Lambda there is no function version."""
 
 
-def build(engine: Engine) -> FastAPI:
-    """The web application over the models of `engine`."""
+def build(service: Service, call: Call = _OWN_CALL) -> FastAPI:
+    """The web application over the models of `service`; `call` says who answers, and when to end."""
     app = application("Pawl inference")
-
-    @app.get("/v2")
-    async def server() -> dict[str, Any]:
-        return {"name": "pawl", "version": "2", "extensions": EXTENSIONS}
-
-    @app.get("/v2/health/live")
-    async def live() -> dict[str, bool]:
-        return {"live": True}
-
-    @app.get("/v2/health/ready")
-    async def ready() -> dict[str, bool]:
-        for name in engine.models():
-            engine.get(name)
-        return {"ready": bool(engine.models())}
-
-    @app.get("/v2/models")
-    async def models() -> dict[str, list[str]]:
-        return {"models": list(engine.models())}
-
-    @app.get("/v2/models/{model}")
-    @app.get("/v2/models/{model}/versions/{version}")
-    async def metadata(model: str, version: str | None = None) -> dict[str, Any]:
-        opened = engine.get(model, version)
-        manifest = opened.manifest
-        return {
-            "name": model,
-            "versions": engine.models()[model],
-            "platform": PLATFORM,
-            "inputs": [_tensor(each) for each in manifest.inputs],
-            "outputs": [_tensor(each) for each in manifest.outputs],
-            "properties": {
-                "version": manifest.version,
-                "digest": opened.digest,
-                "kind": manifest.kind,
-                "labels": ",".join(manifest.labels),
-                "dataset": manifest.lineage.dataset,
-                "run": manifest.lineage.run,
-            },
-        }
-
-    @app.get("/v2/models/{model}/ready")
-    @app.get("/v2/models/{model}/versions/{version}/ready")
-    async def model_ready(model: str, version: str | None = None) -> dict[str, Any]:
-        engine.get(model, version)
-        return {"name": model, "ready": True}
-
-    @app.post("/v2/repository/index")
-    async def index() -> list[dict[str, str]]:
-        return [
-            {"name": name, "version": version, "state": "READY", "reason": ""}
-            for name, versions in engine.models().items()
-            for version in versions
-        ]
-
+    _add_server_routes(app, service)
+    _add_model_routes(app, service)
+    _add_repository_routes(app, service)
+    _add_inference_routes(app, service, call)
+    for prefix in ("/v1", "/openai/v1"):
+        _add_openai_routes(app, service, call, prefix)
     return app
 
 
 @functools.cache
-def handler(engine: Engine) -> Mangum:
+def handler(service: Service) -> Mangum:
     """The application as a Lambda handler, built when it is first needed."""
-    return gateway(build(engine))
+    return gateway(build(service))
 
 
-def _tensor(tensor: Tensor) -> dict[str, Any]:
-    return {"name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape}
+def _add_server_routes(app: FastAPI, service: Service) -> None:
+    @app.get("/openapi.json", **route(json={"type": "object"}))
+    async def openapi() -> Response:
+        return JSONResponse(document(app))
+
+    @app.get("/v2", **route(json=ref("Server")))
+    async def server() -> dict[str, Any]:
+        return metadata.server()
+
+    @app.get("/v2/health/live", **route(json=ref("Live")))
+    async def live() -> dict[str, bool]:
+        return {"live": True}
+
+    @app.get("/v2/health/ready", **route(json=ref("Ready")))
+    async def ready() -> dict[str, bool]:
+        for name in service.engine.models():
+            await run_in_threadpool(service.engine.get, name)
+        return {"ready": bool(service.engine.models())}
+
+    @app.get("/v2/models", **route(json=ref("Models")))
+    async def models() -> dict[str, list[str]]:
+        return {"models": list(service.engine.models())}
+
+    @app.get("/v2/models/stats", **route(json=ref("Statistics")))
+    async def statistics() -> dict[str, Any]:
+        return service.statistics.report(metadata.versions(service.engine))
+
+
+def _add_model_routes(app: FastAPI, service: Service) -> None:
+    engine = service.engine
+
+    @app.get("/v2/models/{model}", **route(404, json=ref("Model")))
+    async def live_metadata(model: str) -> dict[str, Any]:
+        return metadata.model(engine, model, None)
+
+    @app.get("/v2/models/{model}/versions/{version}", **route(404, json=ref("Model")))
+    async def version_metadata(model: str, version: str) -> dict[str, Any]:
+        return await run_in_threadpool(metadata.model, engine, model, version)
+
+    @app.get("/v2/models/{model}/ready", **route(404, json=ref("ModelReady")))
+    async def live_ready(model: str) -> dict[str, Any]:
+        engine.get(model)
+        return {"name": model, "ready": True}
+
+    @app.get("/v2/models/{model}/versions/{version}/ready", **route(404, json=ref("ModelReady")))
+    async def version_ready(model: str, version: str) -> dict[str, Any]:
+        await run_in_threadpool(engine.get, model, version)
+        return {"name": model, "ready": True}
+
+    @app.get("/v2/models/{model}/stats", **route(404, json=ref("Statistics")))
+    async def model_statistics(model: str) -> dict[str, Any]:
+        return service.statistics.report(metadata.versions(engine, model))
+
+    @app.get("/v2/models/{model}/versions/{version}/stats", **route(404, json=ref("Statistics")))
+    async def version_statistics(model: str, version: str) -> dict[str, Any]:
+        return service.statistics.report(metadata.versions(engine, model, version))
+
+
+def _add_repository_routes(app: FastAPI, service: Service) -> None:
+    @app.post("/v2/repository/index", **route(json=ref("Index")))
+    async def index() -> list[dict[str, str]]:
+        return metadata.index(service.engine)
+
+    @app.post("/v2/repository/models/{model}/load", **route(501))
+    async def load(model: str) -> None:
+        raise UnsupportedRequest(metadata.FIXED_MODELS)
+
+    @app.post("/v2/repository/models/{model}/unload", **route(501))
+    async def unload(model: str) -> None:
+        raise UnsupportedRequest(metadata.FIXED_MODELS)
+
+
+def _add_inference_routes(app: FastAPI, service: Service, call: Call) -> None:
+    about = route(404, 501, body=INFER, json=ref("InferReply"), binary=BYTES)
+
+    async def infer(request: Request, model: str, version: str | None) -> Response:
+        length = parse_header_length(request.headers.get(HEADER_LENGTH))
+        return await _respond(service.infer, await _read(request), length, model, version, call)
+
+    @app.post("/v2/models/{model}/infer", **about)
+    async def infer_live(request: Request, model: str) -> Response:
+        return await infer(request, model, None)
+
+    @app.post("/v2/models/{model}/versions/{version}/infer", **about)
+    async def infer_version(request: Request, model: str, version: str) -> Response:
+        return await infer(request, model, version)
+
+
+def _add_openai_routes(app: FastAPI, service: Service, call: Call, prefix: str) -> None:
+    async def answer(path: str, request: Request) -> Response:
+        try:
+            body = await _read(request)
+        except PawlError as error:
+            return _response(refuse(error))
+        return await _respond(openai.ROUTES[path], service, body, call)
+
+    @app.post(f"{prefix}/chat/completions", **_openai("ChatRequest", json=ref("ChatReply"), events=STREAM))
+    async def chat_completions(request: Request) -> Response:
+        return await answer("chat/completions", request)
+
+    @app.post(f"{prefix}/completions", **_openai("CompletionRequest", json=ref("CompletionReply"), events=STREAM))
+    async def completions(request: Request) -> Response:
+        return await answer("completions", request)
+
+    @app.post(f"{prefix}/embeddings", **_openai("EmbeddingRequest", json=ref("EmbeddingReply")))
+    async def embeddings(request: Request) -> Response:
+        return await answer("embeddings", request)
+
+    @app.get(f"{prefix}/models", **route(error="OpenAiError", json=ref("OpenAiModels")))
+    async def models() -> Response:
+        return _response(openai.models(service))
+
+    @app.get(f"{prefix}/models/{{model}}", **route(404, error="OpenAiError", json=ref("OpenAiModel")))
+    async def model(model: str) -> Response:
+        return _response(openai.model(service, model))
+
+
+def _openai(body: str, **reply: Schema) -> Schema:
+    return route(404, body={JSON: ref(body)}, error="OpenAiError", **reply)
+
+
+async def _read(request: Request) -> bytes:
+    """The body, inflated; API Gateway has done that where there is one."""
+    return inflate(await request.body(), request.headers.get("Content-Encoding"), BODY_BYTES)
+
+
+async def _respond(answer: Any, *arguments: Any) -> Response:
+    """The answer as an HTTP response; a model's run takes a thread, so that others are answered meanwhile."""
+    return _response(await run_in_threadpool(answer, *arguments))
+
+
+class _EventResponse(StreamingResponse):
+    """A stream that is closed when its client has gone: a text left open would keep its model's generator to itself."""
+
+    def __init__(self, answer: Stream) -> None:
+        super().__init__(answer.chunks, answer.status, media_type=answer.content_type)
+        self._chunks = answer.chunks
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:  # no thread is in it any more: Starlette waits for the piece that is being made
+            if isinstance(self._chunks, Generator):
+                self._chunks.close()
+
+
+def _response(answer: Reply | Stream) -> Response:
+    if isinstance(answer, Stream):
+        return _EventResponse(answer)
+    return Response(answer.body, answer.status, dict(answer.headers), answer.content_type)

@@ -1,0 +1,198 @@
+"""Merges requests that wait for the same model version into one run of it, and parts the answer again.
+
+Nobody waits for company by default: a request that finds a free run takes it, and those that came while all runs were
+busy go together with the next. Merged are rows of equal shape under equal parameters, and texts only with texts of
+about their length: a batch is padded to its longest text, and computing the padding soon costs more than a batch gains.
+There is no thread of its own here: the request that has waited longest runs the batch for the others.
+"""
+
+import functools
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import log2
+
+import numpy as np
+
+from pawl.bundle import Manifest
+from pawl.model import Answer, Column, Features, Model, Parameter
+
+GENERATOR = "text-generator"
+_FRAME = 8  # the tokens around a text count like so many characters
+
+
+@dataclass(slots=True, eq=False)
+class _Request:
+    """A request in line. When its turn comes it leads a batch, or has its answer, or else must run by itself."""
+
+    inputs: Mapping[str, Column]
+    rows: int
+    likeness: Hashable
+    since: float = field(default_factory=time.monotonic)
+    turn: threading.Event = field(default_factory=threading.Event)
+    is_leader: bool = False
+    answer: Answer | None = None
+
+
+class Batcher:
+    """Runs models for many threads at once; `run` takes the place of the service's own."""
+
+    def __init__(
+        self,
+        row_limit: int,
+        delay_s: float = 0.0,
+        runs: int = 1,
+        ran: Callable[[Manifest, int, float], None] = lambda manifest, rows, seconds: None,
+    ) -> None:
+        """At most `row_limit` rows a batch and `runs` batches of a model at a time; a request waits up to `delay_s` for
+        company. `ran` is told of each run: whose, of how many rows, how many seconds it took."""
+        self._row_limit = row_limit
+        self._delay_s = delay_s
+        self._runs = runs
+        self._ran = ran
+        self._lines: dict[str, _Line] = {}
+
+    def run(self, model: Model, inputs: Mapping[str, Column], parameters: Mapping[str, Parameter]) -> Answer:
+        """The model's answer to these inputs, computed alone or together with others'."""
+        rows = _count_rows(model.manifest, inputs)
+        if not 0 < rows < self._row_limit:
+            return self._predict(model, inputs, parameters, max(rows, 1))
+        request = _Request(inputs, rows, _likeness(model.manifest, inputs, parameters))
+        line = self._lines.get(model.digest) or self._lines.setdefault(model.digest, _Line(self._runs))
+        if not line.enter(request):
+            request.turn.wait()
+        if request.is_leader:
+            self._lead(line, request, model, parameters)
+        return request.answer or self._predict(model, inputs, parameters, rows)
+
+    def waiting(self) -> int:
+        """How many requests are in line."""
+        return sum(len(line.waiting) for line in list(self._lines.values()))
+
+    def _lead(self, line: "_Line", leader: _Request, model: Model, parameters: Mapping[str, Parameter]) -> None:
+        batch = line.gather(leader, self._row_limit, self._delay_s)
+        try:
+            inputs = leader.inputs if len(batch) == 1 else _merge([request.inputs for request in batch])
+            answer = self._predict(model, inputs, parameters, sum(request.rows for request in batch))
+            if len(batch) == 1:
+                leader.answer = answer
+            else:
+                _part(answer, batch)
+        except Exception:
+            if len(batch) == 1:
+                raise
+            # Whose fault it was shows when each runs by itself: nobody fails for a neighbour.
+        finally:
+            line.leave(batch)
+
+    def _predict(
+        self, model: Model, inputs: Mapping[str, Column], parameters: Mapping[str, Parameter], rows: int
+    ) -> Answer:
+        began = time.perf_counter()
+        answer = model.predict(inputs, parameters)
+        self._ran(model.manifest, rows, time.perf_counter() - began)
+        return answer
+
+
+class _Line:
+    """Who waits for one model version, oldest first, and how many batches of it run."""
+
+    def __init__(self, runs: int) -> None:
+        self.waiting: deque[_Request] = deque()
+        self._free = runs
+        self._is_gathering = False
+        self._changed = threading.Condition()
+
+    def enter(self, request: _Request) -> bool:
+        """Whether the request leads a batch right now; else it is in line."""
+        with self._changed:
+            self.waiting.append(request)
+            self._appoint()
+            self._changed.notify()
+            return request.is_leader
+
+    def gather(self, leader: _Request, row_limit: int, delay_s: float) -> list[_Request]:
+        """The leader and those in line who can go with it, once there are enough or its patience has ended."""
+        with self._changed:
+            self._is_gathering = True
+            while self._rows_like(leader) < row_limit and (left := leader.since + delay_s - time.monotonic()) > 0:
+                self._changed.wait(left)
+            self._is_gathering = False
+            batch, rows = [leader], leader.rows
+            for request in self.waiting:
+                if request.likeness == leader.likeness and rows + request.rows <= row_limit:
+                    batch.append(request)
+                    rows += request.rows
+            self.waiting = deque(request for request in self.waiting if request not in batch)
+            self._appoint()
+            return batch
+
+    def leave(self, batch: Sequence[_Request]) -> None:
+        """The batch has run: its requests go on, and the oldest in line leads the next."""
+        with self._changed:
+            self._free += 1
+            self._appoint()
+        for request in batch:
+            request.turn.set()
+
+    def _appoint(self) -> None:
+        """Make the oldest in line a leader, if a run is free and nobody gathers a batch that it may join."""
+        if self.waiting and self._free and not self._is_gathering:
+            self._free -= 1
+            leader = self.waiting.popleft()
+            leader.is_leader = True
+            leader.turn.set()
+
+    def _rows_like(self, leader: _Request) -> int:
+        return leader.rows + sum(each.rows for each in self.waiting if each.likeness == leader.likeness)
+
+
+def _count_rows(manifest: Manifest, inputs: Mapping[str, Column]) -> int:
+    """The rows of a request that others may join; 0 where the model's answer is not one row for one row."""
+    if manifest.kind == GENERATOR or any(each.shape[:1] != [-1] for each in (*manifest.inputs, *manifest.outputs)):
+        return 0
+    if any(each.datatype == "BYTES" and len(each.shape) != 1 for each in manifest.inputs):
+        return 0
+    counts = {len(column) for column in inputs.values()}
+    return counts.pop() if len(counts) == 1 else 0
+
+
+def _likeness(manifest: Manifest, inputs: Mapping[str, Column], parameters: Mapping[str, Parameter]) -> Hashable:
+    """Requests for which this is equal can be merged: lengths of texts within a fifth, all else the same."""
+    sizes = tuple(_size(inputs[tensor.name]) for tensor in manifest.inputs)
+    return sizes, tuple(sorted((name, type(value), value) for name, value in parameters.items()))
+
+
+def _size(column: Column) -> Hashable:
+    if isinstance(column, np.ndarray):
+        return column.shape[1:]
+    return int(4 * log2(max(map(len, column)) + _FRAME))
+
+
+def _merge(parts: Sequence[Mapping[str, Column]]) -> dict[str, Column]:
+    merged: dict[str, Column] = {}
+    for name, first in parts[0].items():
+        columns = [part[name] for part in parts]
+        is_array = isinstance(first, np.ndarray)
+        merged[name] = np.concatenate(columns) if is_array else [value for column in columns for value in column]
+    return merged
+
+
+def _part(answer: Answer, batch: Sequence[_Request]) -> None:
+    """Give each request its rows of the answer; ValueError when the answer does not have theirs."""
+    rows = sum(request.rows for request in batch)
+    if any(len(column) != rows for column in answer.outputs.values()):
+        raise ValueError("the answer has not as many rows as its inputs")
+    features = functools.cache(answer.features)
+    start = 0
+    for request in batch:
+        place = slice(start, start + request.rows)
+        outputs = {name: column[place] for name, column in answer.outputs.items()}
+        request.answer = Answer(outputs, functools.partial(_features, features, place))
+        start += request.rows
+
+
+def _features(features: Callable[[], Features], place: slice) -> Features:
+    return {name: column[place] for name, column in features().items()}

@@ -1,0 +1,243 @@
+"""The container server: the same models and protocols by uvicorn and gRPC, with no cloud; `python -m inference.server`.
+
+One process: HTTP on an event loop, gRPC and the models' runs in threads. SIGTERM makes readiness false at once;
+requests are still taken until balancers have noticed (`linger_s`), then those under way are finished (`drain_s`),
+captured answers are sent, and the process ends with 0. A second signal ends it at once.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import secrets
+import signal
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import anyio.to_thread
+import grpc
+import uvicorn
+
+from inference import listener, rpc, web
+from inference.admission import Admission, parse_keys
+from inference.batching import Batcher
+from inference.capture import Capture
+from inference.delivery import Delivery, QueueSender, Sender
+from inference.guard import Guard
+from inference.metrics import Metrics, WatchedCapture, WatchedEngine
+from inference.service import Call, Service
+from pawl.errors import PawlError, SettingsError
+from pawl.receipt import ReceiptKeys
+from pawl.settings import read_settings
+
+FLUSH_S = 5.0
+MARGIN_S = 1.0
+"""How long before the end of a drain a text must be complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """Read from the environment; options on the command line replace the first four."""
+
+    models: str = ""
+    """A folder of bundles, `<name>/<version>/`; without it they come from layers on Python's path."""
+    listen: str = "127.0.0.1"
+    """The address to listen at; 0.0.0.0 for every interface."""
+    http_port: int = 8080
+    """0 takes any free port, here and for gRPC."""
+    grpc_port: int = 8081
+    api_keys: str = ""
+    """API keys joined by commas; without them everybody may ask."""
+    receipt_keys: str = ""
+    """Secrets that sign inference ids, as the functions have them; without them a random one for this process."""
+    capture_queue_url: str = ""
+    """The queue that captured answers go to."""
+    capture_dead_letter_queue_url: str = ""
+    """The queue that they go to when the capture queue fails."""
+    capture_file: str = ""
+    """Without a queue: the file to which captured answers are added as lines of JSON."""
+    row_limit: int = 64
+    """The most rows in one request."""
+    batch_rows: int = 32
+    """The most rows in one run of a model; 1 turns batching off."""
+    batch_delay_ms: float = 0.0
+    """How long a request may wait for company although a run is free."""
+    batch_runs: int = 0
+    """How many runs of one model at a time; 0: one for each processor."""
+    concurrency: int = 64
+    """The most requests under way; more are refused."""
+    patience_s: float = 30.0
+    """How long a client may take to send a head, to send a body, to read a piece of its answer."""
+    linger_s: float = 3.0
+    """How long requests are still taken after the server was told to end."""
+    drain_s: int = 25
+    """How long those under way then have."""
+
+
+class FileSender:
+    """Adds captured answers to a file, a line each."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __call__(self, bodies: Sequence[str]) -> Sequence[str]:
+        """Write all of them, or none where the file cannot be written."""
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write("".join(f"{body}\n" for body in bodies))
+        except OSError:
+            return bodies
+        return []
+
+
+class Server:
+    """Everything that one process serves, put together from its settings."""
+
+    def __init__(self, settings: ServerSettings) -> None:
+        if settings.models:
+            mount(Path(settings.models))
+        self.settings = settings
+        self.metrics = metrics = Metrics()
+        self.admission = Admission(parse_keys(settings.api_keys), settings.concurrency)
+        self.batcher = Batcher(
+            settings.batch_rows, settings.batch_delay_ms / 1000, settings.batch_runs or _processors(), metrics.ran
+        )
+        self.capture = Capture(_delivery(settings, metrics))
+        self.service = Service(
+            WatchedEngine(),
+            ReceiptKeys(settings.receipt_keys or f"local:{secrets.token_hex(32)}"),
+            WatchedCapture(self.capture, metrics),
+            settings.row_limit,
+        )
+        self.service.run = self.batcher.run
+        self._texts_end_at = float("inf")
+        call = Call("0", lambda: self._texts_end_at - time.monotonic())
+        self.application = Guard(web.build(self.service, call), self.admission, metrics, settings.patience_s)
+        metrics.show("pawl_requests_in_flight", "Requests under way.", lambda: self.admission.in_flight)
+        metrics.show("pawl_queued_requests", "Requests that wait for a run of a model.", self.batcher.waiting)
+
+    def open_models(self) -> None:
+        """Open every live version; readiness says so, and names one that cannot be opened."""
+        for name in self.service.engine.models():
+            try:
+                self.service.engine.get(name)
+            except PawlError as error:
+                say("ERROR", error=str(error))
+        self.admission.has_loaded = True
+
+    async def serve(self) -> None:
+        """Serve until a signal comes, then finish what is under way."""
+        settings = self.settings
+        told = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._end, number, told)
+        # Each request needs one thread at most; with fewer threads than requests, texts that wait for their turn could
+        # keep the text whose turn it is from going on.
+        anyio.to_thread.current_default_thread_limiter().total_tokens = settings.concurrency + 8
+        opened = listener.open_socket(settings.listen, settings.http_port)
+        answers = rpc.Rpc(self.service, self.admission, self.metrics)
+        calls, grpc_port = rpc.start(answers, settings.listen, settings.grpc_port, settings.concurrency)
+        threading.Thread(target=self.open_models, name="models", daemon=True).start()
+        http = listener.http_server(self.application, settings.drain_s, settings.patience_s)
+        serving = asyncio.create_task(http.serve([opened]))
+        say("INFO", listen=settings.listen, http_port=opened.getsockname()[1], grpc_port=grpc_port)
+        await told.wait()
+        await self._drain(http, serving, calls)
+
+    async def _drain(self, http: uvicorn.Server, serving: "asyncio.Task[None]", calls: grpc.Server) -> None:
+        await asyncio.sleep(self.settings.linger_s)
+        self._texts_end_at = time.monotonic() + self.settings.drain_s - MARGIN_S
+        http.should_exit = True
+        ended = calls.stop(self.settings.drain_s)
+        await serving
+        await asyncio.to_thread(ended.wait, self.settings.drain_s)
+        await asyncio.to_thread(self.capture.close, FLUSH_S)
+
+    def _end(self, number: int, told: asyncio.Event) -> None:
+        if told.is_set():
+            os._exit(128 + number)
+        self.admission.is_draining = True
+        told.set()
+
+
+def mount(folder: Path) -> None:
+    """Make a folder of bundles what a mounted layer is: the package that models are looked for in."""
+    if not folder.is_dir():
+        raise SettingsError(f"MODELS={str(folder)!r}: want a folder with bundles, <name>/<version>/")
+    package = ModuleType("pawl_models")
+    package.__path__ = [str(folder)]
+    sys.modules[package.__name__] = package
+
+
+def say(level: str, **about: Any) -> None:
+    """One line of log: an object of JSON."""
+    print(json.dumps({"level": level, **about}), flush=True)
+
+
+def _delivery(settings: ServerSettings, metrics: Metrics) -> Delivery:
+    def report(metric: str, count: int, reason: str) -> None:
+        metrics.missed(metric, count)
+        say("ERROR", metric=metric, count=count, reason=reason)
+
+    dead_letters = settings.capture_dead_letter_queue_url
+    return Delivery(_sender(settings), QueueSender(dead_letters) if dead_letters else None, report)
+
+
+def _sender(settings: ServerSettings) -> Sender:
+    if settings.capture_queue_url:
+        return QueueSender(settings.capture_queue_url)
+    if settings.capture_file:
+        return FileSender(Path(settings.capture_file))
+    return lambda bodies: []
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _warn(settings: ServerSettings) -> None:
+    warnings = {
+        "API_KEYS is not set: everybody who reaches this server may ask": settings.api_keys,
+        "RECEIPT_KEYS is not set: inference ids of this process are unknown to any other": settings.receipt_keys,
+        "neither CAPTURE_QUEUE_URL nor CAPTURE_FILE is set: answers are not kept": (
+            settings.capture_queue_url or settings.capture_file
+        ),
+    }
+    for warning, value in warnings.items():
+        if not value:
+            say("WARNING", warning=warning)
+
+
+def _read_settings(arguments: Sequence[str] | None, environment: Mapping[str, str]) -> ServerSettings:
+    parser = argparse.ArgumentParser(prog="scripts/serve", description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("--models", metavar="FOLDER", help="a folder of bundles, <name>/<version>/")
+    parser.add_argument("--listen", metavar="ADDRESS", help="the address to listen at, 127.0.0.1 by default")
+    parser.add_argument("--port", dest="http_port", type=int, metavar="N", help="the port for HTTP, 8080 by default")
+    parser.add_argument("--grpc-port", type=int, metavar="N", help="the port for gRPC, 8081 by default")
+    given = {name: value for name, value in vars(parser.parse_args(arguments)).items() if value is not None}
+    return replace(read_settings(ServerSettings, environment), **given)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve; 0 after a drain, 1 where the settings are wrong."""
+    try:
+        settings = _read_settings(arguments, os.environ)
+        server = Server(settings)
+        _warn(settings)
+        asyncio.run(server.serve())
+    except SettingsError as error:
+        say("ERROR", error=str(error))
+        return 1
+    sys.stdout.flush()
+    os._exit(0)  # a run of a model cannot be broken off; what has not ended by now is not waited for
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,188 @@
+"""What a request comes to, whichever server it came through: the answer, its receipt, and its capture.
+
+Knows neither Lambda nor a web framework: the Lambda handler, the container's HTTP and gRPC servers all call it.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol, cast
+
+import numpy as np
+
+from inference.engine import Engine
+from inference.oip import HEADER_LENGTH, InferRequest, parse_infer, render_infer
+from inference.statistics import Statistics
+from pawl.bundle import Manifest, Tensor
+from pawl.model import Answer, Column, Features, Model, Parameter
+from pawl.receipt import ReceiptKeys
+from pawl.records import CaptureRecord
+
+JSON = "application/json"
+BINARY = "application/octet-stream"
+EVENTS = "text/event-stream"
+_CAPTURED_WIDTH = 64
+"""The most values a row of a numeric tensor that is captured; wider ones leave only their features."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Who answers, and how many seconds are left for it."""
+
+    function_version: str
+    remaining_s: Callable[[], float] = lambda: float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A complete HTTP reply."""
+
+    status: int
+    body: str | bytes
+    content_type: str = JSON
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A reply that comes piece by piece: server-sent events."""
+
+    status: int
+    chunks: Iterator[str]
+    content_type: str = EVENTS
+
+
+class Generator(Protocol):
+    """A model that ends its texts when a deadline has come."""
+
+    def predict(
+        self, inputs: Mapping[str, Column], parameters: Mapping[str, Parameter], deadline: Callable[[], bool]
+    ) -> Answer: ...
+
+
+class Capturer(Protocol):
+    """Takes what makes a record, and makes it when the reply has left."""
+
+    def offer(self, make: Callable[[], CaptureRecord]) -> None: ...
+
+
+class Service:
+    """Answers requests by the engine's models; `run` is what calls a model (the container's batches calls)."""
+
+    def __init__(self, engine: Engine, keys: ReceiptKeys, capture: Capturer, row_limit: int) -> None:
+        self.engine = engine
+        self.statistics = Statistics()
+        self.row_limit = row_limit
+        self.run: Callable[[Model, Mapping[str, Column], Mapping[str, Parameter]], Answer] = _predict
+        self._keys = keys
+        self._capture = capture
+
+    def infer(
+        self, body: str | bytes, header_length: int | None, model_name: str, version: str | None, call: Call
+    ) -> Reply:
+        """The reply to an Open Inference Protocol request; the answer is captured on the way."""
+        model = self.engine.get(model_name, version)
+        request = parse_infer(body, header_length, model.manifest, self.row_limit)
+        inference_id, outputs = self.answer(model, request, call)
+        text, binary = render_infer(model.manifest, request, inference_id, outputs)
+        if not any(wanted.is_binary for wanted in request.outputs):
+            return Reply(200, text)
+        head = text.encode()
+        return Reply(200, head + binary, BINARY, {HEADER_LENGTH: str(len(head))})
+
+    def answer(self, model: Model, request: InferRequest, call: Call) -> tuple[str, dict[str, Column]]:
+        """The receipt and the outputs of a checked request, counted and captured."""
+        began = time.perf_counter_ns()
+        manifest = model.manifest
+        try:
+            answer = self._run(model, request, call)
+        except Exception:
+            self.statistics.count_failure(manifest, time.perf_counter_ns() - began)
+            raise
+        took_ns = time.perf_counter_ns() - began
+        inference_id, unix_ms = self.receipt(manifest, request.rows, _payload(request.inputs), call)
+        self.statistics.count_success(manifest, request.rows, took_ns, unix_ms)
+        self.record(partial(_captured, inference_id, unix_ms, manifest, request, answer, took_ns))
+        return inference_id, answer.outputs
+
+    def _run(self, model: Model, request: InferRequest, call: Call) -> Answer:
+        if model.manifest.kind == "text-generator":  # may take longer than there is time
+            generator = cast(Generator, model)
+            return generator.predict(request.inputs, request.parameters, lambda: call.remaining_s() <= 0)
+        return self.run(model, request.inputs, request.parameters)
+
+    def receipt(self, manifest: Manifest, rows: int, payload: bytes, call: Call) -> tuple[str, int]:
+        """A signed inference_id for an answer given now, and that time in milliseconds since 1970."""
+        now_ms = time.time_ns() // 1_000_000
+        inference_id = self._keys.sign(
+            model=manifest.name,
+            model_version=manifest.version,
+            function_version=call.function_version,
+            rows=rows,
+            payload=payload,
+            unix_ms=now_ms,
+            random=os.urandom(10),
+        )
+        return inference_id, now_ms
+
+    def record(self, make: Callable[[], CaptureRecord]) -> None:
+        """Capture an answer; `make` is called off the reply's path."""
+        self._capture.offer(make)
+
+
+def _predict(model: Model, inputs: Mapping[str, Column], parameters: Mapping[str, Parameter]) -> Answer:
+    return model.predict(inputs, parameters)
+
+
+def _payload(inputs: Mapping[str, Column]) -> bytes:
+    """What the receipt's digest covers: texts, or the raw tensors in the model's order."""
+    parts = [_bytes_of(column) for column in inputs.values()]
+    return parts[0] if len(parts) == 1 else b"\0".join(parts)
+
+
+def _bytes_of(column: Column) -> bytes:
+    if isinstance(column, np.ndarray):
+        if column.dtype != object:
+            return column.tobytes()
+        column = column.ravel().tolist()
+    return "\0".join(column).encode()
+
+
+def _captured(
+    inference_id: str, unix_ms: int, manifest: Manifest, request: InferRequest, answer: Answer, took_ns: int
+) -> CaptureRecord:
+    """The record of an answer: texts as they are, numbers of a tensor model where they are few."""
+    return CaptureRecord(
+        inference_id,
+        manifest.name,
+        manifest.version,
+        unix_ms,
+        _columns(manifest, manifest.inputs, request.inputs, request.rows),
+        _columns(manifest, manifest.outputs, answer.outputs, request.rows),
+        timed(answer.features(), request.rows, took_ns),
+    )
+
+
+def timed(features: Features, rows: int, took_ns: int) -> Features:
+    """The features of an answer with how long its model ran, in milliseconds, for each of its rows."""
+    return {**features, "latency_ms": [round(took_ns / 1e6, 3)] * rows}
+
+
+def _columns(
+    manifest: Manifest, tensors: list[Tensor], values: Mapping[str, Column], rows: int
+) -> dict[str, list[object]]:
+    """One entry a row; a tensor that all rows share stands in each of them."""
+    captured: dict[str, list[object]] = {}
+    for tensor in tensors:
+        column = values[tensor.name]
+        if tensor.datatype != "BYTES" and manifest.kind != "tensors":
+            continue
+        if not isinstance(column, np.ndarray):
+            captured[tensor.name] = list(column)
+        else:
+            each = column if tensor.shape[:1] == [-1] else np.repeat(column[None], rows, axis=0)
+            if len(each) == rows and each.size <= rows * _CAPTURED_WIDTH:
+                captured[tensor.name] = each.tolist()
+    return captured
