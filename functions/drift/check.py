@@ -8,24 +8,30 @@ import boto3
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
+from drift.late import LateLabels
+from drift.report import Report
 from drift.settings import CheckSettings
 from drift.watch import Watch
 from pawl.events import Announcer
 from pawl.identity import unix_ms
 from pawl.registry import Registry
 from pawl.settings import read_settings
-from pawl.store import Bucket, Traffic
+from pawl.store import Bucket, FeedbackTable, Ledger, Traffic
 
 settings = read_settings(CheckSettings, os.environ)
 logger = Logger(service="drift.check")
 bucket = Bucket(boto3.client("s3"), settings.bucket)
-registry = Registry(boto3.resource("dynamodb").Table(settings.state_table), bucket)
+tables = boto3.resource("dynamodb")
+state = tables.Table(settings.state_table)
+registry = Registry(state, bucket)
 watch = Watch(
     bucket,
     Traffic(bucket),
     registry,
     Announcer(boto3.client("events"), settings.event_bus, "pawl.drift"),
+    LateLabels(FeedbackTable(tables.Table(settings.feedback_table)), Ledger(state, "capture"), registry),
     settings.minimum_rows,
+    settings.instance_hour_usd,
 )
 
 
@@ -37,8 +43,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     names = [event["model"]] if "model" in event else registry.models()
     reports = [watch.check(name, since_ms, until_ms) for name in names]
     for report in reports:
-        with single_metric("DriftScore", MetricUnit.NoUnit, report.score, namespace="Pawl") as metric:
-            metric.add_dimension("model", report.model)
+        measure(report)
         logger.info(
             "drift checked",
             extra={
@@ -47,6 +52,22 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
                 "rows": report.rows,
                 "status": report.status,
                 "score": report.score,
+                "kind": report.attribution.kind,
+                "cure": report.cure.action,
             },
         )
     return {"reports": [report.to_dict() for report in reports]}
+
+
+def measure(report: Report) -> None:
+    """Put the report's figures among the metrics of its model; what is not known is left out."""
+    figures = {"RowsChecked": (MetricUnit.Count, float(report.rows))}
+    if report.status in ("stable", "drifted"):
+        figures["DriftScore"] = (MetricUnit.NoUnit, report.score)
+    if report.estimate is not None:
+        figures["EstimatedAccuracy"] = (MetricUnit.NoUnit, report.estimate.accuracy)
+    if report.labels is not None:
+        figures["LabelledAccuracy"] = (MetricUnit.NoUnit, report.labels.accuracy)
+    for name, (unit, value) in figures.items():
+        with single_metric(name, unit, value, namespace="Pawl") as metric:
+            metric.add_dimension("model", report.model)

@@ -10,6 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from pawl.errors import Conflict, IncompatibleProfiles, InvalidRecord, NotFound, PawlError
 from pawl.profile import Profile
@@ -18,6 +19,7 @@ from pawl.registry import Registry
 from pawl.store import Ledger, Traffic
 
 LEASE_MS = 120_000
+_NOTED_ROWS = 64
 _UUID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -37,7 +39,7 @@ class TrafficIntake:
         self._traffic = traffic
         self._registry = registry
         self._ledger = ledger
-        self._references: dict[tuple[str, str], Profile] = {}
+        self._references: dict[tuple[str, str], Profile | None] = {}
 
     def take(self, records: Sequence[CaptureRecord], now_ms: int) -> Outcome:
         """Store the records that were not stored before."""
@@ -50,49 +52,68 @@ class TrafficIntake:
         return outcome
 
     def _take_group(self, records: list[CaptureRecord], now_ms: int, outcome: Outcome) -> None:
-        fitting = [record for record in records if self._fits(record, outcome)]
+        more = Profile.open()
+        fitting = [record for record in records if self._fits(record, more, outcome)]
         if not fitting:
             return
         batch = _batch_name(fitting)
         mine = [record for record in fitting if self._claim(record, batch, now_ms, outcome)]
         if not mine:
             return
-        profile = self._empty_profile(mine[0])
+        reference = self._reference(mine[0])
+        profile = Profile.like(reference, is_open=True) if reference else Profile.open()
         profile.update(columns_of(mine), min(r.unix_ms for r in mine), max(r.unix_ms for r in mine))
         self._traffic.store(batch, mine, profile)
         outcome.stored += len(mine)
 
-    def _fits(self, record: CaptureRecord, outcome: Outcome) -> bool:
-        """Whether the record can be profiled; one that cannot must not spoil the batch that it came in."""
+    def _fits(self, record: CaptureRecord, more: Profile, outcome: Outcome) -> bool:
+        """Whether the record can be profiled; one that cannot must not spoil the batch that it came in.
+
+        `more` remembers of what kind the features are that the reference does not have: all are, where there is none.
+        """
         try:
             inference_uuid(record)
-            self._empty_profile(record).update(record.features)
+            reference = self._reference(record)
+            known = reference.columns if reference else {}
+            if reference:
+                reference.require_fit({name: each for name, each in record.features.items() if name in known})
+            others = {name: each for name, each in record.features.items() if name not in known}
+            more.require_fit(others)
+            if any(name not in more.columns or not more.columns[name].rows for name in others):
+                more.update(others)
         except (InvalidRecord, IncompatibleProfiles, NotFound) as error:
             outcome.refused[record.inference_id] = error
-            return False
-        except (ValueError, TypeError, OverflowError):
-            outcome.refused[record.inference_id] = InvalidRecord("capture record: a numeric feature holds no number")
             return False
         return True
 
     def _claim(self, record: CaptureRecord, batch: str, now_ms: int, outcome: Outcome) -> bool:
         key = inference_uuid(record)
-        held_by, since_ms = self._ledger.claim(key, batch, now_ms)
+        note = answer_note(record)
+        held_by, since_ms = self._ledger.claim(key, batch, now_ms, note)
         if held_by == batch:
             return True
         if self._traffic.is_stored(record.model, record.version, held_by):
             outcome.duplicates += 1
             return False
-        if now_ms - since_ms < LEASE_MS or not self._ledger.take_over(key, batch, held_by, now_ms):
+        if now_ms - since_ms < LEASE_MS or not self._ledger.take_over(key, batch, held_by, now_ms, note):
             outcome.refused[record.inference_id] = Conflict("another worker is storing this record: try again later")
             return False
         return True
 
-    def _empty_profile(self, record: CaptureRecord) -> Profile:
+    def _reference(self, record: CaptureRecord) -> Profile | None:
+        """The reference of the version that answered, read once; None when it came without one."""
         key = (record.model, record.version)
         if key not in self._references:
             self._references[key] = self._registry.reference(*key)
-        return Profile.like(self._references[key])
+        return self._references[key]
+
+
+def answer_note(record: CaptureRecord) -> dict[str, list[Any]] | None:
+    """What a late label is held against, of a labelled answer of few rows: its labels and their confidences."""
+    labels, confidences = record.features.get("label"), record.features.get("confidence")
+    if not labels or not confidences or len(labels) > _NOTED_ROWS or None in confidences:
+        return None
+    return {"label": labels, "confidence": confidences}
 
 
 def inference_uuid(record: CaptureRecord) -> str:

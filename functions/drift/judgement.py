@@ -1,122 +1,113 @@
-"""Compares recent traffic with the reference, column by column, and says whether the world has moved.
+"""Compares recent traffic with a reference, column by column: how far it has moved, and whether chance explains it.
 
-A column has drifted when the shift is both large (population stability index, beyond what two samples of these sizes
-show by chance) and unlikely to be chance (Kolmogorov-Smirnov or chi-square at 0.05 divided by the number of columns,
-Bonferroni), so neither a million rows nor eight of them alarm on nothing. The work grows with columns, not with rows.
+A column has drifted when the shift is both large (a distance beyond its limit, less what two samples of these sizes
+show by chance) and unlikely to be chance (Kolmogorov-Smirnov or chi-square, corrected for the number of columns), so
+neither a million rows nor eight of them alarm on nothing. The work grows with columns, not with rows.
 """
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
+from drift.pairing import Pair, coarse, pair_of
+from drift.policy import DEFAULT, DriftPolicy
+from pawl import chance, stats
+from pawl.profile import Profile
+from pawl.testing import holm
 
-from pawl.profile import CategorySketch, NumericSketch, Profile, Sketch
-from pawl.stats import chi_square, jensen_shannon, kolmogorov_smirnov, population_stability
-
-STABILITY_LIMIT = 0.2
-ALPHA = 0.05
-_QUANTILE_BINS = 10
+Role = Literal["data", "prediction"]
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnDrift:
-    """One column's comparison: effect sizes, the test's p-value, and the verdict.
+    """One column's comparison: distances, the test's p-value, and the verdict.
 
-    `excess` is the stability index less its expectation without any change, (bins - 1)(1/n + 1/m) (Yurdakul 2018).
+    `distance` is the normalized Wasserstein distance of numbers and the Jensen-Shannon distance of categories.
+    `effect` is the larger of it and the stability index, each less what chance shows and in units of its limit: 1 is
+    at the limit. `adjusted` is the p-value corrected for the number of columns. `seasonal_effect` is that against the
+    same hours of earlier weeks, where there are any: a column that looks as it did then has not drifted.
     """
 
     column: str
-    stability: float
-    excess: float
+    role: Role
+    measure: Literal["wasserstein", "jensen_shannon"]
     distance: float
+    stability: float
+    total_variation: float
+    effect: float
     p_value: float
-    has_drifted: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """A check of one model version over one window; `score` is the largest excess of any column."""
-
-    model: str
-    version: str
-    rows: int
-    reference_rows: int
-    since: str
-    until: str
-    status: str
-    score: float
-    columns: list[ColumnDrift]
-    schema: int = 1
+    adjusted: float = 1.0
+    has_drifted: bool = False
+    seasonal_effect: float | None = None
 
     @property
-    def drifted(self) -> list[str]:
-        """The names of the columns that have drifted, the largest shift first."""
-        moved = sorted((c for c in self.columns if c.has_drifted), key=lambda c: -c.excess)
-        return [column.column for column in moved]
-
-    def to_dict(self) -> dict[str, Any]:
-        """The report as JSON holds it."""
-        return {**asdict(self), "drifted": self.drifted}
+    def score(self) -> float:
+        """The effect; just below 1 where it is beyond the limit but may be chance."""
+        return self.effect if self.has_drifted else min(self.effect, 0.99)
 
 
-def compare(reference: Profile, recent: Profile) -> list[ColumnDrift]:
-    """Every column of two profiles with the same bins, compared; empty columns are left out."""
-    pairs = [(name, sketch, recent.columns[name]) for name, sketch in reference.columns.items()]
-    judged = [(name, old, new) for name, old, new in pairs if old.rows and new.rows]
-    return [_compare_column(name, old, new, ALPHA / len(judged)) for name, old, new in judged]
+def compare(reference: Profile, recent: Profile, policy: DriftPolicy = DEFAULT) -> list[ColumnDrift]:
+    """Every column of two profiles with the same bins, compared; empty and ignored columns are left out."""
+    return compare_pairs(pairs(reference, recent, policy), reference, policy)
 
 
-def judge(
-    reference: Profile, recent: Profile, *, model: str, version: str, since: str, until: str, minimum_rows: int
-) -> Report:
-    """The report of a window: `insufficient` below `minimum_rows`, else `drifted` or `stable`."""
-    columns = compare(reference, recent) if recent.rows >= minimum_rows else []
-    moved = any(column.has_drifted for column in columns)
-    status = "insufficient" if recent.rows < minimum_rows else "drifted" if moved else "stable"
-    score = max((column.excess for column in columns), default=0.0)
-    return Report(model, version, recent.rows, reference.rows, since, until, status, round(score, 4), columns)
+def compare_pairs(judged: Sequence[tuple[str, Pair]], reference: Profile, policy: DriftPolicy) -> list[ColumnDrift]:
+    """Columns that are paired already, compared."""
+    measured = [measure(name, pair, role_of(name, reference.columns, policy), policy) for name, pair in judged]
+    adjusted = holm([column.p_value for column in measured])
+    return [
+        replace(column, adjusted=p, has_drifted=column.effect >= 1 and p < policy.alpha)
+        for column, p in zip(measured, adjusted, strict=True)
+    ]
 
 
-def _compare_column(name: str, old: Sketch, new: Sketch, alpha: float) -> ColumnDrift:
-    if isinstance(old, NumericSketch) and isinstance(new, NumericSketch):
-        _, p_value = kolmogorov_smirnov(old.counts, new.counts)
-        expected, actual = _coarse(old.counts, new.counts)
+def pairs(reference: Profile, recent: Profile, policy: DriftPolicy) -> list[tuple[str, Pair]]:
+    """The columns to be judged that both profiles have values of."""
+    found = [
+        (name, sketch, recent.columns[name])
+        for name, sketch in reference.columns.items()
+        if name in recent.columns and name not in policy.ignored_columns
+    ]
+    return [(name, pair_of(old, new)) for name, old, new in found if old.rows and new.rows]
+
+
+def measure(name: str, pair: Pair, role: Role, policy: DriftPolicy) -> ColumnDrift:
+    """One column's distances and p-value, not yet corrected for the others."""
+    few = coarse(pair)
+    stability = stats.population_stability(few.old, few.new)
+    beyond = (stability - chance.population_stability(few.old, few.new)) / policy.stability_limit
+    if pair.positions is not None:
+        arguments = (pair.old, pair.new, pair.positions, pair.deviation)
+        distance = stats.normalized_wasserstein(*arguments)
+        effect = (distance - chance.normalized_wasserstein(*arguments)) / policy.wasserstein_limit
+        _, p_value = stats.kolmogorov_smirnov(pair.old, pair.new)
     else:
-        expected, actual = _aligned(old, new)
-        _, p_value = chi_square(expected, actual)
-    stability = population_stability(expected, actual)
-    excess = max(0.0, stability - (len(expected) - 1) * (1 / old.rows + 1 / new.rows))
+        old, new = stats.well_filled(pair.old, pair.new)  # rare categories alarm on nothing
+        distance = stats.jensen_shannon(old, new)
+        effect = (distance - chance.jensen_shannon(old, new)) / policy.jensen_shannon_limit
+        _, p_value = stats.chi_square(old, new)
     return ColumnDrift(
         name,
+        role,
+        "wasserstein" if pair.is_numeric else "jensen_shannon",
+        round(distance, 4),
         round(stability, 4),
-        round(excess, 4),
-        round(jensen_shannon(expected, actual), 4),
+        round(stats.total_variation(few.old, few.new), 4),
+        round(max(0.0, effect, beyond), 4),
         p_value,
-        excess >= STABILITY_LIMIT and p_value < alpha,
     )
 
 
-def _coarse(old: NDArray[np.int64], new: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Both counts in ten bins that hold equal shares of the reference, as stability is customarily measured.
-
-    What lies below or above everything that the reference has seen gets a bin of its own.
-    """
-    upto = np.cumsum(old)
-    before = upto - old
-    bins = 1 + before * _QUANTILE_BINS // old.sum()
-    bins[upto == 0] = 0
-    pair = [np.bincount(bins, weights=counts, minlength=_QUANTILE_BINS + 2) for counts in (old, new)]
-    filled = (pair[0] + pair[1]) > 0
-    return pair[0][filled], pair[1][filled]
+def role_of(name: str, columns: Iterable[str], policy: DriftPolicy) -> Role:
+    """Whether a column describes the question or the answer; a generator's `tokens` are those of its answer."""
+    is_answer = name in policy.prediction_columns or (name == "tokens" and "prompt_tokens" in columns)
+    return "prediction" if is_answer else "data"
 
 
-def _aligned(old: Sketch, new: Sketch) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Counts of two category sketches over the names that either has seen."""
-    assert isinstance(old, CategorySketch) and isinstance(new, CategorySketch)
-    names: Sequence[str] = sorted(set(old.counts) | set(new.counts))
-    return (
-        np.array([old.counts.get(name, 0) for name in names]),
-        np.array([new.counts.get(name, 0) for name in names]),
-    )
+def effects(reference: Profile, recent: Profile, policy: DriftPolicy) -> dict[str, float]:
+    """The effect of every column, for a stretch of the window."""
+    return {name: _effect(name, pair, policy) for name, pair in pairs(reference, recent, policy)}
+
+
+def _effect(name: str, pair: Pair, policy: DriftPolicy) -> float:
+    return measure(name, pair, "data", policy).effect

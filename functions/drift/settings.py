@@ -21,9 +21,13 @@ class CheckSettings:
     """The bucket of the profiles, the models and the reports."""
     state_table: str
     """The table of the registry."""
+    feedback_table: str
+    """The table that late labels are read from."""
     event_bus: str
-    """The bus that `DriftDetected` is announced on."""
+    """The bus that `DriftDetected` and `DriftEnded` are announced on."""
     window_hours: float = 24.0
     """How much recent traffic a scheduled check looks at."""
     minimum_rows: int = 100
     """Fewer rows than this are not judged."""
+    instance_hour_usd: float = 0.526
+    """Price of an hour of training, for what a cure would cost: g4dn.xlarge on demand, us-east-1, 2026."""

@@ -1,14 +1,27 @@
-"""One drift check: merge the window's profiles, compare, report, and announce a drift that is new."""
+"""One drift check: merge the window's profiles, judge, report, and say once that an incident began or ended."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 
-from drift.judgement import Report, judge
+from drift import learning, page, season
+from drift.incidents import TRAINING, Incident, event_id, follow
+from drift.labels import judge_labels
+from drift.late import LateLabels
+from drift.policy import DEFAULT, DriftPolicy
+from drift.report import Report, Scope
+from drift.report import learning as still_learning
+from drift.timeline import gather, looks_thin
+from drift.verdict import Evidence, judge
+from pawl.bundle import Manifest
+from pawl.calibration import Labelled
+from pawl.errors import NotFound
 from pawl.events import Announcer
-from pawl.identity import isoformat
+from pawl.identity import isoformat, unix_ms
 from pawl.profile import Profile
 from pawl.registry import Registry
 from pawl.store import Bucket, Traffic
+
+_LATELY_MS = 14 * 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,49 +32,179 @@ class Watch:
     traffic: Traffic
     registry: Registry
     announcer: Announcer
+    late: LateLabels
     minimum_rows: int
+    instance_hour_usd: float
 
     def check(self, model: str, since_ms: int, until_ms: int) -> Report:
         """Judge the traffic that the live version answered within [since, until), and keep the report."""
         version = self.registry.live(model).version
-        reference = self.registry.reference(model, version)
-        recent = Profile.like(reference)
-        for profile in self.traffic.profiles(model, version, since_ms, until_ms):
-            recent.merge(profile)
-        report = judge(
-            reference,
-            recent,
-            model=model,
-            version=version,
-            since=isoformat(since_ms),
-            until=isoformat(until_ms),
-            minimum_rows=self.minimum_rows,
-        )
-        key = f"reports/{model}/{version}/{report.until}.json"
-        self.bucket.write(key, json.dumps(report.to_dict(), indent=1).encode())
-        if report.status == "drifted":
-            self._announce(report, key, until_ms)
+        scope = Scope(model, version, isoformat(since_ms), isoformat(until_ms))
+        self._end_superseded(scope, until_ms)
+        reference = learning.reference_of(self.registry, self.bucket, model, version)
+        if reference is None:
+            return self._learn(scope, since_ms, until_ms)
+        report = self._judge(scope, reference, since_ms, until_ms)
+        return self._follow(report, until_ms)
+
+    def _learn(self, scope: Scope, since_ms: int, until_ms: int) -> Report:
+        profiles = self.traffic.profiles(scope.model, scope.version, since_ms, until_ms)
+        recent = learning.gather(profiles, None).recent
+        learning.learn(self.bucket, scope.model, scope.version, recent)
+        report = still_learning(recent.rows, scope, learning.REFERENCE_ROWS)
+        self._write(report, _key(scope))
         return report
 
-    def _announce(self, report: Report, key: str, now_ms: int) -> None:
-        """Announce the first drift of a version, then record the incident: a crash in between repeats the event, and
-        its receivers know it by its id."""
-        if self.registry.incident(report.model, report.version) is not None:
-            return
-        data = {
-            "model": report.model,
-            "version": report.version,
-            "score": report.score,
-            "columns": report.drifted,
-            "since": report.since,
-            "until": report.until,
-            "report": key,
-        }
+    def _judge(self, scope: Scope, reference: Profile, since_ms: int, until_ms: int) -> Report:
+        """Against the reference first; where something is amiss, against the same hours of earlier weeks as well."""
+        policy = self._policy(scope.model)
+        profiles = self.traffic.profiles(scope.model, scope.version, since_ms, until_ms)
+        gathered = gather(profiles, reference, since_ms, until_ms, policy)
+        manifest = self.registry.manifest(scope.model, scope.version)
+        state = self.late.take(scope.model, scope.version, until_ms, policy)
+        evidence = Evidence(
+            reference,
+            gathered.recent,
+            gathered.stretches,
+            judge_labels(state, since_ms, until_ms, _holdout(manifest), policy),
+            self._calibration(scope),
+            None,
+            manifest.kind,
+            self._cures_tried(scope, until_ms),
+        )
+        report = self._verdict(evidence, scope, policy)
+        if report.status != "stable" or looks_thin(gathered, since_ms, until_ms, policy):
+            earlier = self._season(scope, reference, since_ms, until_ms, policy)
+            report = self._verdict(replace(evidence, season=earlier), scope, policy) if earlier else report
+        return replace(report, left_out=gathered.left_out)
+
+    def _verdict(self, evidence: Evidence, scope: Scope, policy: DriftPolicy) -> Report:
+        return judge(
+            evidence,
+            scope,
+            policy=policy,
+            minimum_rows=self.minimum_rows,
+            instance_hour_usd=self.instance_hour_usd,
+        )
+
+    def _season(
+        self, scope: Scope, reference: Profile, since_ms: int, until_ms: int, policy: DriftPolicy
+    ) -> season.Season | None:
+        incident = self.registry.incident(scope.model, scope.version)
+        opened = str(incident.get("opened_at", "")) if incident else ""
+        windows = season.windows(since_ms, until_ms, policy, unix_ms(opened) if opened else None)
+        weeks = (self.traffic.profiles(scope.model, scope.version, *window) for window in windows)
+        return season.gather_weeks(weeks, reference, self.minimum_rows, policy)
+
+    def _follow(self, report: Report, now_ms: int) -> Report:
+        """Open, update or end the version's incident, and keep the report.
+
+        The report is written first, then the event announced, then the incident recorded: a crash in between repeats
+        the event, and its receivers know it by its id.
+        """
+        key = _key(Scope(report.model, report.version, report.since, report.until))
+        item = self.registry.incidents(report.model).get(report.version)
+        last = Incident.from_item(item) if item is not None else None
+        step, incident = follow(last, report, key, self._policy(report.model).closing_checks)
+        if incident is not None and (incident.is_open or step == "close"):
+            shown = {"number": incident.number, "opened_at": incident.opened_at, "closed_at": incident.closed_at}
+            report = replace(report, incident=shown)
+        self._write(report, key)
+        if incident is None or step == "none":
+            return report
+        if step == "open":
+            self._announce_opening(report, incident, now_ms)
+            self.registry.open_incident(report.model, report.version, incident.to_item())
+            return report
+        if step == "close":
+            self._announce_end(report.model, report.version, incident, now_ms)
+        self.registry.update_incident(report.model, report.version, incident.to_item())
+        return report
+
+    def _end_superseded(self, scope: Scope, now_ms: int) -> None:
+        """A version that is no longer live has no open incident."""
+        for version, item in self.registry.incidents(scope.model).items():
+            incident = Incident.from_item(item)
+            if version == scope.version or not incident.is_open:
+                continue
+            ended = replace(incident, closed_at=scope.until, closed_because=f"version {scope.version} is live")
+            self._announce_end(scope.model, version, ended, now_ms)
+            self.registry.update_incident(scope.model, version, ended.to_item())
+
+    def _announce_opening(self, report: Report, incident: Incident, now_ms: int) -> None:
         self.announcer.announce(
             "DriftDetected",
-            id=f"drift/{report.model}/{report.version}",
+            id=event_id(report.model, report.version, incident.number),
             subject=report.model,
             unix_ms=now_ms,
-            data=data,
+            data={
+                "model": report.model,
+                "version": report.version,
+                "score": report.score,
+                "kind": report.attribution.kind,
+                "columns": report.drifted,
+                "began": report.attribution.since,
+                "cure": asdict(report.cure),
+                "sentence": report.sentence,
+                "since": report.since,
+                "until": report.until,
+                "report": incident.report,
+                "page": _page_key(incident.report),
+            },
         )
-        self.registry.open_incident(report.model, report.version, {"opened_at": report.until, **data})
+
+    def _announce_end(self, model: str, version: str, incident: Incident, now_ms: int) -> None:
+        self.announcer.announce(
+            "DriftEnded",
+            id=f"{event_id(model, version, incident.number)}/ended",
+            subject=model,
+            unix_ms=now_ms,
+            data={
+                "model": model,
+                "version": version,
+                "opened_at": incident.opened_at,
+                "closed_at": incident.closed_at,
+                "because": incident.closed_because,
+                "sentence": f"The drift of {model} {version} has ended: {incident.closed_because}.",
+                "report": incident.report,
+            },
+        )
+
+    def _write(self, report: Report, key: str) -> None:
+        self.bucket.write(_page_key(key), page.render(report).encode())
+        self.bucket.write(key, json.dumps(report.to_dict(), indent=1).encode())
+
+    def _policy(self, model: str) -> DriftPolicy:
+        try:
+            return DriftPolicy.from_json(self.bucket.read(f"models/{model}/drift.json"))
+        except NotFound:
+            return DEFAULT
+
+    def _calibration(self, scope: Scope) -> Labelled | None:
+        try:
+            found = self.bucket.read(f"models/{scope.model}/{scope.version}/calibration.json")
+        except NotFound:
+            return None
+        return Labelled.from_dict(json.loads(found))
+
+    def _cures_tried(self, scope: Scope, now_ms: int) -> int:
+        """How many other versions' incidents were lately met by a training."""
+        found = [
+            Incident.from_item(item) for v, item in self.registry.incidents(scope.model).items() if v != scope.version
+        ]
+        oldest = isoformat(now_ms - _LATELY_MS)
+        return sum(each.cure.get("action") in TRAINING and each.opened_at >= oldest for each in found)
+
+
+def _holdout(manifest: Manifest) -> tuple[float, int] | None:
+    """The accuracy that the version was released with, as served, and on how many rows."""
+    found = manifest.metrics.get("int8", {}).get("holdout", {})
+    return (float(found["accuracy"]), int(found["rows"])) if {"accuracy", "rows"} <= set(found) else None
+
+
+def _key(scope: Scope) -> str:
+    return f"reports/{scope.model}/{scope.version}/{scope.until}.json"
+
+
+def _page_key(key: str) -> str:
+    return key.removesuffix("json") + "html"

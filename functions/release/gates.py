@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pawl.bundle import Manifest
+from pawl.classifier import TextClassifier
 from pawl.dataset import FrozenDataset, Row
-from pawl.model import TextClassifier
 
 Clock = Callable[[], float]
 
@@ -94,7 +94,7 @@ def latency_gate(
     for text in [*warming, *texts]:
         for name, model in (("candidate", candidate), ("live", live)):
             began = clock()
-            model.predict([text])
+            model.predict({"text": [text]})
             times[name].append(clock() - began)
     new, old = (statistics.median(times[name][len(warming) :]) for name in ("candidate", "live"))
     return Gate(

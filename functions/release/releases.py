@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pawl.bundle import MANIFEST, Bundle, open_bundle
+from pawl.classifier import KIND, TextClassifier
 from pawl.dataset import FrozenDataset
 from pawl.errors import Conflict, InvalidBundle, NotFound
 from pawl.events import Announcer
@@ -107,7 +108,10 @@ class Releases:
             gates = [Gate("integrity", True, candidate.digest, "a bundle whose every file matches its digest")]
             live_version = self.registry.live(model).version
             live = open_model(self._unpack(folder / "live", self.bucket.read_folder(f"models/{model}/{live_version}/")))
-            gates += judge_candidate(opened, live, self._dataset(candidate), self.policy)
+            if isinstance(opened, TextClassifier) and isinstance(live, TextClassifier):
+                gates += judge_candidate(opened, live, self._dataset(candidate), self.policy)
+            else:
+                gates.append(Gate("kind", False, candidate.manifest.kind, f"{KIND}: other kinds have no gates"))
             about = json.loads(candidate.manifest.to_json())
             return VersionRecord(model, version, "candidate", candidate.digest, about), gates
 

@@ -10,6 +10,7 @@ import boto3
 from aws_lambda_powertools import Logger
 
 from pawl.events import Announcer
+from pawl.narrowing import is_object
 from pawl.registry import Registry
 from pawl.settings import read_settings
 from pawl.store import Bucket, FeedbackTable
@@ -64,7 +65,7 @@ def take(event: dict[str, Any], message_id: str) -> None:
     reason = _CAUSES[event["detail-type"]]
     for model in [event["detail"]["subject"]] if "subject" in event["detail"] else registry.models():
         cause = event["detail"].get("id") or f"schedule/{model}/{message_id}"
-        decision, run = runs.consider(model, reason, cause, now_ms())
+        decision, run = runs.consider(model, reason, cause, now_ms(), cure_in(event["detail"].get("data")))
         logger.info(
             "retrain considered",
             extra={
@@ -75,3 +76,9 @@ def take(event: dict[str, Any], message_id: str) -> None:
                 "run": run,
             },
         )
+
+
+def cure_in(data: Any) -> str:
+    """The cure that a drift's announcement asks for; empty when it asks for none."""
+    cure = data.get("cure") if is_object(data) else None
+    return str(cure.get("action", "")) if is_object(cure) else ""

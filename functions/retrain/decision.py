@@ -1,9 +1,16 @@
 """Whether to retrain, decided from plain facts: no clock, no client, so that every branch can be shown in a test."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 Reason = Literal["drift", "feedback", "schedule", "person"]
+RECIPES: Mapping[str, str] = {"text-classifier": "transfer"}
+"""What trains a kind of model anew."""
+TRAINED_BY: Mapping[str, frozenset[str]] = {"transfer": frozenset({"fine_tune_head", "full_retrain"})}
+"""The cures of a drift that each recipe is."""
+WITHOUT_TRAINING = frozenset({"nothing", "recalibrate_threshold", "recalibrate_confidences"})
+"""Cures that need no training, and so none of these recipes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,12 +18,15 @@ class State:
     """What is known of a model when the question comes up; times in milliseconds since 1970."""
 
     model: str
+    kind: str
     live_version: str
     asked_because: Reason
     drift_is_open: bool
     labels: int
     active_run: str | None
     last_run_ended_ms: int | None
+    cure: str = ""
+    """What the drift check found sufficient; empty where drift is not what is asked about, or it said nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +48,29 @@ class Decision:
 
 def decide_retrain(state: State, policy: Policy, now_ms: int) -> Decision:
     """Retrain when there is a cause, enough to learn from, no run under way and the last one is long enough ago."""
+    if state.kind not in RECIPES:
+        return Decision("wait", f"no recipe trains a {state.kind}: {', '.join(RECIPES)} can be retrained")
     if state.active_run is not None:
         return Decision("wait", f"run {state.active_run} is under way")
     if state.asked_because == "schedule" and not state.drift_is_open:
         return Decision("wait", "no drift is open")
+    if state.asked_because in ("drift", "schedule") and (other := _other_cure(state)):
+        return Decision("wait", other)
     if state.labels < policy.minimum_labels:
         return Decision("wait", f"{state.labels} labelled answers, a run needs {policy.minimum_labels}")
     if state.asked_because != "person" and (left := _cooldown_left(state, policy, now_ms)) > 0:
         return Decision("wait", f"the last run ended too recently: {left:.1f} hours to wait")
-    return Decision("retrain", f"{state.asked_because}, with {state.labels} labelled answers", "transfer")
+    return Decision("retrain", f"{state.asked_because}, with {state.labels} labelled answers", RECIPES[state.kind])
+
+
+def _other_cure(state: State) -> str:
+    """Why the cure that the drift check found is none that a recipe gives; empty when one does, or none was found."""
+    wanted = state.cure.replace("_", " ")
+    if state.cure in WITHOUT_TRAINING:
+        return f"the drift asks for no training: {wanted}"
+    if state.cure and state.cure not in TRAINED_BY[RECIPES[state.kind]]:
+        return f"the drift asks for {wanted}, which no recipe does yet: a person may start a run"
+    return ""
 
 
 def _cooldown_left(state: State, policy: Policy, now_ms: int) -> float:

@@ -41,14 +41,19 @@ class Runs:
     window_days: float
     instance_hour_usd: float
 
-    def consider(self, model: str, reason: Reason, cause: str, now_ms: int) -> tuple[Decision, str | None]:
-        """Decide on a cause and act: the decision, and the run's id when there is one."""
+    def consider(
+        self, model: str, reason: Reason, cause: str, now_ms: int, cure: str = ""
+    ) -> tuple[Decision, str | None]:
+        """Decide on a cause and act: the decision, and the run's id when there is one.
+
+        `cure` is what a drift's announcement asks for; where nothing is said, the open incident's newest word counts.
+        """
         run = hashlib.sha256(cause.encode()).hexdigest()[:32]
         if (known := self.registry.run(run)) and known["job_id"]:
             return Decision("wait", f"run {run} was started for this cause already"), run
         live = self.registry.live(model)
         labels = label_votes(self._feedback(live, now_ms))
-        decision = decide_retrain(self._state(live, reason, len(labels), run), self.policy, now_ms)
+        decision = decide_retrain(self._state(live, reason, len(labels), run, cure), self.policy, now_ms)
         if decision.action == "wait":
             return decision, None
         if not self.registry.claim_run(model, run):
@@ -114,19 +119,22 @@ class Runs:
             )
         self.registry.record_run(run, {**body, "status": status, "ended_ms": now_ms, "error": error})
 
-    def _state(self, live: Live, reason: Reason, labels: int, run: str) -> State:
+    def _state(self, live: Live, reason: Reason, labels: int, run: str, cure: str) -> State:
         active = self.registry.active_run(live.model)
+        incident = self.registry.incident(live.model, live.version)
         ended = [
             int(body["ended_ms"]) for body in self.registry.runs() if body["model"] == live.model and "ended_ms" in body
         ]
         return State(
             live.model,
+            self.registry.manifest(live.model, live.version).kind,
             live.version,
             reason,
-            self.registry.incident(live.model, live.version) is not None,
+            incident is not None,
             labels,
             None if active == run else active,
             max(ended, default=None),
+            cure or str((incident or {}).get("cure", {}).get("action", "")),
         )
 
     def _feedback(self, live: Live, now_ms: int) -> list[dict[str, Any]]:

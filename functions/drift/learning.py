@@ -1,0 +1,58 @@
+"""What a window is compared with: the reference that came with the model, or one learned from its own first traffic.
+
+A model without a reference, such as a packaged text generator, is only watched until a window has REFERENCE_ROWS rows;
+that window becomes the reference of its version, once and for all.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pawl.errors import IncompatibleProfiles
+from pawl.profile import Profile
+from pawl.registry import Registry
+from pawl.store import Bucket
+
+REFERENCE_ROWS = 1_000
+LEARNING = "learning"
+"""The status of a report while there is nothing to compare with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The profiles of a window merged; `left_out` is how many could not be."""
+
+    recent: Profile
+    left_out: int
+
+
+def reference_of(registry: Registry, bucket: Bucket, model: str, version: str) -> Profile | None:
+    """The reference that was trained or learned; None when there is neither yet."""
+    reference = registry.reference(model, version)
+    if reference is not None:
+        return reference
+    is_learned = any(key == _key(model, version) for key in bucket.keys(_key(model, version)))
+    return Profile.from_json(bucket.read(_key(model, version))) if is_learned else None
+
+
+def learn(bucket: Bucket, model: str, version: str, recent: Profile) -> bool:
+    """Keep a window as the reference of its version, if it has enough rows; whether it had."""
+    if recent.rows < REFERENCE_ROWS:
+        return False
+    bucket.write(_key(model, version), recent.to_json().encode())
+    return True
+
+
+def gather(profiles: Iterable[Profile], reference: Profile | None) -> Window:
+    """The profiles of a window as one. A batch that does not fit the reference or its neighbours spoils nothing."""
+    recent = Profile.like(reference, is_open=True) if reference else Profile.open()
+    left_out = 0
+    for profile in profiles:
+        try:
+            recent.merge(profile)
+        except IncompatibleProfiles:
+            left_out += 1
+    return Window(recent, left_out)
+
+
+def _key(model: str, version: str) -> str:
+    return f"profiles/{model}/{version}/reference.json"

@@ -1,0 +1,157 @@
+"""From what a window holds to what a check says: columns, quality, season, labels, cause and cure, in this order."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from drift.attribution import Attribution, DriftKind, binned, kind_of, parts_of
+from drift.cure import Facts, choose_cure
+from drift.estimate import CONFIDENCE, AccuracyEstimate, estimate_accuracy
+from drift.judgement import ColumnDrift, compare_pairs, pairs
+from drift.labels import LabelledQuality
+from drift.pairing import Pair, pair_of
+from drift.policy import DriftPolicy
+from drift.quality import Finding, freshness, inspect, volume
+from drift.report import Distribution, Moment, Report, Scope, insufficient, sentence_of, silent
+from drift.season import Season, unless_usual, unusual, without_seasonal
+from drift.timeline import LEAST_ROWS, Stretch, since_when
+from pawl.calibration import Labelled
+from pawl.identity import isoformat, unix_ms
+from pawl.profile import Profile
+
+_SHOWN = 12
+_GENERATOR = "text-generator"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that a judgement rests on; what is not known is None or empty.
+
+    `calibration` are labelled predictions of the version's training, `kind` is the model's, `cures_tried` how many
+    trainings drift has caused lately.
+    """
+
+    reference: Profile
+    recent: Profile
+    stretches: Sequence[Stretch] = ()
+    labels: LabelledQuality | None = None
+    calibration: Labelled | None = None
+    season: Season | None = None
+    kind: str = ""
+    cures_tried: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    columns: Sequence[ColumnDrift]
+    findings: Sequence[Finding]
+    estimate: AccuracyEstimate | None
+
+
+def judge(
+    evidence: Evidence, scope: Scope, *, policy: DriftPolicy, minimum_rows: int, instance_hour_usd: float = 0.0
+) -> Report:
+    """The report of a window: `insufficient` below `minimum_rows`, else `drifted` or `stable`."""
+    recent, reference = evidence.recent, evidence.reference
+    if recent.rows < minimum_rows:
+        return _thin(evidence, insufficient(recent.rows, reference.rows, scope, minimum_rows), policy)
+    paired = pairs(reference, recent, policy)
+    seen = _look(evidence, scope, paired, policy)
+    kind = kind_of(seen.columns, seen.findings, seen.estimate, evidence.labels)
+    judged = dict(paired)
+    parts = parts_of(seen.columns, judged)
+    attribution = Attribution(kind, _since(kind, evidence, [part.column for part in parts]), parts)
+    is_drifted = kind != "none"
+    return Report(
+        scope.model,
+        scope.version,
+        recent.rows,
+        reference.rows,
+        scope.since,
+        scope.until,
+        "drifted" if is_drifted else "stable",
+        round(max((column.score for column in seen.columns), default=0.0), 4),
+        sentence_of(scope, seen.columns, seen.findings, attribution, seen.estimate, evidence.labels),
+        attribution,
+        choose_cure(_facts(kind, seen, evidence), instance_hour_usd),
+        tuple(seen.columns),
+        tuple(seen.findings),
+        seen.estimate,
+        evidence.labels,
+        evidence.season.weeks if evidence.season else (),
+        tuple(_moment(stretch) for stretch in evidence.stretches),
+        _distributions(seen.columns, judged),
+    )
+
+
+def _thin(evidence: Evidence, report: Report, policy: DriftPolicy) -> Report:
+    """Too few rows to judge: that is a fault where earlier weeks had many."""
+    weeks = evidence.season.weeks if evidence.season else ()
+    found = volume(report.rows, weeks, policy)
+    if found is None or not found.is_bad:
+        return report
+    return silent(report, found, weeks, choose_cure(Facts("quality", False, False, False, 0.0, False, 0), 0.0))
+
+
+def _look(evidence: Evidence, scope: Scope, paired: Sequence[tuple[str, Pair]], policy: DriftPolicy) -> _Seen:
+    """Columns, findings and estimate against the reference, and what of them is no season's doing."""
+    reference, recent, season = evidence.reference, evidence.recent, evidence.season
+    columns = compare_pairs(paired, reference, policy)
+    findings = inspect(reference, recent, paired, policy)
+    estimate = estimate_accuracy(_confidences(reference, recent, policy), evidence.calibration, policy)
+    if season is not None:
+        columns = without_seasonal(columns, season, recent, policy)
+        then = inspect(season.profile, recent, pairs(season.profile, recent, policy), policy)
+        findings = unusual(findings, then)
+        usual = estimate_accuracy(_confidences(season.profile, recent, policy), evidence.calibration, policy)
+        estimate = unless_usual(estimate, usual)
+    weeks = season.weeks if season else ()
+    flow = (volume(recent.rows, weeks, policy), freshness(recent.last_ms, unix_ms(scope.until), policy))
+    return _Seen(columns, [*findings, *(each for each in flow if each is not None and each.is_bad)], estimate)
+
+
+def _facts(kind: DriftKind, seen: _Seen, evidence: Evidence) -> Facts:
+    labels, inputs = evidence.labels, [column for column in seen.columns if column.role == "data"]
+    moved = [column.column for column in seen.columns if column.has_drifted]
+    by_labels = labels is not None and (labels.has_fallen or labels.is_concept)
+    by_estimate = seen.estimate is not None and seen.estimate.has_fallen
+    return Facts(
+        kind,
+        evidence.kind == _GENERATOR,
+        by_labels or by_estimate,
+        labels is not None and labels.is_miscalibrated,
+        sum(column.has_drifted for column in inputs) / len(inputs) if inputs else 0.0,
+        "label" in moved,
+        evidence.cures_tried,
+    )
+
+
+def _since(kind: DriftKind, evidence: Evidence, moved: Sequence[str]) -> str:
+    labels = evidence.labels
+    if kind == "concept" and labels is not None:
+        return labels.changes[0].at if labels.changes else ""
+    began = since_when(moved, evidence.stretches)
+    return "" if began is None else isoformat(began)
+
+
+def _confidences(old: Profile, new: Profile, policy: DriftPolicy) -> Pair | None:
+    before, now = old.columns.get(CONFIDENCE), new.columns.get(CONFIDENCE)
+    if before is None or now is None or CONFIDENCE in policy.ignored_columns:
+        return None
+    return pair_of(before, now) if before.rows and now.rows else None
+
+
+def _moment(stretch: Stretch) -> Moment:
+    score = round(stretch.score, 4) if stretch.rows >= LEAST_ROWS else None
+    return Moment(isoformat(stretch.since_ms), stretch.rows, score)
+
+
+def _distributions(columns: Sequence[ColumnDrift], judged: dict[str, Pair]) -> tuple[Distribution, ...]:
+    """The columns that moved, and those that describe the answer; the largest effects first."""
+    shown = [column for column in columns if column.has_drifted or column.role == "prediction"]
+    ordered = sorted(shown, key=lambda column: (not column.has_drifted, -column.effect))[:_SHOWN]
+    return tuple(_distribution(column.column, judged[column.column]) for column in ordered)
+
+
+def _distribution(name: str, pair: Pair) -> Distribution:
+    names, old, new = binned(pair)
+    return Distribution(name, tuple(names), tuple(old.round(4).tolist()), tuple(new.round(4).tolist()))
