@@ -17,8 +17,18 @@ from artifacts.target import ROOT, BuildError, Target, code_revision
 
 CACHE = ROOT / ".pawl" / "layers"
 STARTER = ROOT / ".pawl" / "starter"
-# Unzipped megabytes each part may take; together Lambda's limit of 250 for a function and all its layers.
-BUDGET_MB = {"function": 2, "core": 2, "serving": 130, "models": 116}
+# The modules that make each starter model, besides those that make every one: when a recipe changes, only its own model
+# is made anew.
+_TRAINING = "__main__ card origin starter storage"
+STARTER_MODULES = {
+    "triage": "calibration classifier evaluate export progress smoothing transfer",
+    "assistant": "blocks checkpoint generator ggml likeness",
+    "embed": "blocks classifier embedder evaluate export precision smoothing",
+}
+STARTER_SOURCES = ("constraints.txt", "functions/training/data/*")
+# Unzipped megabytes each part may take. Together Lambda's limit for a function and all its layers: its 250 MB are MiB,
+# 262,144,000 bytes.
+BUDGET_MB = {"function": 2, "core": 2, "serving": 125, "models": 133}
 # Found by importing and serving without them: onnxruntime's Python module links no libonnxruntime.so, and neither
 # training tools, type stubs, tests nor command-line scripts are needed to serve.
 PRUNED = (
@@ -33,6 +43,12 @@ PRUNED = (
     "numpy/**/tests",
     "numpy/_core/lib",
     "numpy/_core/include",
+    "numpy/_core/_simd.*",
+    "numpy/_core/*_tests.*",
+    "numpy/distutils",
+    "numpy/testing",
+    "aws_lambda_powertools/event_handler/openapi/swagger_ui",
+    *(f"aws_lambda_powertools/utilities/{name}" for name in ("auth_alpha", "circuit_breaker", "kafka", "parser")),
     "**/*.pyi",
     "**/*.pyx",
     "**/*.pxd",
@@ -73,34 +89,44 @@ def build_serving(target: Target, folder: Path) -> None:
 
 
 def build_models(target: Target, folder: Path) -> None:
-    """The starter models, trained now unless nothing that makes them has changed."""
+    """The starter models, made now unless nothing that makes them has changed."""
     shutil.copytree(starter() / "models", folder / "python" / "pawl_models", copy_function=_link_or_copy)
     _check_size("models", folder)
 
 
 def starter() -> Path:
-    """The folder of the starter models and their datasets, trained when the recipe or the data changed."""
-    sources = [
-        path
-        for pattern in ("functions/training/**/*", "layers/core/pawl/*.py", "constraints.txt")
-        for path in sorted(ROOT.glob(pattern))
-        if path.is_file() and path.suffix != ".pyc"
-    ]
-    key = _digest(path.read_bytes() for path in sources)
-    built = STARTER / key
+    """The folder of the starter models and their datasets; each model is made anew when what makes it has changed."""
+    made = [_starter_part(name) for name in STARTER_MODULES]
+    whole = STARTER / f"all-{_digest(part.name for part in made)}"
+    if not whole.exists():
+        partial = whole.with_suffix(".partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        for part in made:
+            shutil.copytree(part, partial, dirs_exist_ok=True, copy_function=_link_or_copy)
+        _keep_only(whole, partial)
+    return whole
+
+
+def _starter_part(name: str) -> Path:
+    """The folder with one starter model, made by its recipe unless it is there."""
+    key = _digest(path.read_bytes() for path in _sources(name))
+    built = STARTER / f"{name}-{key}"
     if not built.exists():
-        partial = STARTER / f"{key}.partial"
+        partial = built.with_suffix(".partial")
         shutil.rmtree(partial, ignore_errors=True)
         path = f"{ROOT / 'functions'}:{ROOT / 'layers' / 'core'}"
         environment = {**os.environ, "PYTHONPATH": path, "PAWL_CODE_REVISION": code_revision()}
-        subprocess.run(
-            [sys.executable, "-m", "training", "starter", "--output", str(partial)],
-            cwd=ROOT,
-            env=environment,
-            check=True,
-        )
+        command = [sys.executable, "-m", "training", "starter", "--only", name, "--output", str(partial)]
+        subprocess.run(command, cwd=ROOT, env=environment, check=True)
         _keep_only(built, partial)
     return built
+
+
+def _sources(name: str) -> list[Path]:
+    """Every file that a starter model is made of."""
+    modules = f"{_TRAINING} {STARTER_MODULES[name]}".split()
+    patterns = [*(f"functions/training/{module}.py" for module in modules), "layers/core/pawl/*.py"]
+    return [path for pattern in (*STARTER_SOURCES, *patterns) for path in sorted(ROOT.glob(pattern))]
 
 
 def finish(part: str, target: Target, folder: Path) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-_GLIBC = (34, 28, 27, 17)
+_GLIBC = (34, 31, 28, 27, 17)
 _WHEEL_ARCHITECTURE = {"x86_64": "x86_64", "arm64": "aarch64"}
 
 

@@ -1,14 +1,26 @@
-"""`scripts/bench [NAME] [--json]`: run one benchmark, or all of them, and print its figures beside their budgets."""
+"""`scripts/bench [NAME] [--json] [--quick] [--text FILE]`: run one benchmark, or all; figures beside their budgets.
+
+`inference` also runs other servers beside ours, in environments of their own under .pawl/peers, made when first asked
+for (llama.cpp is built from source: a quarter of an hour); `--quick` leaves them out.
+"""
 
 import argparse
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
-from benchmarks import cost, inference
-from benchmarks.figures import Figure
+from benchmarks import cost, drift, inference, memory, quantization
+from benchmarks.figures import Findings
 
-BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {"cost": cost.measure, "inference": inference.measure}
+BENCHMARKS: dict[str, Callable[[argparse.Namespace], Findings]] = {
+    "cost": lambda asked: Findings(cost.measure()),
+    "drift": lambda asked: drift.measure(inference.HOME, asked.quick),
+    "inference": lambda asked: inference.measure(asked.quick),
+    "memory": lambda asked: Findings(memory.measure(inference.build(), inference.HOME)),
+    "quantization": lambda asked: Findings(quantization.measure(asked.text)),
+}
 
 
 def main() -> int:
@@ -16,17 +28,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("name", nargs="?", choices=sorted(BENCHMARKS), help="which benchmark (default: all)")
     parser.add_argument("--json", action="store_true", help="end with one line of figures as JSON")
+    parser.add_argument("--quick", action="store_true", help="without the other servers")
+    parser.add_argument("--text", type=Path, help="a text for the quantization's perplexity (default: starter rows)")
     arguments = parser.parse_args()
-    names = [arguments.name] if arguments.name else sorted(BENCHMARKS)
-    figures: list[Figure] = []
-    for name in names:
-        print(f"{name}\n", file=sys.stderr if arguments.json else sys.stdout)
-        found = BENCHMARKS[name]()
-        figures += found
-        for figure in found:
-            print(f"  {figure.line()}", file=sys.stderr if arguments.json else sys.stdout)
+    out = sys.stderr if arguments.json else sys.stdout
+    report: dict[str, Any] = {}
+    for name in [arguments.name] if arguments.name else sorted(BENCHMARKS):
+        print(f"{name}\n", file=out)
+        found = BENCHMARKS[name](arguments)
+        for line in [*(f"  {figure.line()}" for figure in found.figures), *found.tables]:
+            print(line, file=out)
+        report |= {figure.key: figure.value for figure in found.figures} | found.more
     if arguments.json:
-        print(json.dumps({figure.key: figure.value for figure in figures}))
+        print(json.dumps(report))
     return 0
 
 

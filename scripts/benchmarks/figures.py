@@ -1,7 +1,7 @@
 """A figure with its budget."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +27,12 @@ class Figure:
         bound = "at most" if self.better == "lower" else "at least"
         budget = "" if self.budget is None else f"{bound} {self.budget:g}: {'kept' if self.is_within else 'MISSED'}"
         return f"{self.key:<28}{self.value:>10.4g} {self.unit:<8}{budget:<24}{self.meaning}"
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What one benchmark found: figures, tables to read, and what `--json` adds to the figures by name."""
+
+    figures: list[Figure]
+    tables: list[str] = field(default_factory=list[str])
+    more: dict[str, Any] = field(default_factory=dict[str, Any])

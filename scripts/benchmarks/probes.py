@@ -36,6 +36,9 @@ class Context:
     function_version = "1"
     aws_request_id = "bench"
 
+    def get_remaining_time_in_millis(self) -> int:
+        return 29_000
+
 
 def bare(folder: str) -> dict:
     """The stack by itself: the budgets are ratios to this."""
@@ -72,31 +75,50 @@ def warm(folder: str, calls: int = 3000) -> dict:
     """Microseconds of the handler less the time inside `session.run`, call by call."""
     from inference import app
 
-    app.capture._send = lambda bodies: ()
+    app.capture._delivery = lambda bodies: list(bodies)
     app.handler(event(TEXTS[0]), Context())
-    model = app.engine.get("triage")
+    model = app.service.engine.get("triage")
     session = _TimedSession(model._session)
     model._session = session
     events = [event(text) for text in TEXTS]
-    overheads = []
+    overheads = sorted(_overheads(app, session, events, calls))
+    session.is_remembered = True
+    hot = sorted(_overheads(app, session, events, calls))
+    return {"p50_us": overheads[calls // 2], "p99_us": overheads[calls * 99 // 100], "hot_p50_us": hot[calls // 2]}
+
+
+def _overheads(app, session, events: list, calls: int, together: int = 100) -> list:
+    """Microseconds of each call of the handler, less those inside the session.
+
+    Capturing begins when a reply is let go, on Lambda by the runtime that has posted it: here they are kept, and a
+    hundred records leave between one call and the next, so that no thread is woken within a measured call.
+    """
+    overheads, replies = [], []
     for call in range(calls):
         session.spent_ns = 0
         began = time.perf_counter_ns()
-        app.handler(events[call % len(events)], Context())
+        replies.append(app.handler(events[call % len(events)], Context()))
         overheads.append((time.perf_counter_ns() - began - session.spent_ns) / 1000)
-        app.capture.flush(1)  # on Lambda records leave between invocations, not during them
-    overheads.sort()
-    return {"p50_us": overheads[calls // 2], "p99_us": overheads[calls * 99 // 100]}
+        if len(replies) == together:
+            replies.clear()
+            app.capture.flush(1)
+    return overheads
 
 
 class _TimedSession:
+    """A session that counts its time; `is_remembered`: it answers what it has answered before without running."""
+
     def __init__(self, session) -> None:
         self._session = session
+        self._known = {}
         self.spent_ns = 0
+        self.is_remembered = False
 
     def run(self, names, feed):
         began = time.perf_counter_ns()
-        result = self._session.run(names, feed)
+        key = feed["input_ids"].shape
+        result = self._known[key] if self.is_remembered else self._session.run(names, feed)
+        self._known[key] = result
         self.spent_ns += time.perf_counter_ns() - began
         return result
 

@@ -1,16 +1,23 @@
-"""What API Gateway tells a function about its caller, and a caller about a failure.
+"""What API Gateway tells a function about its caller, a caller about a failure, and what it does to bodies.
 
-MiniStack leaves out three things: which API key called (`requestContext.identity.apiKeyId`), the gateway responses that
-a template gives an API inside its OpenAPI body, and silence towards the caller about how a function failed.
+MiniStack leaves out five things: which API key called (`requestContext.identity.apiKeyId`), the gateway responses that
+a template gives an API inside its OpenAPI body, silence towards the caller about how a function failed, that a message
+without a media type counts as JSON where binary types are matched, and compression.
 """
 
+import gzip
 import json
+import re
+import zlib
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from local.adaptation import part, replace
 
 _GATEWAY_RESPONSES = "x-amazon-apigateway-gateway-responses"
 _FUNCTION_FAILED = 502
+_INFLATE: Mapping[str, Callable[[bytes], bytes]] = {"gzip": gzip.decompress, "deflate": zlib.decompress}
+_DEFLATE: Mapping[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "deflate": zlib.compress}
 
 
 def apply() -> None:
@@ -19,6 +26,8 @@ def apply() -> None:
     _tell_key(apigateway_v1)
     _import_gateway_responses(apigateway_v1)
     _hide_failures(apigateway_v1)
+    _assume_json(apigateway_v1)
+    _compress(apigateway_v1)
 
 
 def _tell_key(gateway: Any) -> None:
@@ -78,3 +87,44 @@ def _hide_failures(gateway: Any) -> None:
     replace(gateway, "_lambda_proxy_response", response_or_none)
     replace(gateway, "_invoke_lambda_proxy_v1", invoke_discreetly)
     replace(gateway, "_gateway_error_response", render_failure)
+
+
+def _assume_json(gateway: Any) -> None:
+    matches = part(gateway, "_media_type_matches")
+    replace(gateway, "_media_type_matches", lambda given, types: matches(given or "application/json", types))
+
+
+def _compress(gateway: Any) -> None:
+    """Bodies are inflated before anything sees them, and deflated where the API says from which size on."""
+    execute = part(gateway, "_handle_execute_in_scope")
+    apis = part(gateway, "_rest_apis")
+
+    async def execute_inflated(
+        api_id: str, stage: str, method: str, path: str, headers: dict[str, Any], body: bytes, *rest: Any
+    ) -> Any:
+        coding = headers.get("content-encoding", "identity")
+        try:
+            body = _INFLATE[coding](body) if coding != "identity" else body
+        except (KeyError, OSError, EOFError, zlib.error):
+            return 415, {"Content-Type": "application/json"}, b'{"message":"Unsupported Media Type"}'
+        plain = {name: value for name, value in headers.items() if name != "content-encoding"}
+        answer = await execute(api_id, stage, method, path, plain, body, *rest)
+        smallest = (apis.get(api_id) or {}).get("minimumCompressionSize")
+        return answer if smallest is None else deflated(answer, headers.get("accept-encoding", ""), int(smallest))
+
+    replace(gateway, "_handle_execute_in_scope", execute_inflated)
+
+
+def deflated(answer: tuple[int, dict[str, Any], bytes], accepted: str, smallest: int) -> tuple[int, Any, bytes]:
+    """The answer compressed, where it is large enough and one of the codings is accepted.
+
+    >>> deflated((200, {}, b"a" * 100), "br, gzip;q=1", 100)[1]
+    {'Content-Encoding': 'gzip'}
+    >>> deflated((200, {}, b"a" * 99), "br, gzip;q=1", 100)[1]
+    {}
+    """
+    status, headers, body = answer
+    coding = next((each for each in _DEFLATE if each in re.split(r"[,;\s]+", accepted)), None)
+    if coding is None or len(body) < smallest:
+        return answer
+    return status, {**headers, "Content-Encoding": coding}, _DEFLATE[coding](body)

@@ -1,0 +1,21 @@
+"""The drift check: speed and memory of profiles and checks, false alarms, and how surely detectors find a change."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+from benchmarks import detection, profiles
+from benchmarks.figures import Figure, Findings
+
+
+def measure(home: Path, quick: bool) -> Findings:
+    """All of it; quick leaves out the detectors' table, which takes minutes and other libraries."""
+    alarmed, chanced = detection.false_alarm_rate()
+    figures = [
+        *profiles.measure(),
+        Figure("false_alarm_rate", alarmed, "", "of 1,000 undrifted windows, judged drifted", 0.05),
+        Figure("false_p_value_rate", chanced, "", "of the same, by the p-value alone", 0.05),
+    ]
+    if quick:
+        return Findings(figures)
+    found, missing = detection.detection(home)
+    return Findings(figures, [detection.table(found, missing)], {"detection": [asdict(each) for each in found]})

@@ -1,0 +1,1 @@
+"""Profiles of files on a laptop, by the code that profiles captured traffic."""
