@@ -3,6 +3,9 @@
 Nothing here knows the project's own template; `scripts/local` could serve another.
 """
 
+import contextlib
+import gzip
+import http.client
 import json
 import os
 import signal
@@ -11,10 +14,12 @@ import sys
 import time
 import urllib.error
 import urllib.request
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -41,6 +46,8 @@ Resources:
     Type: AWS::Serverless::Api
     Properties:
       StageName: live
+      BinaryMediaTypes: ["*/*"]
+      MinimumCompressionSize: 500
       Auth: {ApiKeyRequired: true, UsagePlan: {CreateUsagePlan: PER_API}}
   ProbeFunction:
     Type: AWS::Serverless::Function
@@ -93,6 +100,9 @@ PROBE = """
 import importlib.util, json, os
 
 def handler(event, context):
+    if event.get("headers", {}).get("x-echo"):
+        assert event["isBase64Encoded"] and "content-encoding" not in event["headers"]
+        return {"statusCode": 200, "headers": {"Content-Type": "x/y"}, "body": event["body"], "isBase64Encoded": True}
     found = {name: importlib.util.find_spec(name) is not None for name in ("boto3", "in_layer", "fastapi", "ministack")}
     identity = event.get("requestContext", {}).get("identity", {})
     answer = {"found": found, "version": context.function_version, "key": identity.get("apiKeyId"), "pid": os.getpid()}
@@ -156,6 +166,18 @@ class Stack:
     def key(self) -> str:
         gateway = self.cloud.client("apigateway")
         return str(gateway.get_api_key(apiKey=self.outputs["ApiKey"], includeValue=True)["value"])
+
+    def echo(self, body: bytes, headers: dict[str, str]) -> tuple[Any, bytes]:
+        """The headers and the body that come back, by a client that adds no header of its own."""
+        where = urlsplit(self.outputs["Url"])
+        connection = http.client.HTTPConnection(where.netloc, timeout=20)
+        with contextlib.closing(connection):
+            connection.request("POST", where.path, body, {"x-api-key": self.key(), "x-echo": "1", **headers})
+            answer = connection.getresponse()
+            raw = answer.read()
+        if answer.status != 200:
+            raise urllib.error.HTTPError(self.outputs["Url"], answer.status, answer.reason, answer.headers, None)
+        return answer.headers, raw
 
     def probe(self) -> dict[str, Any]:
         request = urllib.request.Request(self.outputs["Url"], data=b"{}", headers={"x-api-key": self.key()})
@@ -276,6 +298,33 @@ def test_the_api_refuses_a_call_without_a_key_and_tells_the_function_whose_key_i
 
     assert refused.value.code == 403
     assert stack.probe()["key"] == stack.outputs["ApiKey"]
+
+
+@pytest.mark.parametrize("headers", [{}, {"Accept": "*/*"}, {"Accept": "a/b", "Content-Type": "a/b"}])
+def test_bytes_reach_the_function_and_come_back_as_they_are(stack: Stack, headers: dict[str, str]) -> None:
+    body = bytes(range(256))
+
+    answer, back = stack.echo(body, headers)
+
+    assert (back, answer["Content-Type"], answer["Content-Encoding"]) == (body, "x/y", None)
+
+
+@pytest.mark.parametrize(("coding", "module"), [("gzip", gzip), ("deflate", zlib)])
+def test_bodies_are_inflated_and_deflated_on_the_way(stack: Stack, coding: str, module: Any) -> None:
+    body = bytes(range(256)) * 2
+
+    answer, back = stack.echo(module.compress(body), {"Content-Encoding": coding, "Accept-Encoding": coding})
+
+    assert (module.decompress(back), answer["Content-Encoding"]) == (body, coding)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br"])
+def test_a_body_that_is_not_what_its_coding_says_is_refused(stack: Stack, coding: str) -> None:
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        stack.echo(b"plain", {"Content-Encoding": coding})
+    refused.value.close()
+
+    assert refused.value.code == 415
 
 
 def test_an_alias_shares_traffic_out_by_its_weights_over_http_and_by_invoke(stack: Stack) -> None:

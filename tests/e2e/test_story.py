@@ -4,37 +4,15 @@ The tests are one story and run in order; the deployment is made once.
 """
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from local.client import Client, RequestRefused
-from local.cloud import LocalCloud, free_port
-from local.story import MODEL, Narrator, Story, now_ms
-from local.up import bring_up
+from local.story import MODEL, Story, now_ms
 
 pytestmark = pytest.mark.e2e
 # Unseen questions of the later kind: the retrained model must answer this much more of them rightly.
 MARGIN = 0.05
-
-
-class Collected(Narrator):
-    """Keeps what is told, to be shown when a test fails."""
-
-    def say(self, line: str) -> None:
-        print(line)
-
-    def head(self, line: str) -> None:
-        print(line)
-
-
-@pytest.fixture(scope="module")
-def story() -> Iterator[Story]:
-    with pytest.MonkeyPatch.context() as patch, LocalCloud(Path(".pawl"), port=free_port(), seed=1) as cloud:
-        for name, value in cloud.environment().items():
-            patch.setenv(name, value)
-        yield Story(bring_up(cloud, Collected()), Collected())
 
 
 def test_undrifted_traffic_is_answered_rightly_and_raises_no_drift(story: Story) -> None:

@@ -4,6 +4,7 @@ The functions' modules read the environment and make their clients when they are
 for each test, inside the mock. The model is a tiny ONNX graph, so that serving and gates run onnxruntime for real.
 """
 
+import asyncio
 import base64
 import importlib
 import json
@@ -11,6 +12,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -112,6 +114,10 @@ class Context:
     invoked_function_arn: str = f"arn:aws:lambda:{REGION}:123456789012:function:pawl-InferenceFunction:live"
     aws_request_id: str = "8f5072b1-7d4e-4f0e-9e0b-6f1f2b1c9a10"
 
+    def get_remaining_time_in_millis(self) -> int:
+        """As if the invocation had just begun."""
+        return 29_000
+
 
 @dataclass
 class Cloud:
@@ -189,20 +195,30 @@ def cloud(sdk_session: Faults, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clou
         sdk_session.reset()
 
 
+@pytest.fixture(autouse=True)
+def loop() -> Iterator[None]:
+    """The current event loop that Mangum asks for and leaves open: one a test, closed after it."""
+    with closing(asyncio.new_event_loop()) as loop:
+        asyncio.set_event_loop(loop)
+        yield
+        asyncio.set_event_loop(None)
+
+
 @pytest.fixture
 def start(cloud: Cloud) -> Iterator[Callable[[str], ModuleType]]:
-    """Imports a function's module as a new process would."""
-    started: set[str] = set()
+    """Imports a function's module as a new process would; afterwards the modules of before are back."""
+    before: dict[str, dict[str, ModuleType]] = {}
 
     def start_module(name: str) -> ModuleType:
         package = name.partition(".")[0]
-        started.add(package)
+        before.setdefault(package, {each: sys.modules[each] for each in _modules(package)})
         _forget(package)
         return importlib.import_module(name)
 
     yield start_module
-    for package in started:
+    for package, modules in before.items():
         _forget(package)
+        sys.modules.update(modules)
 
 
 @pytest.fixture
@@ -308,8 +324,8 @@ def make_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Bundl
             "metrics": {},
             "lineage": Lineage(f"run-{version}", dataset_digest, None, "none", "Apache-2.0", "tests"),
         }
-        answers = open_model(seal(folder, **about)).predict([text for text in MEANT for _ in range(50)])
-        (folder / "reference.json").write_text(Profile.of(answers.features, FEATURE_RANGES).to_json())
+        answers = open_model(seal(folder, **about)).predict({"text": [text for text in MEANT for _ in range(50)]})
+        (folder / "reference.json").write_text(Profile.of(answers.features(), FEATURE_RANGES).to_json())
         return seal(folder, **about)
 
     return make
@@ -348,7 +364,7 @@ def answered(keys: ReceiptKeys, starter: Bundle) -> Callable[..., CaptureRecord]
     given = iter(range(1, 1_000_000))
 
     def answer(*texts: str, unix_ms: int) -> CaptureRecord:
-        reply = model.predict(texts)
+        reply = model.predict({"text": texts})
         inference_id = keys.sign(
             model=MODEL,
             model_version="1",
@@ -358,8 +374,8 @@ def answered(keys: ReceiptKeys, starter: Bundle) -> Callable[..., CaptureRecord]
             unix_ms=unix_ms,
             random=next(given).to_bytes(10, "big"),
         )
-        label = {"label": reply.outputs["label"]}
-        return CaptureRecord(inference_id, MODEL, "1", unix_ms, {"text": list(texts)}, label, reply.features)
+        label = {"label": list(reply.outputs["label"])}
+        return CaptureRecord(inference_id, MODEL, "1", unix_ms, {"text": list(texts)}, label, reply.features())
 
     return answer
 
@@ -369,7 +385,9 @@ def store_traffic(cloud: Cloud) -> Callable[[Sequence[CaptureRecord]], None]:
     """Puts records of one version into the lake as one batch, as `drift.collect` leaves it."""
 
     def store(records: Sequence[CaptureRecord]) -> None:
-        profile = Profile.like(cloud.registry.reference(records[0].model, records[0].version))
+        reference = cloud.registry.reference(records[0].model, records[0].version)
+        assert reference is not None
+        profile = Profile.like(reference)
         profile.update(columns_of(records), records[0].unix_ms, records[-1].unix_ms)
         cloud.traffic.store(f"{records[0].inference_id.split('.')[1]}-0123456789ab", records, profile)
 
@@ -406,8 +424,13 @@ def body_of_fixture() -> Callable[[Mapping[str, Any]], Any]:
 
 
 def _forget(package: str) -> None:
-    for name in [name for name in sys.modules if name == package or name.startswith(f"{package}.")]:
+    for name in _modules(package):
         del sys.modules[name]
+
+
+def _modules(package: str) -> list[str]:
+    """The names of a package's modules that are imported."""
+    return [name for name in sys.modules if name == package or name.startswith(f"{package}.")]
 
 
 def _graph(right: Sequence[str], ballast: int) -> onnx.ModelProto:

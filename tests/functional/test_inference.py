@@ -4,6 +4,7 @@ import base64
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -21,6 +22,7 @@ from pawl.receipt import ReceiptKeys
 ROOT = Path(__file__).parents[2]
 INFER = "/v2/models/{model}/infer"
 VERSION_INFER = "/v2/models/{model}/versions/{version}/infer"
+HEADER = "Inference-Header-Content-Length"
 Handler = Callable[[dict[str, Any]], dict[str, Any]]
 
 
@@ -178,17 +180,17 @@ BAD_BODIES = {
     "an unknown field": ({"input": []}, "unknown fields ['input']"),
     "an id that is a number": (request("refund", id=7), "id must be a string"),
     "nested parameters": (request("refund", parameters={"a": {}}), "strings, numbers and booleans"),
-    "no inputs": ({}, "inputs must be a list of one tensor, 'text'"),
-    "two inputs": ({"inputs": [{}, {}]}, "inputs must be a list of one tensor, 'text'"),
-    "another input": ({"inputs": [{"name": "texts", "datatype": "BYTES"}]}, "want the input 'text'"),
+    "no inputs": ({}, "inputs must be a list of tensors: ['text']"),
+    "two inputs": ({"inputs": [{}, {}]}, "this model takes exactly the inputs ['text']"),
+    "another input": ({"inputs": [{"name": "texts", "datatype": "BYTES"}]}, "takes exactly the inputs ['text']"),
     "another datatype": ({"inputs": [{"name": "text", "datatype": "FP32"}]}, "with datatype BYTES"),
     "a number as text": (request("refund", 7), "data[1] of 'text' must be a string"),
     "a lone surrogate": (request("refund", "\ud800"), "data[1] of 'text' holds half a surrogate pair"),
     "a wrong shape": (
         {"inputs": [{"name": "text", "datatype": "BYTES", "shape": [2], "data": ["a"]}]},
-        "shape [2] holds 2 elements, data has 1",
+        "shape [2] of 'text' holds 2 elements, data has 1",
     ),
-    "no rows": (request(), "0 rows: want 1 to 4"),
+    "no rows": (request(), "shape [0] of 'text' holds no elements"),
     "too many rows": (request(*"abcde"), "5 rows: want 1 to 4"),
     "an unknown output": (request("refund", outputs=[{"name": "score"}]), "no output 'score'"),
 }
@@ -233,6 +235,95 @@ def test_a_base64_body_is_read_as_what_it_encodes(
     assert body_of(call(encoded))["outputs"] == body_of(call(plain))["outputs"]
 
 
+@pytest.mark.parametrize("name", [HEADER, HEADER.lower(), HEADER.upper()])
+def test_the_header_of_the_binary_extension_is_read_in_any_case(
+    name: str, call: Handler, rest: Callable[..., dict[str, Any]]
+) -> None:
+    event = rest("POST", INFER, "refund", model="triage")
+    event["headers"] = {**event["headers"], name: "0"}
+
+    reply = call(event)
+
+    length = int(reply["headers"][HEADER])
+    head = json.loads(base64.b64decode(reply["body"])[:length])
+    assert (reply["statusCode"], reply["headers"]["Content-Type"]) == (200, "application/octet-stream")
+    assert [output["shape"] for output in head["outputs"]] == [[1], [1, 3]]
+
+
+def test_a_header_that_is_no_length_is_400(
+    call: Handler, rest: Callable[..., dict[str, Any]], body_of: Callable[..., Any]
+) -> None:
+    event = rest("POST", INFER, request("refund"), model="triage")
+    event["headers"] = {**event["headers"], HEADER: "-1"}
+
+    reply = call(event)
+
+    assert (reply["statusCode"], body_of(reply)) == (400, {"error": f"{HEADER} must be a whole number of bytes"})
+
+
+def test_a_request_without_headers_is_json(call: Handler, rest: Callable[..., dict[str, Any]]) -> None:
+    assert call(rest("POST", INFER, request("refund"), model="triage") | {"headers": None})["statusCode"] == 200
+
+
+@pytest.mark.parametrize("alias", ["live", "candidate"])
+def test_an_alias_of_the_layer_is_accepted_where_a_version_is(
+    alias: str,
+    folders: dict[str, Path],
+    call: Handler,
+    rest: Callable[..., dict[str, Any]],
+    body_of: Callable[..., Any],
+) -> None:
+    (folders["1"].parent / "aliases.json").write_text('{"live": "1", "candidate": "2"}')
+    wanted = {"live": "1", "candidate": "2"}[alias]
+
+    reply = body_of(call(rest("POST", VERSION_INFER, request("refund"), model="triage", version=alias)))
+    about = body_of(call(rest("GET", "/v2/models/{model}/versions/{version}", model="triage", version=alias)))
+
+    assert (reply["model_version"], about["properties"]["version"]) == (wanted, wanted)
+
+
+def test_aliases_that_cannot_be_read_are_503_with_the_files_name(
+    folders: dict[str, Path], call: Handler, rest: Callable[..., dict[str, Any]], body_of: Callable[..., Any]
+) -> None:
+    (folders["1"].parent / "aliases.json").write_text("{")
+
+    reply = call(rest("POST", INFER, request("refund"), model="triage"))
+
+    assert (reply["statusCode"], body_of(reply)) == (503, {"error": "triage: aliases.json is not JSON"})
+
+
+@pytest.mark.parametrize("route", ["/v2/models/stats", "/v2/models/{model}/stats"])
+def test_answers_are_counted_by_version(
+    route: str, call: Handler, rest: Callable[..., dict[str, Any]], body_of: Callable[..., Any]
+) -> None:
+    call(rest("POST", VERSION_INFER, request("refund", "hello"), model="triage", version="1"))
+    call(rest("POST", VERSION_INFER, request("refund", "hello", "x", "y", "z"), model="triage", version="1"))
+
+    first, second = body_of(call(rest("GET", route, model="triage")))["model_stats"]
+
+    assert (first["version"], first["inference_count"], first["execution_count"]) == ("1", 2, 1)
+    assert (second["version"], second["inference_count"], second["last_inference"]) == ("2", 0, 0)
+
+
+@pytest.mark.parametrize("act", ["load", "unload"])
+def test_models_are_not_loaded_by_request(
+    act: str, call: Handler, rest: Callable[..., dict[str, Any]], body_of: Callable[..., Any]
+) -> None:
+    reply = call(rest("POST", f"/v2/repository/models/{{model}}/{act}", {}, model="triage"))
+
+    assert reply["statusCode"] == 501
+    assert body_of(reply)["error"].startswith("models come in immutable layers")
+
+
+def test_the_document_is_published(
+    call: Handler, rest: Callable[..., dict[str, Any]], body_of: Callable[..., Any]
+) -> None:
+    reply = call(rest("GET", "/openapi.json"))
+
+    assert (reply["statusCode"], body_of(reply)["openapi"]) == (200, "3.1.0")
+    assert INFER in body_of(reply)["paths"]
+
+
 @pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json", "reference.json", "card.md"])
 def test_a_bundle_with_an_altered_byte_is_not_served_and_the_file_is_named(
     name: str,
@@ -266,7 +357,11 @@ def test_an_error_of_ours_is_500_and_neither_reply_nor_log_quotes_the_text(
 
 
 ROUTES = {
-    "/v2": {"name": "pawl", "version": "2", "extensions": ["model_repository"]},
+    "/v2": {
+        "name": "pawl",
+        "version": "2",
+        "extensions": ["binary_tensor_data", "classification", "model_repository", "statistics"],
+    },
     "/v2/health/live": {"live": True},
     "/v2/health/ready": {"ready": True},
     "/v2/models": {"models": ["triage"]},
@@ -366,7 +461,7 @@ def test_no_route_is_404_in_the_protocols_form(
 class RuntimeApi(BaseHTTPRequestHandler):
     """Lambda's Extensions API as far as an internal extension needs it; `invoke` lets an invocation begin."""
 
-    asked: list[str]
+    asks: threading.Semaphore
     registered: list[dict[str, str]]
     invoke: threading.Semaphore
 
@@ -376,7 +471,7 @@ class RuntimeApi(BaseHTTPRequestHandler):
         self._answer({"Lambda-Extension-Identifier": "extension-1"})
 
     def do_GET(self) -> None:
-        self.asked.append(self.headers["Lambda-Extension-Identifier"])
+        self.asks.release()
         self.invoke.acquire()
         self._answer({})
 
@@ -393,20 +488,24 @@ class RuntimeApi(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[RuntimeApi]]:
-    api = type("Api", (RuntimeApi,), {"asked": [], "registered": [], "invoke": threading.Semaphore(0)})
+    api = type(
+        "Api", (RuntimeApi,), {"registered": [], "asks": threading.Semaphore(0), "invoke": threading.Semaphore(0)}
+    )
     server = ThreadingHTTPServer(("127.0.0.1", 0), api)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
+    terminate = signal.getsignal(signal.SIGTERM)
     monkeypatch.setenv("AWS_LAMBDA_RUNTIME_API", f"127.0.0.1:{server.server_port}")
     yield api
+    signal.signal(signal.SIGTERM, terminate)
     api.invoke.release(100)
     server.shutdown()
     thread.join()
     server.server_close()
 
 
-def test_on_lambda_a_record_is_sent_once_the_reply_is_ready_and_before_the_environment_may_freeze(
+def test_on_lambda_a_record_is_sent_once_the_reply_has_left_and_before_the_environment_may_freeze(
     cloud: Any,
     runtime: type[RuntimeApi],
     folders: dict[str, Path],
@@ -415,16 +514,16 @@ def test_on_lambda_a_record_is_sent_once_the_reply_is_ready_and_before_the_envir
     context: Any,
 ) -> None:
     app = start("inference.app")
+    assert runtime.asks.acquire(timeout=10)
     assert runtime.registered == [{"name": "pawl-capture", "path": "/2020-01-01/extension/register"}]
-    app.handler(event("api_gateway_infer"), context)
-    assert not app.capture.flush(0.2)  # Lambda has not told the extension of an invocation
-    assert cloud.messages("capture") == []
 
     runtime.invoke.release()
+    reply = app.handler(event("api_gateway_infer"), context)
+    assert cloud.messages("capture") == []
+    del reply
 
-    assert app.capture.flush(10)
+    assert runtime.asks.acquire(timeout=10)
     assert len(cloud.messages("capture")) == 1
-    runtime.invoke.release()  # a second invocation, which offers nothing
 
 
 IMPORTED = """
@@ -455,7 +554,7 @@ def test_the_first_answer_of_a_process_imports_neither_a_web_framework_nor_the_s
         check=True,
     )
 
-    seen = json.loads(done.stdout)
+    seen = json.loads(done.stdout.splitlines()[0])  # what follows is that no queue took the record
     assert seen["status"] == 200
     unwanted = {"fastapi", "starlette", "mangum", "pydantic", "boto3", "botocore", "aws_lambda_powertools"}
     assert unwanted & set(seen["roots"]) == set()

@@ -195,6 +195,42 @@ def test_the_same_event_again_submits_nothing_more(
     assert list(cloud.registry.runs()) == before
 
 
+@pytest.mark.parametrize("cure", ["nothing", "recalibrate_confidences", "automl"])
+def test_a_drift_that_asks_for_another_cure_starts_no_run_on_its_word_nor_by_schedule(
+    cure: str,
+    handle: Callable[..., Any],
+    event: Callable[[str], dict[str, Any]],
+    label_traffic: Callable[..., None],
+    jobs: Callable[[], list[dict[str, Any]]],
+    cloud: Any,
+) -> None:
+    label_traffic(FRESH)
+    told = event("sqs_drift_detected")
+    told["Records"][0]["body"] = told["Records"][0]["body"].replace("full_retrain", cure)
+    cloud.registry.open_incident("triage", "1", {"cure": {"action": cure}})
+
+    handle(told)
+    handle(event("sqs_retrain_scheduled"))
+
+    assert jobs() == []
+
+
+def test_a_drift_that_has_ended_is_no_cause_for_the_schedule(
+    handle: Callable[..., Any],
+    event: Callable[[str], dict[str, Any]],
+    label_traffic: Callable[..., None],
+    jobs: Callable[[], list[dict[str, Any]]],
+    cloud: Any,
+) -> None:
+    label_traffic(FRESH)
+    cloud.registry.open_incident("triage", "1", {})
+    cloud.registry.update_incident("triage", "1", {"closed_at": "2026-07-14T09:21:08.412Z"})
+
+    handle(event("sqs_retrain_scheduled"))
+
+    assert jobs() == []
+
+
 def test_too_few_labels_wait(
     handle: Callable[..., Any],
     event: Callable[[str], dict[str, Any]],

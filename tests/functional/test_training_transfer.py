@@ -15,9 +15,9 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from transformers import BertConfig, BertModel
 
 from pawl.bundle import Bundle, open_bundle
+from pawl.classifier import TextClassifier
 from pawl.dataset import FrozenDataset, Row, freeze
 from pawl.errors import InvalidDataset
-from pawl.model import TextClassifier
 from pawl.profile import Profile
 from training.__main__ import main
 from training.classifier import Classifier, load_encoder, load_tokenizer, pad
@@ -115,7 +115,7 @@ def test_the_reference_profile_counts_the_served_answers_on_the_holdout(bundle: 
 
     assert reference.rows == len(dataset.splits["holdout"])
     recent = Profile.like(reference)
-    recent.update(TextClassifier(bundle).predict(["my password is locked"]).features)
+    recent.update(TextClassifier(bundle).predict({"text": ["my password is locked"]}).features())
     assert recent.rows == 1
 
 

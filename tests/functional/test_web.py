@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from fastapi.testclient import TestClient
 
 from pawl.errors import Conflict
 from pawl.web import application, gateway
@@ -56,3 +57,15 @@ def test_an_error_of_ours_has_its_own_status() -> None:
 
 def test_an_unknown_route_is_named() -> None:
     assert ask("/nowhere") == (404, {"error": "no route GET /nowhere"})
+
+
+def test_a_method_that_a_route_does_not_have_is_named_with_those_it_has() -> None:
+    app = application("test")
+
+    @app.get("/here")
+    def here() -> None: ...
+
+    reply = TestClient(app).post("/here")
+
+    assert (reply.status_code, reply.headers["allow"]) == (405, "GET")
+    assert reply.json() == {"error": "no route POST /here"}

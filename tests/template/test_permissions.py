@@ -45,7 +45,7 @@ VERBS = {
 }
 PREFIXES = {
     "DriftCollectRole": ({"profiles", "models"}, {"traffic", "profiles"}),
-    "DriftCheckRole": ({"profiles", "models"}, {"reports"}),
+    "DriftCheckRole": ({"profiles", "models"}, {"reports", "profiles"}),
     "RetrainRole": ({"traffic", "models", "datasets", "candidates"}, {"datasets"}),
     "TrainingRole": ({"datasets"}, {"candidates"}),
     "ReleaseRole": ({"candidates", "datasets", "models", "layers"}, {"models", "layers"}),

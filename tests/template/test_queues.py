@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from inference import delivery
+
 Resources = dict[str, Any]
 OfType = Callable[[str], Resources]
 FOURTEEN_DAYS_S = 14 * 86_400
@@ -83,7 +85,7 @@ def test_a_queue_takes_events_of_its_own_rules_only(of_type: OfType) -> None:
     for name, rule in of_type("AWS::Events::Rule").items():
         for target in rule["Targets"]:
             for arn in (target["Arn"], target["DeadLetterConfig"]["Arn"]):
-                senders.setdefault(arn["Fn::GetAtt"][0], set()).add(name)
+                senders.setdefault(_target(arn), set()).add(name)
     allowed = {}
     for policy in of_type("AWS::SQS::QueuePolicy").values():
         (statement,) = policy["PolicyDocument"]["Statement"]
@@ -100,7 +102,7 @@ def test_a_queue_takes_events_of_its_own_rules_only(of_type: OfType) -> None:
 def test_a_function_that_an_event_invokes_has_a_failure_destination(of_type: OfType, queues: Resources) -> None:
     functions = set(of_type("AWS::Lambda::Function"))
     invoked = {
-        target["Arn"]["Fn::GetAtt"][0] for rule in of_type("AWS::Events::Rule").values() for target in rule["Targets"]
+        _target(target["Arn"]) for rule in of_type("AWS::Events::Rule").values() for target in rule["Targets"]
     } & functions
     configs = of_type("AWS::Lambda::EventInvokeConfig").values()
     configured = {config["FunctionName"]["Ref"]: config for config in configs}
@@ -133,3 +135,53 @@ def test_a_whole_candidate_reaches_the_release_queue(of_type: OfType) -> None:
         "object": {"key": [{"wildcard": "candidates/*/manifest.json"}]},
     }
     assert rule["Targets"][0]["Arn"] == {"Fn::GetAtt": ["ReleaseQueue", "Arn"]}
+
+
+def test_what_inference_cannot_queue_it_may_put_among_that_queue_s_dead_letters(
+    resources: Resources, statements: dict[str, list[dict[str, Any]]]
+) -> None:
+    (sending,) = [each for each in statements["InferenceRole"] if each["Action"] == ["sqs:SendMessage"]]
+    told = resources["InferenceFunction"]["Properties"]["Environment"]["Variables"]
+    queue, dead_letters = told["CAPTURE_QUEUE_URL"]["Ref"], told["CAPTURE_DEAD_LETTER_QUEUE_URL"]["Ref"]
+    assert sending["Resource"] == [{"Fn::GetAtt": [name, "Arn"]} for name in (queue, dead_letters)]
+    redrive = resources[queue]["Properties"]["RedrivePolicy"]
+    assert redrive["deadLetterTargetArn"] == {"Fn::GetAtt": [dead_letters, "Arn"]}
+
+
+def test_the_largest_message_that_inference_sends_fits_into_both_capture_queues(queues: Resources) -> None:
+    sizes = [queues[name]["MaximumMessageSize"] for name in ("CaptureQueue", "CaptureDeadLetterQueue")]
+    assert sizes == [delivery.BODY_BYTES] * 2
+
+
+@pytest.mark.parametrize("metric", [delivery.LOST, delivery.SPILLED])
+def test_a_record_that_does_not_reach_its_queue_raises_an_alarm(metric: str, of_type: OfType) -> None:
+    alarm = of_type("AWS::CloudWatch::Alarm")[f"{metric}Alarm"]
+    assert (alarm["Namespace"], alarm["MetricName"]) == ("Pawl", metric)
+    assert alarm["Dimensions"] == [{"Name": "function", "Value": {"Ref": "InferenceFunction"}}]
+    assert (alarm["Statistic"], alarm["Threshold"]) == ("Sum", 1)
+
+
+def test_people_are_told_in_one_sentence_when_a_drift_begins_and_ends(of_type: OfType) -> None:
+    rule = of_type("AWS::Events::Rule")["DriftNoticeRule"]
+    (target,) = rule["Targets"]
+    assert rule["EventPattern"] == {"source": ["pawl.drift"], "detail-type": ["DriftDetected", "DriftEnded"]}
+    assert target["Arn"] == {"Fn::If": ["HasOwnTopic", {"Ref": "AlarmNotices"}, {"Ref": "AlarmTopic"}]}
+    paths, text = target["InputTransformer"]["InputPathsMap"], target["InputTransformer"]["InputTemplate"]["Fn::Sub"]
+    assert paths == {"sentence": "$.detail.data.sentence", "report": "$.detail.data.report"}
+    assert text.startswith('"<sentence> ') and text.endswith('"') and text.count('"') == 2
+
+
+def test_the_topic_takes_alarms_and_drift_notices_of_this_account_only(of_type: OfType) -> None:
+    policy = of_type("AWS::SNS::TopicPolicy")["AlarmNoticesPolicy"]
+    statements = policy["PolicyDocument"]["Statement"]
+    senders = {each["Principal"]["Service"]: each["Condition"] for each in statements}
+    assert senders == {
+        "cloudwatch.amazonaws.com": {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}},
+        "events.amazonaws.com": {"ArnEquals": {"aws:SourceArn": {"Fn::GetAtt": ["DriftNoticeRule", "Arn"]}}},
+    }
+    assert {each["Action"] for each in statements} == {"sns:Publish"}
+
+
+def _target(arn: dict[str, Any]) -> str:
+    """What a rule's target is, by logical id; a topic may also be a parameter."""
+    return arn["Fn::GetAtt"][0] if "Fn::GetAtt" in arn else arn["Fn::If"][1]["Ref"]

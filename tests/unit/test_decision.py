@@ -9,17 +9,19 @@ from retrain.decision import Decision, Policy, State, decide_retrain
 HOUR_MS = 3_600_000
 NOW = 1_700_000_000_000
 POLICY = Policy(minimum_labels=50, cooldown_hours=6.0)
-READY = State("triage", "3", "drift", True, 50, None, None)
+READY = State("triage", "text-classifier", "3", "drift", True, 50, None, None)
 
 states = st.builds(
     State,
     st.just("triage"),
+    st.sampled_from(["text-classifier", "text-generator"]),
     st.just("3"),
     st.sampled_from(["drift", "feedback", "schedule", "person"]),
     st.booleans(),
     st.integers(0, 100),
     st.none() | st.just("run-1"),
     st.none() | st.integers(NOW - 12 * HOUR_MS, NOW),
+    st.sampled_from(["", "nothing", "full_retrain", "rlhf"]),
 )
 
 
@@ -33,6 +35,7 @@ def test_a_cause_with_enough_labels_and_nothing_in_the_way_is_a_reason_to_retrai
 @pytest.mark.parametrize(
     ("changes", "because"),
     [
+        ({"kind": "text-generator"}, "no recipe trains a text-generator: text-classifier can be retrained"),
         ({"active_run": "run-1"}, "run run-1 is under way"),
         ({"active_run": "run-1", "asked_because": "person"}, "run run-1 is under way"),
         ({"asked_because": "schedule", "drift_is_open": False}, "no drift is open"),
@@ -43,6 +46,31 @@ def test_a_cause_with_enough_labels_and_nothing_in_the_way_is_a_reason_to_retrai
 )
 def test_what_stands_in_the_way_is_said(changes: dict[str, object], because: str) -> None:
     assert decide_retrain(replace(READY, **changes), POLICY, NOW) == Decision("wait", because)
+
+
+@pytest.mark.parametrize("reason", ["drift", "schedule"])
+@pytest.mark.parametrize(
+    ("cure", "because"),
+    [
+        ("nothing", "the drift asks for no training: nothing"),
+        ("recalibrate_threshold", "the drift asks for no training: recalibrate threshold"),
+        ("recalibrate_confidences", "the drift asks for no training: recalibrate confidences"),
+        ("rlhf", "the drift asks for rlhf, which no recipe does yet: a person may start a run"),
+        ("automl", "the drift asks for automl, which no recipe does yet: a person may start a run"),
+    ],
+)
+def test_a_drift_whose_cure_no_recipe_is_waits_and_says_which(reason: str, cure: str, because: str) -> None:
+    assert decide_retrain(replace(READY, asked_because=reason, cure=cure), POLICY, NOW) == Decision("wait", because)
+
+
+@pytest.mark.parametrize("cure", ["", "fine_tune_head", "full_retrain"])
+def test_a_drift_whose_cure_a_recipe_is_trains(cure: str) -> None:
+    assert decide_retrain(replace(READY, cure=cure), POLICY, NOW).recipe == "transfer"
+
+
+@pytest.mark.parametrize("reason", ["feedback", "person"])
+def test_feedback_and_people_are_a_cause_of_their_own_whatever_cure_a_drift_asks_for(reason: str) -> None:
+    assert decide_retrain(replace(READY, asked_because=reason, cure="nothing"), POLICY, NOW).action == "retrain"
 
 
 @pytest.mark.parametrize("reason", ["drift", "feedback", "person"])
@@ -68,7 +96,7 @@ def test_no_run_starts_beside_another_or_with_too_little_to_learn_from(state: St
     decision = decide_retrain(state, POLICY, NOW)
 
     if decision.action == "retrain":
-        assert state.active_run is None and state.labels >= POLICY.minimum_labels
+        assert state.kind == "text-classifier" and state.active_run is None and state.labels >= POLICY.minimum_labels
         assert decision.recipe == "transfer"
     else:
         assert decision.recipe is None and decision.because

@@ -1,12 +1,13 @@
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
 import pytest
 
 from pawl.bundle import Manifest, Tensor
+from pawl.classifier import TextClassifier
 from pawl.dataset import FrozenDataset, Row, freeze
-from pawl.model import Answer, TextClassifier
+from pawl.model import Answer, Column, Parameter
 from release.gates import GatePolicy, accuracy, judge_candidate
 from release.gates import holdout_gate as judge_holdout
 from release.gates import latency_gate as judge_latency
@@ -40,11 +41,12 @@ class FakeModel:
         self._took: Iterator[float] = iter(took)
         self._answers = {row.text: row.label if n >= wrong else "wrong" for n, row in enumerate(ROWS)}
 
-    def predict(self, texts: Sequence[str]) -> Answer:
-        self.asked.append(list(texts))
+    def predict(self, inputs: Mapping[str, Column], parameters: Mapping[str, Parameter] = {}) -> Answer:
+        texts = list(inputs["text"])
+        self.asked.append(texts)
         if self._clock:
             self._clock.now += next(self._took)
-        return Answer({"label": self.predict_labels(texts)}, {})
+        return Answer({"label": self.predict_labels(texts)}, dict)
 
     def predict_labels(self, texts: Sequence[str], batch: int = 32) -> list[str]:
         return [self._answers[text] for text in texts]

@@ -4,9 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from scipy.stats import chi2_contingency, ks_2samp, kstwobign
+from scipy.stats import chi2_contingency, ks_2samp, kstwobign, wasserstein_distance
 
-from drift.judgement import Report, compare, judge
+from drift.judgement import compare
+from drift.policy import DEFAULT
+from drift.report import Report, Scope
+from drift.verdict import Evidence, judge
 from pawl.profile import NumericSketch, Profile
 
 RANGES = {"confidence": (0.0, 1.0)}
@@ -31,8 +34,8 @@ def _recent(seed: int, rows: int, shares: Sequence[float] = (0.5, 0.3, 0.2), a: 
 
 
 def _judge(recent: Profile, minimum_rows: int = 100) -> Report:
-    about = {"model": "triage", "version": "3", "since": "yesterday", "until": "today"}
-    return judge(REFERENCE, recent, **about, minimum_rows=minimum_rows)
+    scope = Scope("triage", "3", "2026-07-13T09:00:00.000Z", "2026-07-14T09:00:00.000Z")
+    return judge(Evidence(REFERENCE, recent), scope, policy=DEFAULT, minimum_rows=minimum_rows)
 
 
 @pytest.mark.parametrize("seed", range(2, 12))
@@ -40,14 +43,14 @@ def test_traffic_like_the_reference_is_stable(seed: int) -> None:
     report = _judge(_recent(seed, 1000))
 
     assert (report.status, report.drifted) == ("stable", [])
-    assert report.score < 0.1
+    assert report.score < 0.5
 
 
 def test_a_shift_of_the_labels_is_found_in_that_column_alone() -> None:
     report = _judge(_recent(2, 1000, shares=(0.1, 0.2, 0.7)))
 
     assert (report.status, report.drifted) == ("drifted", ["label"])
-    assert report.score == max(column.excess for column in report.columns) > 0.2
+    assert report.score == max(column.effect for column in report.columns) > 1
 
 
 def test_a_shift_of_the_confidences_is_found_in_that_column_alone() -> None:
@@ -59,8 +62,8 @@ def test_a_shift_of_the_confidences_is_found_in_that_column_alone() -> None:
 def test_the_largest_shift_is_named_first() -> None:
     report = _judge(_recent(2, 1000, shares=(0.0, 0.1, 0.9), a=5.0))
 
-    stability = {column.column: column.stability for column in report.columns}
-    assert stability["label"] > stability["confidence"] > 0.2
+    effects = {column.column: column.effect for column in report.columns}
+    assert effects["label"] > effects["confidence"] > 1
     assert report.drifted == ["label", "confidence"]
 
 
@@ -76,24 +79,33 @@ def test_a_tiny_shift_in_a_million_rows_is_beyond_chance_but_not_large_enough() 
 
     label = next(column for column in report.columns if column.column == "label")
     assert label.p_value < 0.05 / 2
-    assert (label.stability < 0.2, report.status) == (True, "stable")
+    assert (label.effect < 1, report.status) == (True, "stable")
 
 
-def test_what_two_small_samples_show_by_chance_is_taken_off_the_score() -> None:
-    report = _judge(_recent(5, 60), minimum_rows=1)
+def test_what_two_small_samples_show_by_chance_is_taken_off_the_effect() -> None:
+    (label,) = [each for each in _judge(_recent(5, 60), minimum_rows=1).columns if each.column == "label"]
+    chance = math.sqrt((1 / 60 + 1 / REFERENCE.rows) / (8 * math.log(2))) * math.sqrt(math.pi / 2)  # three labels
 
-    label = next(column for column in report.columns if column.column == "label")
-    chance = 2 * (1 / 60 + 1 / REFERENCE.rows)  # three labels
-    assert label.excess == pytest.approx(max(0.0, label.stability - chance), abs=2e-4)
-    assert report.score < max(column.stability for column in report.columns)
+    assert label.effect == pytest.approx(max(0.0, (label.distance - chance) / 0.1201), abs=2e-3)
+    assert label.effect < label.distance / 0.1201
+
+
+def test_a_large_effect_that_may_be_chance_scores_just_below_the_limit() -> None:
+    recent = Profile.like(REFERENCE)
+    recent.update({"confidence": [0.8] * 9, "label": ["meter", "meter", *["outage"] * 7]})
+
+    report = _judge(recent, minimum_rows=1)
+
+    assert max(column.effect for column in report.columns if not column.has_drifted) > 1
+    assert {column.score for column in report.columns if not column.has_drifted} == {0.99}
 
 
 def test_a_large_shift_in_a_handful_of_rows_may_be_chance() -> None:
     recent = Profile.like(REFERENCE)
-    recent.update({"confidence": [0.8] * 4, "label": ["meter", "outage", "outage", "outage"]})
+    recent.update({"confidence": [0.8] * 9, "label": ["meter", "meter", *["outage"] * 7]})
 
     label = next(column for column in _judge(recent, minimum_rows=1).columns if column.column == "label")
-    assert label.stability > 0.2
+    assert label.effect > 1
     assert not label.has_drifted
 
 
@@ -140,6 +152,7 @@ def test_the_more_columns_the_more_it_takes_to_alarm(columns: int, has_drifted: 
     drifts = compare(reference, recent)
 
     assert {drift.has_drifted for drift in drifts} == {has_drifted}
+    assert {drift.p_value < 0.05 for drift in drifts} == {True}
     by_hand = (22 / 30 - 0.5) * math.log(22 / 15) + (8 / 30 - 0.5) * math.log(8 / 15)
     assert {drift.stability for drift in drifts} == {round(by_hand, 4)}
 
@@ -172,12 +185,53 @@ def test_a_report_is_plain_json_with_the_drifted_columns() -> None:
 
     raw = json.loads(json.dumps(report.to_dict()))
 
-    assert (raw["schema"], raw["model"], raw["version"], raw["rows"], raw["reference_rows"]) == (
-        1,
-        "triage",
-        "3",
-        1000,
-        4000,
-    )
-    assert (raw["since"], raw["until"], raw["status"], raw["drifted"]) == ("yesterday", "today", "drifted", ["label"])
+    assert (raw["schema"], raw["model"], raw["version"]) == (2, "triage", "3")
+    assert (raw["rows"], raw["reference_rows"]) == (1000, 4000)
+    assert (raw["since"], raw["until"]) == ("2026-07-13T09:00:00.000Z", "2026-07-14T09:00:00.000Z")
+    assert (raw["status"], raw["drifted"]) == ("drifted", ["label"])
     assert {each["column"] for each in raw["columns"]} == {"confidence", "label"}
+
+
+def test_a_latency_is_profiled_and_never_judged() -> None:
+    reference = Profile.of({"tokens": [1.0, 2.0] * 500, "latency_ms": [10.0, 12.0] * 500})
+    recent = Profile.like(reference)
+    recent.update({"tokens": [1.0, 2.0] * 500, "latency_ms": [900.0, 1000.0] * 500})
+
+    assert [column.column for column in compare(reference, recent)] == ["tokens"]
+
+
+@pytest.mark.parametrize(("columns", "role"), [(("tokens",), "data"), (("tokens", "prompt_tokens"), "prediction")])
+def test_tokens_are_the_questions_unless_the_prompts_are_counted_apart(columns: Sequence[str], role: str) -> None:
+    reference = Profile.of({name: [1.0, 2.0, 3.0] * 50 for name in columns})
+
+    assert {each.column: each.role for each in compare(reference, reference)}["tokens"] == role
+
+
+def test_outliers_that_hide_a_shift_from_the_wasserstein_distance_do_not_hide_it_from_the_stability_index() -> None:
+    generator = np.random.default_rng(4)
+    heavy = np.concatenate((generator.normal(0, 1, 5000), [1e6, -1e6]))
+    reference = Profile.of({"amount": heavy})
+    recent = Profile.like(reference)
+    recent.update({"amount": heavy + 1})
+
+    (drift,) = compare(reference, recent)
+
+    assert drift.distance < 0.01
+    assert drift.has_drifted and drift.stability > 0.5
+
+
+def test_the_verdicts_of_large_samples_are_evidentlys() -> None:
+    generator = np.random.default_rng(6)
+    old = {"near": generator.normal(0, 1, 20_000), "far": generator.normal(0, 1, 20_000)}
+    new = {"near": generator.normal(0.05, 1, 20_000), "far": generator.normal(0.15, 1, 20_000)}
+    reference = Profile.of(old)
+    recent = Profile.like(reference)
+    recent.update(new)
+
+    by_column = {column.column: column for column in compare(reference, recent)}
+
+    for name, column in by_column.items():
+        evidently = wasserstein_distance(old[name], new[name]) / np.std(old[name])
+        assert column.distance == pytest.approx(evidently, abs=0.002)
+        assert column.has_drifted == (evidently >= 0.1)
+    assert by_column["near"].p_value < 0.001

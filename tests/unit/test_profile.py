@@ -1,3 +1,4 @@
+import json
 import math
 import random
 from typing import Any
@@ -8,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pawl.errors import IncompatibleProfiles
-from pawl.profile import BINS, CATEGORY_LIMIT, OTHER, CategorySketch, NumericSketch, Profile
+from pawl.numeric import BINS
+from pawl.profile import CategorySketch, FloatSketch, NumericSketch, Profile
 
 REFERENCE = Profile.of({"amount": [0.0, 100.0], "label": ["a", "b"]}, {"amount": (0.0, 100.0)})
 
@@ -22,90 +24,44 @@ def _columns(rows: Table) -> dict[str, list[Any]]:
     return {"amount": [amount for amount, _ in rows], "label": [label for _, label in rows]}
 
 
-def _counted(*tables: Table) -> Profile:
-    """One profile that has counted all tables one after another."""
-    profile = Profile.like(REFERENCE)
-    for rows in tables:
-        profile.update(_columns(rows), *((len(rows), 2 * len(rows)) if rows else (None, None)))
+def _empty(is_open: bool) -> Profile:
+    return Profile.open() if is_open else Profile.like(REFERENCE)
+
+
+def _counted(rows: Table, is_open: bool = False) -> Profile:
+    profile = _empty(is_open)
+    profile.update(_columns(rows), *((len(rows), 2 * len(rows)) if rows else (None, None)))
     return profile
 
 
 def _merged(*profiles: Profile) -> Profile:
     """The profiles merged, those given left as they are."""
-    whole = Profile.like(REFERENCE)
+    whole = _empty(profiles[0].is_open)
     for profile in profiles:
         whole.merge(Profile.from_json(profile.to_json()))
     return whole
 
 
-def _counts(profile: Profile) -> Any:
-    amount, label = profile.columns["amount"], profile.columns["label"]
-    assert isinstance(amount, NumericSketch) and isinstance(label, CategorySketch)
-    span = (profile.rows, profile.first_ms, profile.last_ms)
-    return span, amount.counts.tolist(), amount.missing, label.counts, label.missing
+@pytest.mark.parametrize("is_open", [False, True])
+@given(st.lists(tables, min_size=1, max_size=4), st.randoms(use_true_random=False))
+def test_parts_merged_in_any_order_are_the_whole_bit_for_bit(
+    is_open: bool, parts: list[Table], order: random.Random
+) -> None:
+    whole = _counted([row for rows in parts for row in rows], is_open)
+    shuffled = [_counted(rows, is_open) for rows in order.sample(parts, len(parts))]
+    cut = order.randint(0, len(parts))
+
+    merged = _merged(_merged(_empty(is_open), *shuffled[:cut]), _merged(_empty(is_open), *shuffled[cut:]))
+
+    whole.first_ms, whole.last_ms = merged.first_ms, merged.last_ms
+    assert merged.to_json() == whole.to_json()
 
 
-def _moments(profile: Profile) -> tuple[float, float]:
-    amount = profile.columns["amount"]
-    assert isinstance(amount, NumericSketch)
-    return amount.mean, amount.variance()
+@given(tables)
+def test_a_profile_survives_being_stored(rows: Table) -> None:
+    profile = _counted(rows)
 
-
-@given(tables, tables)
-def test_merging_is_commutative(one: Table, other: Table) -> None:
-    ahead, back = _merged(_counted(one), _counted(other)), _merged(_counted(other), _counted(one))
-
-    assert _counts(ahead) == _counts(back)
-    assert _moments(ahead) == pytest.approx(_moments(back), rel=1e-9, abs=1e-6)
-
-
-@given(tables, tables, tables)
-def test_merging_is_associative(one: Table, two: Table, three: Table) -> None:
-    first, second, third = _counted(one), _counted(two), _counted(three)
-    left, right = _merged(_merged(first, second), third), _merged(first, _merged(second, third))
-
-    assert _counts(left) == _counts(right)
-    assert _moments(left) == pytest.approx(_moments(right), rel=1e-9, abs=1e-6)
-
-
-@given(tables, tables)
-def test_merged_parts_count_what_one_look_at_the_whole_counts(one: Table, other: Table) -> None:
-    parts, whole = _merged(_counted(one), _counted(other)), Profile.like(REFERENCE)
-    whole.update(_columns(one + other))
-    whole.first_ms, whole.last_ms = parts.first_ms, parts.last_ms
-
-    assert _counts(parts) == _counts(whole)
-    assert _moments(parts) == pytest.approx(_moments(whole), rel=1e-9, abs=1e-6)
-
-
-def test_mean_and_variance_are_those_of_the_values_and_not_of_the_bins() -> None:
-    values = np.random.default_rng(1).normal(50, 3, 10_000)
-    sketch = NumericSketch.between(0, 100)
-
-    for part in np.split(values, 10):
-        sketch.update(part)
-
-    assert sketch.mean == pytest.approx(values.mean(), rel=1e-12)
-    assert sketch.variance() == pytest.approx(values.var(ddof=1), rel=1e-12)
-
-
-@pytest.mark.parametrize(("values", "variance"), [([], 0.0), ([5.0], 0.0), ([1.0, 3.0], 2.0)])
-def test_the_variance_of_fewer_than_two_values_is_zero(values: list[float], variance: float) -> None:
-    sketch = NumericSketch.between(0, 10)
-    sketch.update(values)
-
-    assert sketch.variance() == variance
-
-
-@pytest.mark.parametrize(
-    ("value", "place"),
-    [(-0.001, 0), (-1e30, 0), (0.0, 1), (0.999, 1), (1.0, 2), (BINS - 0.001, BINS), (BINS, BINS + 1), (1e30, BINS + 1)],
-)
-def test_a_value_is_counted_in_its_bin_and_one_outside_at_the_edge(value: float, place: int) -> None:
-    sketch = NumericSketch.between(0, BINS)
-    sketch.update([value])
-
-    assert np.flatnonzero(sketch.counts).tolist() == [place]
+    assert Profile.from_json(profile.to_json()).to_json() == profile.to_json()
 
 
 def test_missing_values_are_counted_apart() -> None:
@@ -126,8 +82,9 @@ def test_a_reference_spans_its_values_with_a_tenth_to_spare() -> None:
     ("values", "low", "high"), [([5.0, 5.0], 4.5, 5.5), ([0.0], -0.1, 0.1), ([math.nan], -0.1, 1.1)]
 )
 def test_a_column_that_never_varies_has_bins_with_a_width(values: list[float], low: float, high: float) -> None:
-    sketch = NumericSketch.spanning(values)
+    sketch = Profile.of({"amount": values}).columns["amount"]
 
+    assert isinstance(sketch, NumericSketch)
     assert (sketch.low, sketch.high) == pytest.approx((low, high))
 
 
@@ -141,23 +98,42 @@ def test_text_is_counted_as_categories_and_numbers_in_bins_over_the_range_given(
     assert (score.low, score.high) == (0.0, 1.0)
 
 
-def test_a_profile_like_another_has_its_bins_and_none_of_its_counts() -> None:
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.random.default_rng(1).standard_cauchy(20_000),
+        np.random.default_rng(1).lognormal(0, 4, 20_000),
+        np.repeat([0.0, 17.0], [19_990, 10]),
+        np.array([-1.7e308, 0.0, 1.7e308]),
+        np.linspace(1e15, 1e15 + 1, 9),
+    ],
+    ids=["heavy tails", "skewed", "almost constant", "as wide as floats are", "as narrow as floats are"],
+)
+def test_numbers_that_equal_bins_do_not_suit_are_counted_in_buckets(values: Any) -> None:
+    assert isinstance(Profile.of({"amount": values}).columns["amount"], FloatSketch)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [np.random.default_rng(1).normal(0, 1, 20_000), np.arange(100), np.random.default_rng(1).exponential(1, 20_000)],
+    ids=["normal", "whole", "exponential"],
+)
+def test_numbers_that_equal_bins_suit_are_counted_in_them(values: Any) -> None:
+    sketch = Profile.of({"amount": values}).columns["amount"]
+
+    assert isinstance(sketch, NumericSketch)
+    assert sketch.counts[0] == sketch.counts[-1] == 0
+    assert (sketch.rows, sketch.counts.size) == (values.size, BINS + 2)
+
+
+def test_a_profile_like_another_has_its_bins_and_names_and_none_of_its_counts() -> None:
     empty = Profile.like(REFERENCE)
+    label = empty.columns["label"]
 
-    assert _counts(empty) == ((0, None, None), [0] * (BINS + 2), 0, {}, 0)
+    assert isinstance(label, CategorySketch)
+    assert (empty.rows, label.known, label.counts) == (0, {"a", "b"}, {})
     empty.merge(REFERENCE)
-    assert _counts(empty) == _counts(REFERENCE)
-
-
-@given(tables)
-def test_a_profile_survives_being_stored(rows: Table) -> None:
-    profile = _counted(rows)
-
-    thawed = Profile.from_json(profile.to_json())
-
-    assert _counts(thawed) == _counts(profile)
-    assert _moments(thawed) == _moments(profile)
-    assert thawed.to_json() == profile.to_json()
+    assert empty.to_json() == REFERENCE.to_json()
 
 
 def test_a_merged_profile_covers_the_time_of_all_its_parts() -> None:
@@ -166,45 +142,34 @@ def test_a_merged_profile_covers_the_time_of_all_its_parts() -> None:
     assert (profile.first_ms, profile.last_ms) == (3, 10)
 
 
-def test_categories_beyond_the_limit_are_counted_together() -> None:
-    names = [f"name {n:04d}" for n in range(CATEGORY_LIMIT + 5)]
-    random.Random(1).shuffle(names)
-    sketch = CategorySketch()
-
-    sketch.update(names)
-    sketch.update([names[0], names[-1]])
-
-    assert len(sketch.counts) == CATEGORY_LIMIT + 1
-    assert (sketch.counts[names[0]], sketch.counts[OTHER]) == (2, 6)
-    assert sketch.rows == CATEGORY_LIMIT + 7
-
-
-def test_no_row_is_lost_when_full_category_sketches_merge() -> None:
-    one, other = CategorySketch(), CategorySketch()
-    one.update([f"one {n}" for n in range(CATEGORY_LIMIT + 5)])
-    other.update([f"other {n}" for n in range(CATEGORY_LIMIT + 7)])
-
-    one.merge(other)
-
-    assert one.rows == 2 * CATEGORY_LIMIT + 12
-    assert one.counts[OTHER] == CATEGORY_LIMIT + 12
-
-
 @pytest.mark.parametrize(
     ("other", "message"),
     [
         (Profile.of({"amount": [1.0]}, {"amount": (0.0, 100.0)}), "columns"),
         (
-            Profile.of({"amount": [1.0], "label": ["a"]}, {"amount": (0.0, 99.0)}),
+            Profile.of({"amount": [1.0, 2.0], "label": ["a", "b"]}, {"amount": (0.0, 99.0)}),
             r"bins over \[0.0, 100.0\] and \[0.0, 99.0\]",
         ),
-        (Profile.of({"amount": ["x"], "label": ["a"]}), "column 'amount' is numeric in one"),
-        (Profile.of({"amount": [1.0], "label": [1.0]}, {"amount": (0.0, 100.0)}), "column 'label' is numeric in one"),
+        (
+            Profile.of({"amount": ["x", "y"], "label": ["a", "b"]}),
+            "column 'amount' is of two kinds: numeric and category",
+        ),
+        (
+            Profile.of({"amount": [1.0], "label": [1.0]}, {"amount": (0.0, 100.0)}),
+            "column 'label' is of two kinds: category and numeric",
+        ),
+        (Profile.of({"amount": [1.0, 2.0], "label": ["a", "c"]}, {"amount": (0.0, 100.0)}), "their names differ"),
     ],
 )
-def test_profiles_of_other_columns_or_bins_do_not_merge(other: Profile, message: str) -> None:
-    with pytest.raises(IncompatibleProfiles, match=message):
-        Profile.like(REFERENCE).merge(other)
+def test_profiles_of_other_columns_bins_or_names_do_not_merge_not_even_in_part(other: Profile, message: str) -> None:
+    for ours in (_counted([(1.0, "a")]), Profile.like(REFERENCE, is_open=True)):
+        before = ours.to_json()
+        if ours.is_open and message == "columns":
+            continue
+
+        with pytest.raises(IncompatibleProfiles, match=message):
+            ours.merge(other)
+        assert ours.to_json() == before
 
 
 @pytest.mark.parametrize(
@@ -218,11 +183,83 @@ def test_profiles_of_other_columns_or_bins_do_not_merge(other: Profile, message:
 def test_rows_of_other_columns_are_refused_and_nothing_is_counted(columns: dict[str, Any], message: str) -> None:
     profile = Profile.like(REFERENCE)
 
-    with pytest.raises(IncompatibleProfiles, match=message):
-        profile.update(columns)
+    for refuse in (profile.update, profile.require_fit):
+        with pytest.raises(IncompatibleProfiles, match=message):
+            refuse(columns)
     assert profile.to_json() == Profile.like(REFERENCE).to_json()
 
 
+@pytest.mark.parametrize(
+    ("columns", "column"),
+    [
+        ({"amount": ["12"], "label": ["a"]}, "amount"),
+        ({"amount": [{}], "label": ["a"]}, "amount"),
+        ({"amount": [10**400], "label": ["a"]}, "amount"),
+        ({"amount": [1], "label": [["a"]]}, "label"),
+    ],
+)
+def test_values_that_are_none_of_their_column_do_not_fit(columns: dict[str, Any], column: str) -> None:
+    REFERENCE.require_fit({"amount": [None, 1, 2.5, math.nan, True], "label": [None, "a", "new", "", 3]})
+
+    with pytest.raises(IncompatibleProfiles, match=f"column '{column}': want nothing but"):
+        REFERENCE.require_fit(columns)
+
+
+def test_an_open_profile_takes_columns_as_they_come() -> None:
+    profile = Profile.open()
+    profile.update({"tokens": [3, 4]})
+    profile.update({"tokens": [5], "finish_reason": ["stop"]})
+    profile.update({"finish_reason": ["length", None]})
+
+    tokens, reason = profile.columns["tokens"], profile.columns["finish_reason"]
+    assert isinstance(tokens, FloatSketch) and isinstance(reason, CategorySketch)
+    assert (profile.rows, tokens.rows, tokens.mean) == (5, 3, 4.0)
+    assert (reason.counts, reason.missing) == ({"stop": 1, "length": 1}, 1)
+
+
+def test_an_open_profile_like_a_reference_keeps_its_bins_beside_what_else_comes() -> None:
+    parts = [Profile.like(REFERENCE, is_open=True) for _ in range(2)]
+    parts[0].update({"amount": [5.0], "label": ["a"], "latency_ms": [7.5]})
+    parts[1].update({"amount": [5.0], "label": ["c"]})
+
+    recent = Profile.like(REFERENCE, is_open=True)
+    for part in parts:
+        recent.merge(part)
+
+    assert sorted(recent.columns) == ["amount", "label", "latency_ms"]
+    assert isinstance(recent.columns["amount"], NumericSketch)
+    assert isinstance(recent.columns["latency_ms"], FloatSketch)
+    assert (recent.rows, recent.columns["latency_ms"].rows) == (2, 1)
+
+
+def test_a_column_of_which_nothing_but_missing_values_has_come_is_of_any_kind() -> None:
+    unknown, text = Profile.open(), Profile.open()
+    unknown.update({"word": [None, None]})
+    text.update({"word": ["a", None]})
+    for ours, theirs in ((unknown, text), (text, unknown)):
+        merged = Profile.from_json(ours.to_json())
+        merged.merge(theirs)
+
+        assert merged.columns["word"].missing == 3
+        assert merged.columns["word"].rows == 1
+    unknown.require_fit({"word": ["a"]})
+    unknown.update({"word": ["a"]})
+    assert (unknown.columns["word"].missing, unknown.columns["word"].rows) == (2, 1)
+
+
+@pytest.mark.parametrize("is_open", [False, True])
+def test_a_column_holds_numbers_or_names_and_not_both(is_open: bool) -> None:
+    numbers, names = Profile.open(), Profile.open()
+    numbers.update({"word": [1.0]})
+    names.update({"word": ["a"]})
+    numbers.is_open = is_open
+
+    with pytest.raises(IncompatibleProfiles, match="column 'word' is of two kinds: float and category"):
+        numbers.merge(names)
+    with pytest.raises(IncompatibleProfiles, match="column 'word': want nothing but numbers"):
+        numbers.require_fit({"word": ["a"]})
+
+
 def test_a_stored_profile_of_another_schema_is_refused() -> None:
-    with pytest.raises(IncompatibleProfiles, match="profile schema 2: want 1"):
-        Profile.from_json(REFERENCE.to_json().replace('"schema":1', '"schema":2'))
+    with pytest.raises(IncompatibleProfiles, match="profile schema 1: want 2; train the model again"):
+        Profile.from_json(json.dumps({**json.loads(REFERENCE.to_json()), "schema": 1}))

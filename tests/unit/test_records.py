@@ -79,11 +79,20 @@ def test_the_columns_of_many_records_follow_one_another(captured: Make) -> None:
     assert columns_of([]) == {}
 
 
+def test_rows_without_a_feature_that_others_have_are_missing_there(captured: Make) -> None:
+    records = [
+        captured(features={"tokens": [1, 2]}),
+        captured(features={"tokens": [3], "latency_ms": [7.5]}),
+        captured(features={}),
+    ]
+
+    assert columns_of(records) == {"tokens": [1, 2, 3], "latency_ms": [None, None, 7.5]}
+
+
 def test_the_features_of_an_answer_are_columns_of_plain_rounded_values() -> None:
-    features = answer_features([3, 5], ["a", "b"], [0.123456789, 1.0], [[0.123456, -2.0], [1.0, 0.00004]])
+    features = answer_features(["a", "b"], [0.123456789, 1.0], [[0.123456, -2.0], [1.0, 0.00004]])
 
     assert features == {
-        "tokens": [3, 5],
         "label": ["a", "b"],
         "confidence": [0.123457, 1.0],
         "projection_0": [0.1235, 1.0],
@@ -92,4 +101,4 @@ def test_the_features_of_an_answer_are_columns_of_plain_rounded_values() -> None
 
 
 def test_an_answer_without_projections_has_the_other_features() -> None:
-    assert sorted(answer_features([3], ["a"], [0.5], [[]])) == ["confidence", "label", "tokens"]
+    assert sorted(answer_features(["a"], [0.5], [[]])) == ["confidence", "label"]

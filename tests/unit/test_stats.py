@@ -7,10 +7,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
-from scipy.stats import chi2_contingency, ks_2samp, kstwobign
+from scipy.stats import chi2_contingency, ks_2samp, kstwobign, wasserstein_distance
 
+from pawl.errors import IncompatibleProfiles
+from pawl.limits import JENSEN_SHANNON_LIMIT
 from pawl.profile import NumericSketch
-from pawl.stats import chi_square, jensen_shannon, kolmogorov_smirnov, population_stability
+from pawl.stats import (
+    chi_square,
+    hellinger,
+    jensen_shannon,
+    kolmogorov_smirnov,
+    normalized_wasserstein,
+    population_stability,
+    total_variation,
+    well_filled,
+)
 
 filled = st.lists(st.tuples(st.integers(1, 10_000), st.integers(1, 10_000)), min_size=2, max_size=40)
 with_gaps = st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 10_000)), min_size=2, max_size=40).filter(
@@ -113,3 +124,79 @@ def test_a_category_alone_cannot_differ() -> None:
 
 def test_a_statistic_beyond_all_doubt_has_a_p_value_of_zero_and_no_overflow() -> None:
     assert chi_square([10**9, 1, 10**9], [1, 10**9, 1])[1] == 0.0
+
+
+@given(with_gaps)
+def test_the_distances_are_what_they_are_by_definition(bins: Bins) -> None:
+    old, new = (np.array(counts) / sum(counts) for counts in _split(bins))
+
+    assert total_variation(old, new) == pytest.approx(sum(new[new > old] - old[new > old]), abs=1e-12)
+    assert hellinger(old, new) ** 2 == pytest.approx(1 - float(np.sqrt(old * new).sum()), abs=1e-9)
+    assert hellinger(old, new) ** 2 - 1e-9 <= total_variation(old, new) <= math.sqrt(2) * hellinger(old, new) + 1e-9
+
+
+@given(with_gaps, st.integers(0, 2**32 - 1))
+def test_the_wasserstein_distance_is_scipys_in_deviations_of_the_reference(bins: Bins, seed: int) -> None:
+    old, new = _split(bins)
+    positions = np.cumsum(np.random.default_rng(seed).uniform(0.1, 2, len(old)))
+    deviation = math.sqrt(np.cov(positions, fweights=old, ddof=0)) if sum(1 for each in old if each) > 1 else 0.0
+
+    distance = normalized_wasserstein(old, new, positions)
+
+    exact = wasserstein_distance(positions, positions, old, new) / max(deviation, 0.001)
+    assert distance == pytest.approx(exact, rel=1e-6, abs=1e-9)
+
+
+def test_a_wasserstein_distance_takes_a_deviation_that_is_known_better() -> None:
+    assert normalized_wasserstein([10, 0], [0, 10], [0.0, 3.0], deviation=1.5) == 2.0
+
+
+def test_positions_that_do_not_rise_or_fit_are_refused() -> None:
+    with pytest.raises(IncompatibleProfiles, match="ascending"):
+        normalized_wasserstein([1, 1], [1, 1], [1.0, 0.0])
+    with pytest.raises(IncompatibleProfiles, match=r"shape \(3,\)"):
+        normalized_wasserstein([1, 1], [1, 1], [0.0, 1.0, 2.0])
+
+
+def test_evidently_measures_the_same_distances() -> None:
+    """Evidently 0.7.23 on 4,000 and 2,500 rows of four names, and on rounded normals of seed 11."""
+    old, new = [1661, 1098, 836, 405], [737, 753, 530, 480]
+    generator = np.random.default_rng(11)
+    before, after = generator.normal(0, 1, 5000).round(2), generator.normal(0.2, 1.3, 3000).round(2)
+    positions, codes = np.unique(np.concatenate((before, after)), return_inverse=True)
+    counts = [np.bincount(part, minlength=positions.size) for part in (codes[:5000], codes[5000:])]
+
+    assert jensen_shannon(old, new) * math.sqrt(math.log(2)) == pytest.approx(0.11218515178701696, abs=1e-12)
+    assert population_stability(old, new) == pytest.approx(0.10185649658128462, abs=1e-12)
+    assert hellinger(old, new) == pytest.approx(0.11250837865992164, abs=1e-12)
+    assert total_variation(old, new) == pytest.approx(0.12045, abs=1e-12)
+    assert normalized_wasserstein(*counts, positions) == pytest.approx(0.3097690673542091, abs=1e-12)
+    assert kolmogorov_smirnov(*counts)[1] == pytest.approx(6.879875584221038e-28, rel=0.5)
+
+
+def test_evidentlys_limit_of_a_tenth_is_a_distance_in_natural_logarithms() -> None:
+    assert JENSEN_SHANNON_LIMIT * math.sqrt(math.log(2)) == pytest.approx(0.1)
+
+
+@given(with_gaps)
+def test_joining_rare_bins_keeps_every_row_and_leaves_no_rare_bin(bins: Bins) -> None:
+    old, new = _split(bins)
+
+    left, right = well_filled(old, new)
+
+    assert (left.sum(), right.sum()) == (sum(old), sum(new))
+    smaller = min(sum(old), sum(new))
+    assert len(left) == 1 or ((left + right) * smaller / (sum(old) + sum(new))).min() >= 5 - 1e-9
+
+
+def test_names_of_a_long_tail_do_not_alarm_on_nothing_once_joined() -> None:
+    generator = np.random.default_rng(3)
+    tail = 1 / np.arange(1, 301) ** 1.5
+    old = generator.multinomial(20_000, tail / tail.sum())
+    windows = [generator.multinomial(50, tail / tail.sum()) for _ in range(400)]
+
+    alarms = sum(chi_square(old, new)[1] < 0.05 for new in windows)
+    alarms_joined = sum(chi_square(*well_filled(old, new))[1] < 0.05 for new in windows)
+
+    assert alarms > 60
+    assert alarms_joined <= 30

@@ -1,0 +1,71 @@
+"""`scripts/build-model`: from a checkpoint on disk to a bundle in the models layer's layout."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.functional.checkpoints import save_decoder, save_encoder
+
+from artifacts.packaging import kind_of, main
+from pawl.bundle import open_bundle
+from pawl.generator import Sampling, TextGenerator
+from pawl.model import open_model
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen2"])
+def test_a_decoder_becomes_a_generator_that_answers_a_conversation(
+    family: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / f"tiny-{family}"
+    source.mkdir()
+    save_decoder(source, family)
+
+    assert main([str(source), "--name", "tiny", "--version", "7", "--output", str(tmp_path / "models")]) == 0
+
+    bundle = open_bundle(tmp_path / "models" / "tiny" / "7")
+    assert str(bundle.path) in capsys.readouterr().out
+    assert (bundle.manifest.name, bundle.manifest.version) == ("tiny", "7")
+    assert (bundle.manifest.lineage.base_model, bundle.manifest.lineage.base_licence) == (f"tiny-{family}", "unknown")
+    model = open_model(bundle)
+    assert isinstance(model, TextGenerator)
+    prompt = model.chat_ids([{"role": "user", "content": "is my parcel late?"}])
+    said = model.generate(prompt, Sampling(seed=1, max_tokens=8))
+    assert said.token_count == 8 or said.finish_reason == "stop"
+
+
+def test_a_folder_s_configuration_says_its_kind(tmp_path: Path) -> None:
+    for name, save in (("decoder", lambda folder: save_decoder(folder, "llama")), ("encoder", save_encoder)):
+        (tmp_path / name).mkdir()
+        save(tmp_path / name)
+    assert kind_of(str(tmp_path / "decoder")) == "generator"
+    assert kind_of(str(tmp_path / "encoder")) == "embedder"
+    assert kind_of("somewhere/model.gguf") == "generator"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["{empty}", "--name", "tiny"], "is no folder with config.json or a .gguf file"),
+        (["{empty}", "--name", "Tiny_"], "--name 'Tiny_': use 1-48 of a-z, 0-9 and '-'"),
+        (["{empty}", "--name", "tiny", "--version", "0"], "--version '0': use a whole number from 1"),
+        (["{other}", "--name", "tiny", "--kind", "generator"], "is of type 'mamba': want llama or qwen2"),
+        (["{empty}", "--name", "there", "--version", "1"], "is there already, and bundles never change"),
+    ],
+)
+def test_what_cannot_be_built_is_said_in_one_line_and_leaves_nothing(
+    arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = {"empty": tmp_path / "empty", "other": tmp_path / "other"}
+    for folder in places.values():
+        folder.mkdir()
+    (places["other"] / "config.json").write_text(json.dumps({"model_type": "mamba"}))
+    (tmp_path / "models" / "there" / "1").mkdir(parents=True)
+
+    code = main([each.format(**places) for each in arguments] + ["--output", str(tmp_path / "models")])
+
+    assert code == 1
+    printed = capsys.readouterr().err.strip()
+    assert printed.startswith("scripts/build-model: ")
+    assert said in printed
+    assert "\n" not in printed
+    assert [path.name for path in (tmp_path / "models").iterdir()] == ["there"]

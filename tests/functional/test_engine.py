@@ -1,0 +1,132 @@
+"""Models, versions and aliases side by side in the layers."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.functional.tensor_models import seal_sums
+
+from inference.engine import Engine
+from pawl.bundle import Bundle
+from pawl.errors import InvalidBundle, NotFound
+
+
+@pytest.fixture
+def root(layer: Callable[[Bundle], Path], make_bundle: Callable[..., Bundle], tmp_path: Path) -> Path:
+    """Versions 2, 9 and 10 of `triage` and one of `sums`; the folder of all models."""
+    folders = [layer(make_bundle(version, "any")) for version in ("2", "9", "10")]
+    layer(seal_sums(tmp_path / "sums"))
+    return folders[0].parents[1]
+
+
+def write_aliases(root: Path, text: str) -> None:
+    (root / "triage" / "aliases.json").write_text(text)
+
+
+def test_all_models_and_versions_are_there_the_newest_last(root: Path) -> None:
+    assert Engine().models() == {"sums": ["1"], "triage": ["2", "9", "10"]}
+
+
+def test_live_is_the_newest_version_where_nobody_said_otherwise(root: Path) -> None:
+    engine = Engine()
+
+    assert [engine.resolve("triage", asked) for asked in (None, "live", "9")] == ["10", "10", "9"]
+    assert engine.get("triage").manifest.version == "10"
+    assert engine.get("triage") is engine.get("triage", "live") is engine.get("triage", "10")
+
+
+def test_aliases_are_the_layers_own(root: Path) -> None:
+    write_aliases(root, json.dumps({"live": "9", "candidate": "10"}))
+    engine = Engine()
+
+    resolved = [engine.resolve("triage", asked) for asked in (None, "live", "candidate", "2")]
+
+    assert resolved == ["9", "9", "10", "2"]
+    assert engine.get("triage").manifest.version == "9"
+    assert engine.get("triage", "candidate").manifest.version == "10"
+    assert engine.get("triage", "candidate") is engine.get("triage", "10")
+
+
+def test_aliases_of_one_model_are_not_anothers(root: Path) -> None:
+    write_aliases(root, json.dumps({"candidate": "9"}))
+
+    assert Engine().resolve("triage", "live") == "10"
+    with pytest.raises(NotFound, match=r"no candidate of 'sums' here: there are \['1'\]"):
+        Engine().resolve("sums", "candidate")
+
+
+@pytest.mark.parametrize("aliases", [None, "{}", '{"live": "2"}'])
+def test_a_candidate_that_nobody_named_is_not_found(root: Path, aliases: str | None) -> None:
+    if aliases:
+        write_aliases(root, aliases)
+
+    with pytest.raises(NotFound, match=r"no candidate of 'triage' here: there are \['2', '9', '10'\]"):
+        Engine().get("triage", "candidate")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "triage: aliases.json is not JSON"),
+        ("\xff", "triage: aliases.json is not JSON|must be an object"),
+        ("[]", "triage: aliases.json must be an object of versions"),
+        ('{"live": 9}', "triage: aliases.json must be an object of versions"),
+        ('{"live": "3"}', r"triage: live is version 3, which is not here: there are \['2', '9', '10'\]"),
+        ('{"live": "candidate", "candidate": "9"}', "triage: live is version candidate, which is not here"),
+        ("[" * 100_000, "triage: aliases.json is not JSON"),
+    ],
+)
+def test_broken_aliases_are_the_layers_fault_and_the_file_is_named(root: Path, text: str, message: str) -> None:
+    (root / "triage" / "aliases.json").write_bytes(text.encode("latin-1"))
+
+    with pytest.raises(InvalidBundle, match=message) as refusal:
+        Engine().get("triage")
+    assert refusal.value.status == 503
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../triage", "triage/9", "Triage", "/etc", "pawl_models"])
+def test_a_name_that_is_no_model_reaches_no_file(root: Path, name: str) -> None:
+    with pytest.raises(NotFound, match="no model"):
+        Engine().get(name)
+
+
+@pytest.mark.parametrize("version", ["", ".", "..", "../9", "09", "9 ", "Live"])
+def test_a_version_that_is_none_reaches_no_file(root: Path, version: str) -> None:
+    if not version:
+        assert Engine().get("triage", version).manifest.version == "10"
+        return
+    with pytest.raises(NotFound, match="no version"):
+        Engine().get("triage", version)
+
+
+def test_only_the_model_that_is_asked_for_is_opened(root: Path) -> None:
+    (root / "sums" / "1" / "model.onnx").write_bytes(b"no graph")
+    engine = Engine()
+
+    assert engine.get("triage").manifest.name == "triage"
+    with pytest.raises(InvalidBundle, match=r"sums 1: model.onnx does not match its digest"):
+        engine.get("sums")
+    assert (engine.failure("sums", "1"), engine.failure("triage", "10")) == (
+        "sums 1: model.onnx does not match its digest",
+        "",
+    )
+
+
+def test_a_version_that_opens_after_all_has_failed_no_longer(root: Path) -> None:
+    graph = root / "sums" / "1" / "model.onnx"
+    whole, engine = graph.read_bytes(), Engine()
+    graph.write_bytes(b"no graph")
+    with pytest.raises(InvalidBundle):
+        engine.get("sums")
+
+    graph.write_bytes(whole)
+
+    assert engine.get("sums").manifest.version == "1"
+    assert engine.failure("sums", "1") == ""
+
+
+def test_no_layer_is_no_model(layer: Callable[[Bundle], Path]) -> None:
+    assert Engine().models() == {}
+    with pytest.raises(NotFound, match=r"no model 'triage' here: there are \[\]"):
+        Engine().get("triage")

@@ -1,0 +1,299 @@
+"""Requests of many threads, merged while a run of the model is held up by the test."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from inference.batching import Batcher
+from pawl.bundle import Manifest, Tensor
+from pawl.errors import InvalidRequest
+from pawl.model import Answer, Column, Parameter
+
+
+class Held:
+    """A model whose runs wait until they are let go; it repeats each row and notes what it was asked."""
+
+    def __init__(self, manifest: Manifest, outputs: Callable[[Mapping[str, Column]], dict[str, Column]]) -> None:
+        self.manifest = manifest
+        self.digest = manifest.name
+        self.asked: list[Mapping[str, Column]] = []
+        self.parameters: list[Mapping[str, Parameter]] = []
+        self.go = threading.Semaphore(0)
+        self._outputs = outputs
+
+    def predict(self, inputs: Mapping[str, Column], parameters: Mapping[str, Parameter] = {}) -> Answer:
+        self.asked.append(inputs)
+        self.parameters.append(parameters)
+        assert self.go.acquire(timeout=10)
+        if "bad" in np.ravel(np.asarray(next(iter(inputs.values())))).tolist():
+            raise InvalidRequest("a bad row")
+        outputs = self._outputs(inputs)
+        return Answer(outputs, lambda: {"seen": list(next(iter(outputs.values())))})
+
+
+@pytest.fixture
+def classifier(manifest: Manifest) -> Held:
+    return Held(replace(manifest, outputs=[Tensor("label", "BYTES", [-1])]), lambda inputs: {"label": inputs["text"]})
+
+
+@pytest.fixture
+def numbers(manifest: Manifest) -> Held:
+    tensors = [Tensor("x", "FP32", [-1, -1])]
+    about = replace(manifest, name="numbers", kind="tensors", inputs=tensors, outputs=[Tensor("y", "FP32", [-1, -1])])
+    return Held(about, lambda inputs: {"y": 2 * np.asarray(inputs["x"])})
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(32) as pool:
+        yield pool
+
+
+class Crowd:
+    """Threads that ask, one after another, so that their order in line is known."""
+
+    def __init__(self, pool: ThreadPoolExecutor, batcher: Batcher, model: Held) -> None:
+        self._pool, self._batcher, self._model = pool, batcher, model
+
+    def ask(self, column: Column, is_first: bool = False, **parameters: Parameter) -> "Future[Answer]":
+        """Ask, and come back once the request is in line, or has begun to run if it is the first."""
+        waiting = self._batcher.waiting()
+        name = self._model.manifest.inputs[0].name
+        future = self._pool.submit(self._batcher.run, self._model, {name: column}, parameters)
+        wait_until(lambda: bool(self._model.asked) if is_first else self._batcher.waiting() > waiting)
+        return future
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    ends = time.monotonic() + 10
+    while not is_so():
+        assert time.monotonic() < ends
+        time.sleep(0.001)
+
+
+@pytest.fixture
+def crowd(pool: ThreadPoolExecutor, classifier: Held) -> Crowd:
+    return Crowd(pool, Batcher(4), classifier)
+
+
+def test_a_request_that_finds_the_model_idle_runs_at_once_and_alone(classifier: Held) -> None:
+    classifier.go.release()
+
+    answer = Batcher(4).run(classifier, {"text": ["one"]}, {})
+
+    assert answer.outputs == {"label": ["one"]}
+    assert classifier.asked == [{"text": ["one"]}]
+
+
+def test_what_waits_during_a_run_goes_together_with_the_next_and_everybody_gets_their_own(
+    crowd: Crowd, classifier: Held
+) -> None:
+    first = crowd.ask(["one"], is_first=True)
+    others = [crowd.ask(["two"]), crowd.ask(["ten"]), crowd.ask(["six"])]
+
+    classifier.go.release(2)
+
+    assert [each.result(10).outputs["label"] for each in (first, *others)] == [["one"], ["two"], ["ten"], ["six"]]
+    assert [list(each["text"]) for each in classifier.asked] == [["one"], ["two", "ten", "six"]]
+
+
+def test_what_a_profile_counts_is_parted_like_the_answer(crowd: Crowd, classifier: Held) -> None:
+    crowd.ask(["one"], is_first=True)
+    others = [crowd.ask(["two", "ten"]), crowd.ask(["six"])]
+
+    classifier.go.release(2)
+
+    assert [each.result(10).features() for each in others] == [{"seen": ["two", "ten"]}, {"seen": ["six"]}]
+
+
+def test_a_batch_has_no_more_rows_than_the_limit_and_the_rest_goes_with_the_one_after(
+    crowd: Crowd, classifier: Held
+) -> None:
+    crowd.ask(["one"], is_first=True)
+    others = [crowd.ask(["two", "ten"]) for _ in range(3)]
+
+    classifier.go.release(3)
+
+    assert [each.result(10).outputs["label"] for each in others] == 3 * [["two", "ten"]]
+    assert [len(each["text"]) for each in classifier.asked] == [1, 4, 2]
+
+
+def test_a_bad_request_fails_alone_and_its_neighbours_are_answered(crowd: Crowd, classifier: Held) -> None:
+    crowd.ask(["one"], is_first=True)
+    others = [crowd.ask(["two"]), crowd.ask(["bad"]), crowd.ask(["six"])]
+
+    classifier.go.release(5)
+
+    assert [others[i].result(10).outputs["label"] for i in (0, 2)] == [["two"], ["six"]]
+    with pytest.raises(InvalidRequest, match="a bad row"):
+        others[1].result(10)
+    assert sorted(len(each["text"]) for each in classifier.asked) == [1, 1, 1, 1, 3]
+
+
+def test_after_a_failed_run_the_next_in_line_has_its_turn(crowd: Crowd, classifier: Held) -> None:
+    first = crowd.ask(["bad"], is_first=True)
+    second = crowd.ask(["two"])
+
+    classifier.go.release(2)
+
+    with pytest.raises(InvalidRequest):
+        first.result(10)
+    assert second.result(10).outputs["label"] == ["two"]
+
+
+def test_requests_with_different_parameters_are_not_merged(crowd: Crowd, classifier: Held) -> None:
+    crowd.ask(["one"], is_first=True)
+    others = [crowd.ask(["two"], top=1), crowd.ask(["ten"], top=True), crowd.ask(["six"], top=1)]
+
+    classifier.go.release(3)
+
+    assert [each.result(10).outputs["label"] for each in others] == [["two"], ["ten"], ["six"]]
+    assert [list(each["text"]) for each in classifier.asked] == [["one"], ["two", "six"], ["ten"]]
+    assert [each.get("top") for each in classifier.parameters] == [None, 1, True]
+
+
+def test_a_short_text_is_not_merged_with_a_long_one(crowd: Crowd, classifier: Held) -> None:
+    crowd.ask(["one"], is_first=True)
+    others = [crowd.ask(["short"]), crowd.ask(["long " * 40]), crowd.ask(["terse"])]
+
+    classifier.go.release(3)
+
+    assert [each.result(10).outputs["label"][0].split()[0] for each in others] == ["short", "long", "terse"]
+    assert [len(each["text"]) for each in classifier.asked] == [1, 2, 1]
+
+
+def test_the_one_who_has_waited_longest_is_served_first_whoever_could_fill_a_batch(
+    crowd: Crowd, classifier: Held
+) -> None:
+    crowd.ask(["one"], is_first=True)
+    crowd.ask(["long " * 40])
+    others = [crowd.ask(["two"]), crowd.ask(["ten"])]
+
+    classifier.go.release(3)
+
+    assert [each.result(10).outputs["label"] for each in others] == [["two"], ["ten"]]
+    assert [len(each["text"]) for each in classifier.asked] == [1, 1, 2]
+
+
+def test_tensors_are_merged_only_with_tensors_of_their_width(pool: ThreadPoolExecutor, numbers: Held) -> None:
+    crowd = Crowd(pool, Batcher(8), numbers)
+    crowd.ask(np.ones((1, 2), np.float32), is_first=True)
+    others = [crowd.ask(np.full((1, 2), each, np.float32)) for each in (3, 4)]
+    wide = crowd.ask(np.full((2, 5), 7, np.float32))
+
+    numbers.go.release(3)
+
+    assert [each.result(10).outputs["y"].tolist() for each in others] == [[[6.0, 6.0]], [[8.0, 8.0]]]
+    assert wide.result(10).outputs["y"].tolist() == 2 * [5 * [14.0]]
+    assert [each["x"].shape for each in numbers.asked] == [(1, 2), (2, 2), (2, 5)]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"kind": "text-generator"},
+        {"inputs": [Tensor("text", "BYTES", [1])]},
+        {"inputs": [Tensor("text", "BYTES", [-1, 2])]},
+        {"outputs": [Tensor("label", "BYTES", [3])]},
+        {"outputs": [Tensor("label", "BYTES", [])]},
+    ],
+)
+def test_generators_and_models_whose_answer_is_not_a_row_for_a_row_are_never_merged(
+    pool: ThreadPoolExecutor, classifier: Held, changes: dict[str, Any]
+) -> None:
+    classifier.manifest = replace(classifier.manifest, **changes)
+    batcher = Batcher(8)
+    futures = [pool.submit(batcher.run, classifier, {"text": ["one"]}, {}) for _ in range(3)]
+    wait_until(lambda: len(classifier.asked) == 3)  # all at once, none in line
+
+    classifier.go.release(3)
+
+    assert [each.result(10).outputs["label"] for each in futures] == 3 * [["one"]]
+
+
+def test_a_request_that_fills_a_batch_by_itself_does_not_wait_for_others(
+    pool: ThreadPoolExecutor, classifier: Held
+) -> None:
+    batcher = Batcher(2)
+    futures = [pool.submit(batcher.run, classifier, {"text": ["a", "b"]}, {}) for _ in range(2)]
+    wait_until(lambda: len(classifier.asked) == 2)
+
+    classifier.go.release(2)
+
+    assert [each.result(10).outputs["label"] for each in futures] == 2 * [["a", "b"]]
+
+
+def test_an_answer_with_too_few_rows_for_a_batch_makes_everybody_run_alone(manifest: Manifest) -> None:
+    about = replace(manifest, outputs=[Tensor("label", "BYTES", [-1])])
+    model = Held(about, lambda inputs: {"label": list(inputs["text"])[:1]})
+    with ThreadPoolExecutor(4) as pool:
+        crowd = Crowd(pool, Batcher(4), model)
+        crowd.ask(["one"], is_first=True)
+        others = [crowd.ask(["two"]), crowd.ask(["ten"])]
+        model.go.release(4)
+
+        assert [each.result(10).outputs["label"] for each in others] == [["two"], ["ten"]]
+
+
+def test_as_many_batches_run_at_a_time_as_are_allowed(pool: ThreadPoolExecutor, classifier: Held) -> None:
+    crowd = Crowd(pool, batcher := Batcher(4, runs=2), classifier)
+    crowd.ask(["one"], is_first=True)
+    second = pool.submit(batcher.run, classifier, {"text": ["two"]}, {})
+    wait_until(lambda: len(classifier.asked) == 2)
+    third = crowd.ask(["six"])
+
+    assert len(classifier.asked) == 2
+    classifier.go.release(3)
+
+    assert [each.result(10).outputs["label"] for each in (second, third)] == [["two"], ["six"]]
+
+
+def test_with_a_delay_a_request_waits_for_company_until_the_batch_is_full(classifier: Held) -> None:
+    classifier.go.release(2)
+    batcher = Batcher(2, delay_s=60)
+    with ThreadPoolExecutor(4) as pool:
+        first = pool.submit(batcher.run, classifier, {"text": ["one"]}, {})
+        second = pool.submit(batcher.run, classifier, {"text": ["two"]}, {})
+
+        assert [first.result(10).outputs["label"], second.result(10).outputs["label"]] == [["one"], ["two"]]
+    assert [sorted(each["text"]) for each in classifier.asked] == [["one", "two"]]
+
+
+def test_with_a_delay_a_request_without_company_runs_alone_in_the_end(classifier: Held) -> None:
+    classifier.go.release()
+
+    answer = Batcher(4, delay_s=0.01).run(classifier, {"text": ["one"]}, {})
+
+    assert answer.outputs == {"label": ["one"]}
+
+
+def test_each_run_is_reported_with_its_rows(pool: ThreadPoolExecutor, classifier: Held) -> None:
+    ran: list[tuple[str, int]] = []
+    batcher = Batcher(4, ran=lambda manifest, rows, seconds: ran.append((manifest.name, rows)))
+    crowd = Crowd(pool, batcher, classifier)
+    crowd.ask(["one"], is_first=True)
+    others = [crowd.ask(["two"]), crowd.ask(["ten", "six"])]
+    classifier.go.release(2)
+
+    assert [len(each.result(10).outputs["label"]) for each in others] == [1, 2]
+    assert ran == [("triage", 1), ("triage", 3)]
+
+
+def test_a_thousand_requests_of_sixteen_threads_all_get_their_own_answer(classifier: Held) -> None:
+    classifier.go.release(100_000)
+    batcher = Batcher(8, runs=2)
+
+    def ask(number: int) -> bool:
+        texts = [f"text {number}", f"more {number}"][: 1 + number % 2]
+        return batcher.run(classifier, {"text": texts}, {}).outputs["label"] == texts
+
+    with ThreadPoolExecutor(16) as pool:
+        assert all(pool.map(ask, range(1000)))
+    assert batcher.waiting() == 0
+    assert sum(len(each["text"]) for each in classifier.asked) == 1500

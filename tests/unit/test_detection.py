@@ -1,0 +1,25 @@
+"""The benchmark of detection: its streams change where they say, and its table says what could not be had."""
+
+import numpy as np
+
+from benchmarks.concepts import CHANGE, ROWS, WARM_UP, errors, generators
+from benchmarks.detection import Detection, table
+
+
+def test_a_learner_errs_more_where_the_concept_changes_and_nowhere_else() -> None:
+    found = errors(generators()["LED"](1), 1)
+
+    turn = CHANGE - WARM_UP
+    before = float(np.mean(found["none"][:turn]))
+    assert {len(each) for each in found.values()} == {ROWS - WARM_UP}
+    assert found["abrupt"][:turn].tolist() == found["gradual"][:turn].tolist() == found["none"][:turn].tolist()
+    assert abs(found["none"][turn:].mean() - before) < 0.03
+    assert found["abrupt"][turn : turn + 500].mean() > before + 0.3
+    assert before + 0.03 < found["gradual"][turn : turn + 500].mean() < found["abrupt"][turn : turn + 500].mean()
+
+
+def test_the_table_says_what_is_missing_and_leaves_blank_what_there_is_not() -> None:
+    lines = table([Detection("SEA, none", "adwin", None, 0.25, None, 1.0)], ["river is not installed"]).splitlines()
+
+    assert lines[1].split() == ["SEA,", "none", "adwin", "-", "0.25", "-", "1"]
+    assert lines[2] == "  missing: river is not installed"

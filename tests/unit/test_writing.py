@@ -1,0 +1,63 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, models
+
+from pawl.writing import script_of, text_features, unknown_token
+
+
+@pytest.mark.parametrize(
+    ("text", "script"),
+    [
+        ("please refund me", "latin"),
+        ("größer, schöner", "latin"),
+        ("Привет, world", "cyrillic"),
+        ("Καλημέρα", "greek"),
+        ("漢字", "han"),
+        ("ありがとう、漢字", "kana"),
+        ("한국어", "hangul"),
+        ("مرحبا", "arabic"),
+        ("שלום", "hebrew"),
+        ("नमस्ते", "devanagari"),
+        ("สวัสดี", "thai"),
+        ("12 34 x", "digits"),
+        ("\uff11\uff12\uff13", "digits"),
+        ("🦜🦜 ok? 🦜", "symbols"),
+        ("", "other"),
+        ("?!…", "other"),
+    ],
+)
+def test_the_script_is_that_of_most_characters(text: str, script: str) -> None:
+    assert script_of(text) == script
+
+
+@given(st.text())
+def test_every_text_has_a_script(text: str) -> None:
+    assert script_of(text).isalpha()
+
+
+@given(st.text("abc123 .,"))
+def test_ascii_has_the_script_that_the_slow_way_tells(text: str) -> None:
+    letters, digits = sum(map(str.isalpha, text)), sum(map(str.isdigit, text))
+
+    assert script_of(text + "\u2014") == script_of(text)
+    assert script_of(text) == ("other" if letters + digits == 0 else "latin" if letters >= digits else "digits")
+
+
+def test_a_text_is_told_by_its_length_its_script_and_what_the_tokenizer_does_not_know() -> None:
+    features = text_features(["hi", "Привет мир"], [[2, 7], [2, 1, 1, 9]], 1)
+
+    assert features == {
+        "tokens": [2, 4],
+        "characters": [2, 10],
+        "script": ["latin", "cyrillic"],
+        "unknown_rate": [0.0, 0.5],
+    }
+    assert "unknown_rate" not in text_features(["hi"], [[2, 7]], None)
+
+
+def test_the_unknown_token_is_the_tokenizers_own() -> None:
+    vocabulary = {"[PAD]": 0, "<unk>": 1, "hi": 2}
+
+    assert unknown_token(Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))) == 1
+    assert unknown_token(Tokenizer(models.BPE())) is None
