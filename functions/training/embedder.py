@@ -17,7 +17,6 @@ import onnx
 import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
-from onnxruntime.quantization import QuantType, quantize_dynamic
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -28,7 +27,7 @@ from pawl.errors import InvalidBundle, NotFound, UnsupportedRequest
 from pawl.model import open_session
 from pawl.profile import Profile
 from pawl.records import FEATURE_RANGES
-from training import starter
+from training import int8, starter
 from training.card import write_embedder_card
 from training.classifier import load_encoder, load_tokenizer, pad
 from training.evaluate import compare_latency
@@ -166,13 +165,7 @@ def export(network: SentenceEncoder, ids: list[list[int]], folder: Path, scratch
     largest = [each.numpy() for each in largest_inputs(network, queries, ids).values()]
     refine(model.graph, network.encoder.config.intermediate_size, largest)
     onnx.save(model, refined)
-    quantize_dynamic(
-        refined,
-        quantized,
-        per_channel=True,
-        weight_type=QuantType.QInt8,
-        extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
-    )
+    int8.quantize(refined, quantized)
     optimize(quantized, folder / GRAPH)
     return fused
 

@@ -13,12 +13,12 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import torch
-from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.transformers import optimizer
 from torch import Tensor, nn
 from transformers import PretrainedConfig
 
 from pawl.errors import InvalidBundle
+from training import int8
 from training.classifier import Classifier, pad
 from training.smoothing import smooth
 
@@ -112,14 +112,7 @@ def _quantize(source: Path, path: Path) -> list[str]:
         for node in onnx.load(source).graph.node
         if node.op_type in ("MatMul", "Gemm") and not node.name.startswith(("/encoder/", "Attention"))
     ]
-    quantize_dynamic(
-        source,
-        path,
-        per_channel=True,
-        weight_type=QuantType.QInt8,
-        nodes_to_exclude=[*floats, *(f"{name}_MatMul" for name in floats)],
-        extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
-    )
+    int8.quantize(source, path, [*floats, *(f"{name}_MatMul" for name in floats)])
     return floats
 
 
