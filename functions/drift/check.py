@@ -40,8 +40,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     until_ms = unix_ms(event["until"]) if "until" in event else time.time_ns() // 1_000_000
     window_ms = round(settings.window_hours * 3_600_000)
     since_ms = unix_ms(event["since"]) if "since" in event else until_ms - window_ms
-    names = [event["model"]] if "model" in event else registry.models()
-    reports = [watch.check(name, since_ms, until_ms) for name in names]
+    names = [event["model"]] if "model" in event else [*registry.models(), *registry.models_elsewhere()]
+    reports = [watch.check(name, since_ms, until_ms) for name in dict.fromkeys(names)]
     for report in reports:
         measure(report)
         logger.info(

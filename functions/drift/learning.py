@@ -1,7 +1,8 @@
 """What a window is compared with: the reference that came with the model, or one learned from its own first traffic.
 
 A model without a reference, such as a packaged text generator, is only watched until a window has REFERENCE_ROWS rows;
-that window becomes the reference of its version, once and for all.
+that window becomes the reference of its version, once and for all. So it is with a model that is served elsewhere,
+unless a person dropped a file `reference` into its inbox.
 """
 
 from collections.abc import Iterable
@@ -28,8 +29,11 @@ class Window:
 def reference_of(registry: Registry, bucket: Bucket, model: str, version: str) -> Profile | None:
     """The reference that was trained or learned; None when there is neither yet."""
     reference = registry.reference(model, version)
-    if reference is not None:
-        return reference
+    return learned(bucket, model, version) if reference is None else reference
+
+
+def learned(bucket: Bucket, model: str, version: str) -> Profile | None:
+    """The reference that was learned, or that a person gave; None while there is neither."""
     is_learned = any(key == _key(model, version) for key in bucket.keys(_key(model, version)))
     return Profile.from_json(bucket.read(_key(model, version))) if is_learned else None
 

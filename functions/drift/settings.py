@@ -1,4 +1,4 @@
-"""The settings of the two drift functions."""
+"""The settings of the drift functions."""
 
 from dataclasses import dataclass
 
@@ -11,6 +11,20 @@ class CollectSettings:
     """The bucket of the lake, the profiles and the models."""
     state_table: str
     """The table of the once-only ledger."""
+
+
+@dataclass(frozen=True, slots=True)
+class InboxSettings:
+    """Read from the environment by `pawl.settings.read_settings`."""
+
+    bucket: str
+    """The bucket of the inbox, the profiles and the models."""
+    state_table: str
+    """The table of the registry, and of how far each file has been read."""
+    inbox_queue_url: str
+    """The function's own queue, for files that take longer than one invocation."""
+    chunk_rows: int = 20_000
+    """So many rows become profiles at once; memory grows with them. To be changed while no file is being read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from pawl.errors import NotFound
 from pawl.events import Announcer
 from pawl.identity import isoformat, unix_ms
 from pawl.profile import Profile
-from pawl.registry import Registry
+from pawl.registry import Elsewhere, Registry
 from pawl.store import Bucket, Traffic
 
 _LATELY_MS = 14 * 86_400_000
@@ -26,7 +26,10 @@ _LATELY_MS = 14 * 86_400_000
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """Checks the live version of a model against its reference."""
+    """Checks the live version of a model against its reference.
+
+    Of a model that is served elsewhere, the version whose newest row is known counts as live.
+    """
 
     bucket: Bucket
     traffic: Traffic
@@ -38,14 +41,26 @@ class Watch:
 
     def check(self, model: str, since_ms: int, until_ms: int) -> Report:
         """Judge the traffic that the live version answered within [since, until), and keep the report."""
-        version = self.registry.live(model).version
+        elsewhere = self._elsewhere(model)
+        version = elsewhere.version if elsewhere else self.registry.live(model).version
         scope = Scope(model, version, isoformat(since_ms), isoformat(until_ms))
         self._end_superseded(scope, until_ms)
-        reference = learning.reference_of(self.registry, self.bucket, model, version)
+        manifest = None if elsewhere else self.registry.manifest(model, version)
+        reference = self._reference(scope, manifest)
         if reference is None:
             return self._learn(scope, since_ms, until_ms)
-        report = self._judge(scope, reference, since_ms, until_ms)
+        report = self._judge(scope, manifest, reference, since_ms, until_ms)
         return self._follow(report, until_ms)
+
+    def _elsewhere(self, model: str) -> Elsewhere | None:
+        """The model, if it is none that is served here."""
+        known = self.registry.elsewhere(model)
+        return None if known is None or model in self.registry.models() else known
+
+    def _reference(self, scope: Scope, manifest: Manifest | None) -> Profile | None:
+        if manifest is None:
+            return learning.learned(self.bucket, scope.model, scope.version)
+        return learning.reference_of(self.registry, self.bucket, scope.model, scope.version)
 
     def _learn(self, scope: Scope, since_ms: int, until_ms: int) -> Report:
         profiles = self.traffic.profiles(scope.model, scope.version, since_ms, until_ms)
@@ -55,12 +70,13 @@ class Watch:
         self._write(report, _key(scope))
         return report
 
-    def _judge(self, scope: Scope, reference: Profile, since_ms: int, until_ms: int) -> Report:
+    def _judge(
+        self, scope: Scope, manifest: Manifest | None, reference: Profile, since_ms: int, until_ms: int
+    ) -> Report:
         """Against the reference first; where something is amiss, against the same hours of earlier weeks as well."""
         policy = self._policy(scope.model)
         profiles = self.traffic.profiles(scope.model, scope.version, since_ms, until_ms)
         gathered = gather(profiles, reference, since_ms, until_ms, policy)
-        manifest = self.registry.manifest(scope.model, scope.version)
         state = self.late.take(scope.model, scope.version, until_ms, policy)
         evidence = Evidence(
             reference,
@@ -69,7 +85,7 @@ class Watch:
             judge_labels(state, since_ms, until_ms, _holdout(manifest), policy),
             self._calibration(scope),
             None,
-            manifest.kind,
+            manifest.kind if manifest else "",
             self._cures_tried(scope, until_ms),
         )
         report = self._verdict(evidence, scope, policy)
@@ -196,8 +212,10 @@ class Watch:
         return sum(each.cure.get("action") in TRAINING and each.opened_at >= oldest for each in found)
 
 
-def _holdout(manifest: Manifest) -> tuple[float, int] | None:
+def _holdout(manifest: Manifest | None) -> tuple[float, int] | None:
     """The accuracy that the version was released with, as served, and on how many rows."""
+    if manifest is None:
+        return None
     found = manifest.metrics.get("int8", {}).get("holdout", {})
     return (float(found["accuracy"]), int(found["rows"])) if {"accuracy", "rows"} <= set(found) else None
 

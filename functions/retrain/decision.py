@@ -63,6 +63,11 @@ def decide_retrain(state: State, policy: Policy, now_ms: int) -> Decision:
     return Decision("retrain", f"{state.asked_because}, with {state.labels} labelled answers", RECIPES[state.kind])
 
 
+def decide_elsewhere(model: str) -> Decision:
+    """What becomes of a model whose traffic is only watched here."""
+    return Decision("wait", f"{model} is not served here: retrain it where it is served")
+
+
 def _other_cure(state: State) -> str:
     """Why the cure that the drift check found is none that a recipe gives; empty when one does, or none was found."""
     wanted = state.cure.replace("_", " ")

@@ -15,7 +15,7 @@ from pawl.events import Announcer
 from pawl.identity import isoformat
 from pawl.registry import Live, Registry
 from pawl.store import Bucket, Datasets, FeedbackTable, Traffic
-from retrain.decision import Decision, Policy, Reason, State, decide_retrain
+from retrain.decision import Decision, Policy, Reason, State, decide_elsewhere, decide_retrain
 from retrain.freezing import assemble, join, label_votes
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ class Runs:
         run = hashlib.sha256(cause.encode()).hexdigest()[:32]
         if (known := self.registry.run(run)) and known["job_id"]:
             return Decision("wait", f"run {run} was started for this cause already"), run
+        if self.registry.elsewhere(model) is not None and model not in self.registry.models():
+            return decide_elsewhere(model), None
         live = self.registry.live(model)
         labels = label_votes(self._feedback(live, now_ms))
         decision = decide_retrain(self._state(live, reason, len(labels), run, cure), self.policy, now_ms)

@@ -9,6 +9,7 @@ from typing import Any
 from artifacts.layers import starter
 from operations.seeding import prepare, seed
 from operations.stack import OperationError, Stack
+from pawl.registry import vars_of
 
 
 def main() -> int:
@@ -25,7 +26,10 @@ def main() -> int:
 
 
 def _status(stack: Stack, arguments: argparse.Namespace) -> Any:
-    return {name: stack.call("GET", f"/releases/{name}")["live"] for name in stack.registry.models()}
+    served = {name: stack.call("GET", f"/releases/{name}")["live"] for name in stack.registry.models()}
+    watched = {name: stack.registry.elsewhere(name) for name in stack.registry.models_elsewhere()}
+    elsewhere = {name: {**vars_of(each), "served": "elsewhere"} for name, each in watched.items() if each}
+    return {**elsewhere, **served}
 
 
 def _retrain(stack: Stack, arguments: argparse.Namespace) -> Any:
@@ -62,7 +66,7 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/pawl", description=__doc__)
     parser.add_argument("--stack", default="pawl", help="name of the stack (default: pawl)")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("status", help="what is live")
+    commands.add_parser("status", help="what is live, and what is only watched")
     commands.add_parser("prepare", help="make the parameter that the template reads, before the first deployment")
     commands.add_parser("seed", help="register the starter models, once after the first deployment")
     for name, does in (

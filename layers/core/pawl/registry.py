@@ -6,6 +6,8 @@ Items of the state table (`pk`, `sk`):
     model#<name>   version#<9 digits>     a version: its state, digest, lineage, gate results
     model#<name>   incident#<version>     the last drift of that version, open unless it has `closed_at`
     model#<name>   labels#<version>       what drift checks remember of late labels
+    model#<name>   columns#<version>      what the columns of its dropped traffic hold, names or numbers
+    elsewhere      <name>                 a model that is served elsewhere: the version of its newest traffic
     model#<name>   active-run             the one training run under way
     model#<name>   active-release         who is changing the live pointer, and until when at most
     runs           <run id>               a training run as the job API shows it
@@ -43,6 +45,15 @@ class Live:
     moved_at: str = ""
     reason: str = ""
     previous: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """A model that this deployment only watches: the version that answered the newest row known, and when."""
+
+    model: str
+    version: str
+    newest_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +136,48 @@ class Registry:
         if REFERENCE not in self.manifest(model, version).files:
             return None
         return Profile.from_json(self._bucket.read(f"models/{model}/{version}/{REFERENCE}"))
+
+    def models_elsewhere(self) -> list[str]:
+        """The names of the models that are served elsewhere, and only watched here."""
+        return [str(item["sk"]) for item in query_all(self._table, "elsewhere")]
+
+    def elsewhere(self, model: str) -> Elsewhere | None:
+        """What is known of a model that is served elsewhere; None when nothing ever came of it."""
+        item = self._get("elsewhere", model)
+        return Elsewhere(model, item["version"], item["newest_ms"]) if item else None
+
+    def see_elsewhere(self, seen: Elsewhere) -> bool:
+        """Note a version's newest row, unless a newer one of the model is known; whether it was noted."""
+        return self._put(
+            "elsewhere",
+            seen.model,
+            vars_of(seen),
+            ConditionExpression="attribute_not_exists(pk) OR newest_ms < :newest",
+            ExpressionAttributeValues={":newest": seen.newest_ms},
+        )
+
+    def column_kinds(self, model: str, version: str) -> dict[str, str]:
+        """What `settle_columns` knows so far."""
+        item = self._get(f"model#{model}", f"columns#{version}")
+        return dict(item["kinds"]) if item else {}
+
+    def settle_columns(self, model: str, version: str, found: Mapping[str, str]) -> dict[str, str]:
+        """What each column of a version holds, the first word on it counts; Conflict when two say so at once."""
+        known = self.column_kinds(model, version)
+        if not found.keys() - known.keys():
+            return known
+        kinds = {**found, **known}
+        settled = self._put(
+            f"model#{model}",
+            f"columns#{version}",
+            {"kinds": kinds, "number": len(kinds)},
+            ConditionExpression="attribute_not_exists(pk) OR #number = :known",
+            ExpressionAttributeNames={"#number": "number"},
+            ExpressionAttributeValues={":known": len(known)},
+        )
+        if not settled:
+            raise Conflict(f"another file of {model} {version} brought new columns at the same moment: try again")
+        return kinds
 
     def open_incident(self, model: str, version: str, body: Mapping[str, Any]) -> bool:
         """Open a drift incident of a version in the place of its last one; False while that is open."""

@@ -6,12 +6,15 @@ a range of keys. Layout of the bucket:
     traffic/<model>/<version>/<yyyy-mm-dd>/<batch>.jsonl.gz    captured records, read again only to freeze a dataset
     profiles/<model>/<version>/<yyyy-mm-dd>/<batch>.json       one small profile beside each traffic object
     profiles/<model>/<version>/reference.json                  learned from the first traffic of a model without one
+    inbox/traffic/<model>/<version>/<file>                     dropped by people: traffic of models served elsewhere
+    inbox/.../<file>.errors/<line>.jsonl                       the rows of a dropped file that cannot be read, and why
     datasets/<digest>/  candidates/<model>/<version>/  models/<model>/<version>/  layers/  reports/<model>/
 """
 
 import gzip
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -19,18 +22,28 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from pawl.dataset import FrozenDataset, thaw
-from pawl.errors import InvalidDataset, NotFound
+from pawl.errors import Conflict, InvalidDataset, NotFound
 from pawl.identity import unix_ms_of
 from pawl.narrowing import is_list, is_object
 from pawl.profile import Profile
 from pawl.records import CaptureRecord
 
 if TYPE_CHECKING:
+    from botocore.response import StreamingBody
     from mypy_boto3_dynamodb.service_resource import Table
     from mypy_boto3_s3 import S3Client
 
 
 _KEYS_A_READ = 100
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectFacts:
+    """An object as it is now: a name for its content, its size in bytes, and when it was written."""
+
+    etag: str
+    size: int
+    modified_ms: int
 
 
 class Bucket:
@@ -47,6 +60,26 @@ class Bucket:
         except ClientError as error:
             if error_code(error) in ("NoSuchKey", "404"):
                 raise NotFound(f"no object {key!r} in the bucket") from error
+            raise
+
+    def facts(self, key: str) -> ObjectFacts:
+        """What is known of an object without reading it; NotFound when there is none."""
+        try:
+            found = self._client.head_object(Bucket=self.name, Key=key)
+        except ClientError as error:
+            if error_code(error) in ("NoSuchKey", "404"):
+                raise NotFound(f"no object {key!r} in the bucket") from error
+            raise
+        return ObjectFacts(found["ETag"], found["ContentLength"], round(found["LastModified"].timestamp() * 1000))
+
+    def stream(self, key: str, facts: ObjectFacts, offset: int) -> "StreamingBody":
+        """An object's bytes from `offset`, which lies within it, on; Conflict when `facts` are no longer its own."""
+        try:
+            wanted = f"bytes={offset}-"
+            return self._client.get_object(Bucket=self.name, Key=key, IfMatch=facts.etag, Range=wanted)["Body"]
+        except ClientError as error:
+            if error_code(error) in ("PreconditionFailed", "412", "NoSuchKey", "404"):
+                raise Conflict(f"the object {key!r} was replaced while it was read") from error
             raise
 
     def write(self, key: str, data: bytes) -> None:
@@ -95,6 +128,13 @@ class Traffic:
             _timed_key("traffic", model, version, batch, "jsonl.gz"), gzip.compress(lines.encode(), 6, mtime=0)
         )
         self._bucket.write(_timed_key("profiles", model, version, batch, "json"), profile.to_json().encode())
+
+    def store_profile(self, model: str, version: str, batch: str, profile: Profile) -> bool:
+        """Store the profile of rows that the lake does not keep, named as a batch is; False if it was stored before."""
+        if self.is_stored(model, version, batch):
+            return False
+        self._bucket.write(_timed_key("profiles", model, version, batch, "json"), profile.to_json().encode())
+        return True
 
     def profiles(self, model: str, version: str, since_ms: int, until_ms: int) -> Iterator[Profile]:
         """The profiles of batches that began within [since, until)."""
