@@ -16,15 +16,12 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
 from drift.dropped import ReferenceFile, TrafficFile, is_reference, parts_of, target_of
-from drift.settings import InboxSettings
+from drift.settings import MARGIN_MS, InboxSettings
 from pawl.drops import ERRORS, Drops, Progress
 from pawl.errors import InvalidRecord, NotFound
 from pawl.registry import Registry
 from pawl.settings import read_settings
 from pawl.store import Bucket, Traffic
-
-MARGIN_MS = 60_000
-"""With less time left, no further chunk is begun: one takes seconds."""
 
 settings = read_settings(InboxSettings, os.environ)
 logger = Logger(service="drift.inbox")

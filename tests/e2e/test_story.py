@@ -9,6 +9,7 @@ import pytest
 
 from local.client import Client, RequestRefused
 from local.story import MODEL, Story, now_ms
+from pawl.identity import isoformat
 
 pytestmark = pytest.mark.e2e
 # Unseen questions of the later kind: the retrained model must answer this much more of them rightly.
@@ -103,6 +104,24 @@ def test_duplicate_events_change_nothing(story: Story) -> None:
     deliver(story, "ReleaseQueueUrl", [json.dumps(arrival)])
     story.wait("the queues are empty", 60, lambda: is_empty(story, "RetrainQueueUrl", "ReleaseQueueUrl"))
     assert snapshot(story) == before
+
+
+def test_a_dropped_file_of_a_model_served_elsewhere_is_profiled_and_checked(story: Story) -> None:
+    rows = "".join(f"{age % 40},{'stays' if age % 3 else 'leaves'}\n" for age in range(1_000))
+    began = now_ms() - 60_000
+    story.stack.bucket.write("inbox/traffic/churn/2026-07/today.csv", f"age,label\n{rows}nothing\n".encode())
+
+    def profiled() -> bool:
+        profiles = story.stack.traffic.profiles("churn", "2026-07", began, now_ms() + 60_000)
+        return sum(profile.rows for profile in profiles) == 1_000
+
+    story.wait("the dropped file is profiled", 120, profiled)
+    window = {"model": "churn", "since": isoformat(began), "until": isoformat(now_ms() + 60_000)}
+    first, second = (story.stack.invoke("DriftCheckFunction", window)["reports"][0] for _ in range(2))
+    assert (first["status"], first["rows"], second["status"]) == ("learning", 1_000, "stable")
+    (faults,) = story.stack.bucket.keys("inbox/traffic/churn/2026-07/today.csv.errors/")
+    assert json.loads(story.stack.bucket.read(faults))["line"] == 1_002
+    assert "churn" not in story.stack.registry.models()
 
 
 def test_a_spoiled_candidate_is_refused_with_its_reasons(story: Story) -> None:

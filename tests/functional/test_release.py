@@ -14,6 +14,7 @@ from botocore.exceptions import EndpointConnectionError
 
 from pawl.bundle import MANIFEST, Bundle
 from pawl.dataset import FrozenDataset, freeze
+from pawl.registry import Elsewhere
 from pawl.store import Datasets
 
 PARAMETER = "/pawl/pawl/live-models-layer"
@@ -183,6 +184,17 @@ def test_the_published_layer_holds_the_sealed_files_and_nothing_else(
         held = {name: layer.read(name) for name in layer.namelist()}
     names = [MANIFEST, *better.manifest.files]
     assert held == {f"python/pawl_models/triage/2/{name}": (better.path / name).read_bytes() for name in names}
+
+
+def test_a_model_that_is_served_elsewhere_is_in_no_release_s_way(
+    release: Callable[[Bundle], None], better: Bundle, deployed: Callable[[], dict[str, Any]], cloud: Any
+) -> None:
+    cloud.registry.see_elsewhere(Elsewhere("churn", "7", 1_784_020_867_124))
+
+    release(better)
+
+    assert deployed() == RELEASED
+    assert cloud.registry.models() == ["triage"]
 
 
 def test_a_released_model_is_stored_with_the_evidence_that_it_passed(

@@ -11,6 +11,7 @@ import pytest
 from pawl.bundle import Bundle
 from pawl.dataset import FrozenDataset
 from pawl.records import CaptureRecord
+from pawl.registry import Elsewhere
 from pawl.store import Datasets
 
 HOUR_MS = 3_600_000
@@ -212,6 +213,28 @@ def test_a_drift_that_asks_for_another_cure_starts_no_run_on_its_word_nor_by_sch
     handle(told)
     handle(event("sqs_retrain_scheduled"))
 
+    assert jobs() == []
+
+
+def test_a_drift_of_a_model_served_elsewhere_starts_no_run_and_is_dealt_with(
+    handle: Callable[..., Any],
+    event: Callable[[str], dict[str, Any]],
+    ask: Callable[..., tuple[int, Any]],
+    jobs: Callable[[], list[dict[str, Any]]],
+    cloud: Any,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    cloud.registry.see_elsewhere(Elsewhere("churn", "7", 1_784_020_867_124))
+    told = event("sqs_drift_detected")
+    body = json.loads(told["Records"][0]["body"])
+    body["detail"] |= {"id": "drift/churn/7", "subject": "churn"}
+    told["Records"][0]["body"] = json.dumps(body)
+
+    assert handle(told) == {"batchItemFailures": []}
+    because = "churn is not served here: retrain it where it is served"
+    assert vars(caplog.records[-1])["because"] == because
+    assert ask("POST", "/jobs", {"model": "churn"}) == (409, {"error": f"no run was started: {because}"})
+    assert handle(event("sqs_retrain_scheduled")) == {"batchItemFailures": []}
     assert jobs() == []
 
 

@@ -16,6 +16,7 @@ SETTINGS = {
     "InferenceFunction": "inference.settings.Settings",
     "FeedbackFunction": "feedback.settings.Settings",
     "DriftCollectFunction": "drift.settings.CollectSettings",
+    "DriftInboxFunction": "drift.settings.InboxSettings",
     "DriftCheckFunction": "drift.settings.CheckSettings",
     "RetrainFunction": "retrain.settings.Settings",
     "ReleaseFunction": "release.settings.Settings",

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from pawl.drops import ERRORS
+
 Resources = dict[str, Any]
 Statements = dict[str, list[dict[str, Any]]]
 WHOLE_RESOURCES = {
@@ -45,6 +47,7 @@ VERBS = {
 }
 PREFIXES = {
     "DriftCollectRole": ({"profiles", "models"}, {"traffic", "profiles"}),
+    "DriftInboxRole": ({"inbox", "profiles", "models"}, {"inbox", "profiles"}),
     "DriftCheckRole": ({"profiles", "models"}, {"reports", "profiles"}),
     "RetrainRole": ({"traffic", "models", "datasets", "candidates"}, {"datasets"}),
     "TrainingRole": ({"datasets"}, {"candidates"}),
@@ -127,6 +130,18 @@ def test_a_function_speaks_on_the_bus_in_its_own_name(everything: list[tuple[str
 def test_collect_touches_nothing_of_the_state_table_but_its_ledger(statements: Statements) -> None:
     (statement,) = [each for each in statements["DriftCollectRole"] if each["Action"][0].startswith("dynamodb:")]
     assert statement["Condition"] == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["once#*"]}}
+
+
+def test_the_inbox_writes_what_is_wrong_with_a_file_beside_it_and_never_a_file(statements: Statements) -> None:
+    (storing,) = [each for each in statements["DriftInboxRole"] if each["Action"] == ["s3:PutObject"]]
+    written = {resource["Fn::Sub"].removeprefix("${Bucket.Arn}/") for resource in storing["Resource"]}
+    assert written == {"profiles/*", f"inbox/traffic/*{ERRORS}*"}
+
+
+def test_the_inbox_moves_no_live_pointer(statements: Statements) -> None:
+    writing = [each for each in statements["DriftInboxRole"] if "dynamodb:PutItem" in each["Action"]]
+    keys = {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["inbox", "elsewhere", "columns"]}}
+    assert [each["Condition"] for each in writing] == [keys]
 
 
 def test_every_role_writes_its_own_logs_only(statements: Statements, of_type: Callable[[str], Resources]) -> None:

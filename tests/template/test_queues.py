@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from drift.dropped import PREFIX
+from drift.settings import MARGIN_MS
 from inference import delivery
 
 Resources = dict[str, Any]
@@ -29,7 +31,7 @@ def test_every_queue_is_encrypted(queues: Resources) -> None:
 
 def test_a_queue_gives_up_after_five_tries_into_dead_letters_of_its_own(queues: Resources) -> None:
     sources = {name: queue for name, queue in queues.items() if not name.endswith(DEAD_LETTERS)}
-    assert sorted(sources) == ["CaptureQueue", "ReleaseQueue", "RetrainQueue"]
+    assert sorted(sources) == ["CaptureQueue", "InboxQueue", "ReleaseQueue", "RetrainQueue"]
     for name, queue in sources.items():
         dead_letters = {"Fn::GetAtt": [name.replace("Queue", DEAD_LETTERS), "Arn"]}
         assert queue["RedrivePolicy"] == {"deadLetterTargetArn": dead_letters, "maxReceiveCount": 5}
@@ -53,7 +55,7 @@ def test_every_dead_letter_raises_an_alarm(queues: Resources, of_type: OfType) -
 def test_a_message_stays_hidden_six_times_as_long_as_its_consumer_may_take(
     queues: Resources, mappings: list[dict[str, Any]], resources: Resources
 ) -> None:
-    assert len(mappings) == 3
+    assert len(mappings) == 4
     for mapping in mappings:
         consumer = resources[mapping["FunctionName"]["Ref"]]["Properties"]
         queue = queues[mapping["EventSourceArn"]["Fn::GetAtt"][0]]
@@ -135,6 +137,26 @@ def test_a_whole_candidate_reaches_the_release_queue(of_type: OfType) -> None:
         "object": {"key": [{"wildcard": "candidates/*/manifest.json"}]},
     }
     assert rule["Targets"][0]["Arn"] == {"Fn::GetAtt": ["ReleaseQueue", "Arn"]}
+
+
+def test_a_file_dropped_as_traffic_reaches_the_inbox_queue(of_type: OfType) -> None:
+    rule = of_type("AWS::Events::Rule")["TrafficDroppedRule"]
+    assert rule["EventPattern"]["detail"] == {
+        "bucket": {"name": [{"Ref": "Bucket"}]},
+        "object": {"key": [{"prefix": PREFIX}]},
+    }
+    assert rule["Targets"][0]["Arn"] == {"Fn::GetAtt": ["InboxQueue", "Arn"]}
+
+
+def test_a_long_file_may_go_on_by_its_own_queue_and_no_recursion_guard_stops_it(
+    resources: Resources, statements: dict[str, list[dict[str, Any]]]
+) -> None:
+    function = resources["DriftInboxFunction"]["Properties"]
+    (sending,) = [each for each in statements["DriftInboxRole"] if "sqs:SendMessage" in each["Action"]]
+    assert function["Environment"]["Variables"]["INBOX_QUEUE_URL"] == {"Ref": "InboxQueue"}
+    assert sending["Resource"] == [{"Fn::GetAtt": ["InboxQueue", "Arn"]}]
+    assert function["RecursiveLoop"] == "Allow"
+    assert function["Timeout"] * 1000 > 2 * MARGIN_MS
 
 
 def test_what_inference_cannot_queue_it_may_put_among_that_queue_s_dead_letters(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrain.decision import Decision, Policy, State, decide_retrain
+from retrain.decision import Decision, Policy, State, decide_elsewhere, decide_retrain
 
 HOUR_MS = 3_600_000
 NOW = 1_700_000_000_000
@@ -106,3 +106,7 @@ def test_no_run_starts_beside_another_or_with_too_little_to_learn_from(state: St
 def test_waiting_longer_never_turns_a_run_down(state: State) -> None:
     if decide_retrain(state, POLICY, NOW).action == "retrain":
         assert decide_retrain(state, POLICY, NOW + HOUR_MS).action == "retrain"
+
+
+def test_a_model_that_is_only_watched_here_is_left_to_where_it_is_served() -> None:
+    assert decide_elsewhere("churn") == Decision("wait", "churn is not served here: retrain it where it is served")

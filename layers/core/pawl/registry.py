@@ -6,7 +6,7 @@ Items of the state table (`pk`, `sk`):
     model#<name>   version#<9 digits>     a version: its state, digest, lineage, gate results
     model#<name>   incident#<version>     the last drift of that version, open unless it has `closed_at`
     model#<name>   labels#<version>       what drift checks remember of late labels
-    model#<name>   columns#<version>      what the columns of its dropped traffic hold, names or numbers
+    columns        <name>#<version>       what the columns of its dropped traffic hold, names or numbers
     elsewhere      <name>                 a model that is served elsewhere: the version of its newest traffic
     model#<name>   active-run             the one training run under way
     model#<name>   active-release         who is changing the live pointer, and until when at most
@@ -158,7 +158,7 @@ class Registry:
 
     def column_kinds(self, model: str, version: str) -> dict[str, str]:
         """What `settle_columns` knows so far."""
-        item = self._get(f"model#{model}", f"columns#{version}")
+        item = self._get("columns", f"{model}#{version}")
         return dict(item["kinds"]) if item else {}
 
     def settle_columns(self, model: str, version: str, found: Mapping[str, str]) -> dict[str, str]:
@@ -168,8 +168,8 @@ class Registry:
             return known
         kinds = {**found, **known}
         settled = self._put(
-            f"model#{model}",
-            f"columns#{version}",
+            "columns",
+            f"{model}#{version}",
             {"kinds": kinds, "number": len(kinds)},
             ConditionExpression="attribute_not_exists(pk) OR #number = :known",
             ExpressionAttributeNames={"#number": "number"},
