@@ -1,4 +1,4 @@
-"""Sorts captured records into batches and stores each exactly once, whatever the queue delivers again.
+"""Sorts captured records into batches of an hour and stores each exactly once, whatever the queue delivers again.
 
 Profiles cannot be deduplicated after the fact, so each record is claimed in a ledger for the batch that stores it. A
 claim held by another batch is a duplicate if that batch was stored; if not, its worker died in between (the queue
@@ -12,7 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from drift.rows import HOUR_MS
 from pawl.errors import Conflict, IncompatibleProfiles, InvalidRecord, NotFound, PawlError
+from pawl.identity import unix_ms_of
 from pawl.profile import Profile
 from pawl.records import CaptureRecord, columns_of
 from pawl.registry import Registry
@@ -43,9 +45,9 @@ class TrafficIntake:
 
     def take(self, records: Sequence[CaptureRecord], now_ms: int) -> Outcome:
         """Store the records that were not stored before."""
-        groups: defaultdict[tuple[str, str], list[CaptureRecord]] = defaultdict(list)
+        groups: defaultdict[tuple[str, str, int], list[CaptureRecord]] = defaultdict(list)
         for record in sorted(records, key=lambda record: record.inference_id.split(".")[1:2]):
-            groups[record.model, record.version].append(record)
+            groups[record.model, record.version, _hour(record)].append(record)
         outcome = Outcome()
         for group in groups.values():
             self._take_group(group, now_ms, outcome)
@@ -122,6 +124,12 @@ def inference_uuid(record: CaptureRecord) -> str:
     if len(parts) != 8 or not _UUID.fullmatch(parts[1]):
         raise InvalidRecord("capture record: inference_id is no receipt")
     return parts[1]
+
+
+def _hour(record: CaptureRecord) -> int:
+    """Which hour the answer was given in: a batch lies in one window, so what comes late has one of its own."""
+    found = record.inference_id.split(".")[1:2]
+    return unix_ms_of(found[0]) // HOUR_MS if found and _UUID.fullmatch(found[0]) else -1
 
 
 def _batch_name(records: Sequence[CaptureRecord]) -> str:

@@ -1,7 +1,8 @@
 """Rows of a dropped file as a profile counts them: read by the kinds of their columns, parted by the hour.
 
 Reserved columns: `unix_ms` (milliseconds since 1970) or `time` (ISO 8601, UTC unless it says otherwise) tells when a
-row was answered, else the file's own time does; `label` is the answer, a name; `confidence` is how sure the model was.
+row was answered, else the file's own time does; `label` is the answer: a name, a number only if it has a fraction;
+`confidence` is how sure the model was.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,8 @@ from pawl.inbox import Fault, Row
 
 NAME, NUMBER = "name", "number"
 """The kinds of columns."""
-RESERVED: Mapping[str, str] = {"label": NAME, "confidence": NUMBER}
+RESERVED: Mapping[str, str] = {"confidence": NUMBER}
+_LABEL = "label"
 HOUR_MS = 3_600_000
 MOST_COLUMNS = 2_000
 _TIMES = ("unix_ms", "time")
@@ -48,19 +50,26 @@ class Slice:
 def kinds_in(rows: Sequence[Row], known: Mapping[str, str]) -> dict[str, str]:
     """The kinds of the columns that are not known: numbers, if nearly all values are; nothing of empty columns.
 
+    Whole numbers in `label` are the names of classes.
+
     InvalidRecord when there are more columns than a model has features.
     """
     numbers: dict[str, int] = {}
     values: dict[str, int] = {}
+    has_fractions = False
     for row in rows:
         for name, value in row.values.items():
             if name in known or name in _TIMES or _is_missing(value):
                 continue
             values[name] = values.get(name, 0) + 1
-            numbers[name] = numbers.get(name, 0) + _is_number(value)
+            is_number = _is_number(value)
+            numbers[name] = numbers.get(name, 0) + is_number
+            has_fractions = has_fractions or (name == _LABEL and is_number and not float(value).is_integer())
     if len(values) + len(known) > MOST_COLUMNS:
         raise InvalidRecord(f"more than {MOST_COLUMNS} columns: want one for each feature, the same in every row")
-    return {name: NUMBER if numbers[name] >= count * (1 - _SPOILT) else NAME for name, count in values.items()}
+    if not has_fractions:
+        numbers.pop(_LABEL, None)
+    return {name: NUMBER if numbers.get(name, 0) >= count * (1 - _SPOILT) else NAME for name, count in values.items()}
 
 
 def slice_by_hour(

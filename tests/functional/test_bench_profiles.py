@@ -17,9 +17,13 @@ def test_every_figure_is_measured_and_what_does_not_depend_on_the_machine_is_kep
         "check_peak_mb",
         "collect_rows_per_s",
         "collect_peak_mb",
+        "collect_growth_mb",
         "collect_s3_usd_a_million",
+        "collect_s3_usd_a_million_month",
     } <= set(figures)
     assert figures["ks_error"].value < 0.002
     assert figures["collect_s3_usd_a_million"].value == pytest.approx(0.1)
+    assert figures["collect_ledger_usd_a_million"].value == pytest.approx(0.625)
+    assert figures["collect_10m_core_hours"].meaning == "of 10,000,000 rows, extrapolated from 300"
     assert figures["check_peak_mb"].is_within
     assert figures["profile_bytes_a_column"].value < 10_000

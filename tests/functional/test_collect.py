@@ -1,19 +1,24 @@
 """`drift.collect` as a whole: batches of the capture queue in, the traffic lake and its profiles out."""
 
+import contextlib
 import gzip
 import json
+from collections import Counter
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 import pytest
 from boto3.dynamodb.conditions import Key
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from pawl.bundle import Bundle
 from pawl.dataset import FrozenDataset
 from pawl.records import CaptureRecord
 
 HOUR_MS = 3_600_000
+RIGHT = {"refund": "billing", "login": "account", "hello": "other"}
 Answer = Callable[..., CaptureRecord]
 
 
@@ -54,8 +59,9 @@ def lake(cloud: Any, now_ms: int) -> Callable[[], dict[str, Any]]:
 
 @pytest.fixture
 def at(answered: Answer, now_ms: int) -> Answer:
-    """An answer given so many milliseconds into the last hour."""
-    return lambda *texts, ms=0: answered(*texts, unix_ms=now_ms - HOUR_MS + ms)
+    """An answer given so many milliseconds into the second half of the hour before, so that all lie in one hour."""
+    began = (now_ms // HOUR_MS - 1) * HOUR_MS + HOUR_MS // 2
+    return lambda *texts, ms=0: answered(*texts, unix_ms=began + ms)
 
 
 def ledger(cloud: Any) -> list[dict[str, Any]]:
@@ -131,6 +137,60 @@ def test_a_batch_in_another_order_is_the_same_batch(
     deliver(second, first)
 
     assert (lake()["rows"], lake()["objects"]) == (2, 1)
+
+
+@given(
+    st.lists(st.lists(st.integers(0, 5), min_size=1, max_size=6), max_size=4),
+    st.lists(st.sampled_from(["refund", "login", "hello"]), min_size=6, max_size=6),
+    st.lists(st.integers(0, 4), min_size=6, max_size=6),
+    st.lists(st.integers(1, 6), max_size=3),
+)
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_however_records_are_batched_ordered_doubled_and_died_over_each_is_counted_once_in_its_hour(
+    deliver: Callable[..., list[str]],
+    answered: Answer,
+    cloud: Any,
+    now_ms: int,
+    batches: list[list[int]],
+    words: list[str],
+    hours: list[int],
+    deaths: list[int],
+) -> None:
+    records = [answered(word, unix_ms=now_ms - ago * HOUR_MS) for word, ago in zip(words, hours, strict=True)]
+    windows = [(now_ms - ago * HOUR_MS - HOUR_MS // 2, now_ms - ago * HOUR_MS + HOUR_MS // 2) for ago in range(5)]
+    before = [counted(cloud, window) for window in windows]
+
+    for number, batch in enumerate([*batches, [*range(6)]]):
+        if number < len(deaths):  # the queue gives a batch again whose worker died, as it was
+            cloud.faults.die_at(deaths[number])
+            with contextlib.suppress(cloud.faults.Died):
+                deliver(*(records[index] for index in batch))
+            cloud.faults.reset()
+        assert deliver(*(records[index] for index in batch)) == []
+
+    for ago, window in enumerate(windows):
+        mine = Counter(RIGHT[word] for word, hour in zip(words, hours, strict=True) if hour == ago)
+        assert counted(cloud, window) == before[ago] + mine
+
+
+def counted(cloud: Any, window: tuple[int, int]) -> Counter[str]:
+    """The answers in a window, by the profiles; the lake has the same."""
+    found: Counter[str] = Counter()
+    for profile in cloud.traffic.profiles("triage", "1", *window):
+        found += Counter(profile.columns["label"].counts)
+    assert found == Counter(record.outputs["label"][0] for record in cloud.traffic.records("triage", "1", *window))
+    return found
+
+
+def test_a_record_that_comes_late_among_fresh_ones_lies_in_the_window_where_it_belongs(
+    deliver: Callable[..., list[str]], answered: Answer, cloud: Any, now_ms: int
+) -> None:
+    late, fresh = answered("refund", unix_ms=now_ms - 50 * HOUR_MS), answered("login", unix_ms=now_ms - 1000)
+
+    assert deliver(fresh, late) == []
+
+    windows = [(now_ms - 51 * HOUR_MS, now_ms - 49 * HOUR_MS), (now_ms - 24 * HOUR_MS, now_ms)]
+    assert [counted(cloud, window) for window in windows] == [Counter(billing=1), Counter(account=1)]
 
 
 def test_every_row_of_an_answer_is_counted(

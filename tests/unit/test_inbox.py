@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -149,6 +150,32 @@ def test_a_chunk_ends_after_so_many_rows_or_so_many_bytes() -> None:
     by_bytes = [len(chunk.rows) for chunk in read_chunks(opener(data), "f.csv", size=13)]
 
     assert (by_rows, by_bytes) == ([4, 4, 2], [3, 3, 3, 1])
+
+
+class Endless:
+    """A stream of so many bytes of rows that nobody holds in memory."""
+
+    def __init__(self, row: bytes, rows: int) -> None:
+        self._row, self._left = row, rows
+
+    def read(self, size: int, /) -> bytes:
+        count = min(self._left, max(1, size // len(self._row)))
+        self._left -= count
+        return self._row * count
+
+
+def test_memory_holds_one_chunk_whatever_the_file() -> None:
+    row = b'{"a": "' + b"x" * 4000 + b'"}\n'
+    tracemalloc.start()
+    try:
+        chunks = read_chunks(lambda offset: Endless(row, 12_000), "f.jsonl", size=1 << 20)
+        rows = sum(len(chunk.rows) for chunk in chunks)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert rows * len(row) > 45_000_000
+    assert peak < 9_000_000  # two chunks, each as text and as values, and what is being read
 
 
 @given(
