@@ -16,7 +16,7 @@ from pawl.dataset import FrozenDataset
 from pawl.errors import Conflict
 from pawl.identity import isoformat
 from pawl.profile import Profile
-from pawl.registry import Elsewhere
+from pawl.registry import Elsewhere, Registry
 
 HOUR_MS = 3_600_000
 FOLDER = "inbox/traffic/churn/7/"
@@ -402,6 +402,21 @@ def test_a_column_of_numbers_stays_one_in_every_later_chunk_and_file(
     assert whole.columns["zip"].counts == {"A1": 1, "7": 1, "77": 1, "78": 1}
     assert whole.columns["empty"].counts == {"x": 1}
     assert [line for line, *_ in faults(cloud, FOLDER + "b.csv")] == [4]
+
+
+def test_two_files_that_bring_new_columns_at_once_agree_on_what_they_hold(inbox: ModuleType, cloud: Any) -> None:
+    class Overtaken(Registry):
+        """Another file says its word between this one's look and its own."""
+
+        def column_kinds(self, model: str, version: str) -> dict[str, str]:
+            known = super().column_kinds(model, version)
+            if not known:
+                cloud.registry.settle_columns(model, version, {"a": "name", "b": "number"})
+            return known
+
+    found = Overtaken(cloud.state, cloud.bucket).settle_columns("churn", "7", {"a": "number", "c": "name"})
+
+    assert found == {"a": "name", "b": "number", "c": "name"} == cloud.registry.column_kinds("churn", "7")
 
 
 def test_traffic_of_a_model_served_here_is_profiled_as_its_reference_is(

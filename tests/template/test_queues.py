@@ -159,6 +159,11 @@ def test_a_long_file_may_go_on_by_its_own_queue_and_no_recursion_guard_stops_it(
     assert function["Timeout"] * 1000 > 2 * MARGIN_MS
 
 
+def test_many_files_at_once_take_no_concurrency_from_answers(mappings: list[dict[str, Any]]) -> None:
+    (inbox,) = [each for each in mappings if each["FunctionName"] == {"Ref": "DriftInboxFunction"}]
+    assert inbox["ScalingConfig"] == {"MaximumConcurrency": 5}
+
+
 def test_what_inference_cannot_queue_it_may_put_among_that_queue_s_dead_letters(
     resources: Resources, statements: dict[str, list[dict[str, Any]]]
 ) -> None:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 STARTER = "starter"
 REFERENCE = "reference.json"
 RELEASE_LEASE_MS = 900_000
+_SETTLING_TRIES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,22 +163,20 @@ class Registry:
         return dict(item["kinds"]) if item else {}
 
     def settle_columns(self, model: str, version: str, found: Mapping[str, str]) -> dict[str, str]:
-        """What each column of a version holds, the first word on it counts; Conflict when two say so at once."""
-        known = self.column_kinds(model, version)
-        if not found.keys() - known.keys():
-            return known
-        kinds = {**found, **known}
-        settled = self._put(
-            "columns",
-            f"{model}#{version}",
-            {"kinds": kinds, "number": len(kinds)},
-            ConditionExpression="attribute_not_exists(pk) OR #number = :known",
-            ExpressionAttributeNames={"#number": "number"},
-            ExpressionAttributeValues={":known": len(known)},
-        )
-        if not settled:
-            raise Conflict(f"another file of {model} {version} brought new columns at the same moment: try again")
-        return kinds
+        """What each column of a version holds; the first word on it counts, whoever else says one at the same time."""
+        for _ in range(_SETTLING_TRIES):
+            known = self.column_kinds(model, version)
+            kinds = {**found, **known}
+            if len(kinds) == len(known) or self._put(
+                "columns",
+                f"{model}#{version}",
+                {"kinds": kinds, "number": len(kinds)},
+                ConditionExpression="attribute_not_exists(pk) OR #number = :known",
+                ExpressionAttributeNames={"#number": "number"},
+                ExpressionAttributeValues={":known": len(known)},
+            ):
+                return kinds
+        raise Conflict(f"other files of {model} {version} bring new columns all the time: try again")
 
     def open_incident(self, model: str, version: str, body: Mapping[str, Any]) -> bool:
         """Open a drift incident of a version in the place of its last one; False while that is open."""
