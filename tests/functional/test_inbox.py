@@ -20,6 +20,7 @@ from pawl.registry import Elsewhere, Registry
 
 HOUR_MS = 3_600_000
 FOLDER = "inbox/traffic/churn/7/"
+LARGE = pytest.mark.parametrize("chunk_rows", [20_000])
 
 
 @pytest.fixture
@@ -255,6 +256,26 @@ def test_a_file_that_cannot_be_read_is_refused_beside_it_and_not_tried_again(
     assert cloud.messages("inbox") == []
 
 
+@LARGE
+def test_a_file_that_is_damaged_at_its_end_counts_up_to_there_and_says_where_it_ended(
+    drop: Callable[[str, bytes], None], churn: Callable[..., Profile], cloud: Any, now_ms: int
+) -> None:
+    packed = gzip.compress(table([(now_ms - HOUR_MS, n, "a") for n in range(60_000)]), 1)
+
+    drop(FOLDER + "a.csv.gz", packed[:-2_000])
+
+    ((line, reason, _),) = faults(cloud, FOLDER + "a.csv.gz")
+    assert reason == "the gzipped file ends too early: upload it again, whole"
+    assert churn().rows == line - 2 > 20_000
+
+
+def test_a_message_that_is_no_event_of_a_file_is_given_up_by_the_queue(
+    inbox: ModuleType, batch_of: Callable[..., dict[str, Any]]
+) -> None:
+    with pytest.raises(KeyError):
+        inbox.handler(batch_of({"detail-type": "Object Created"}), Clock(9))
+
+
 def test_what_is_written_beside_a_file_is_no_file_of_the_inbox(notice: Callable[..., None], cloud: Any) -> None:
     cloud.faults.reset()
 
@@ -443,9 +464,6 @@ def checked(
         return {report["model"]: report for report in reports}
 
     return check
-
-
-LARGE = pytest.mark.parametrize("chunk_rows", [20_000])
 
 
 def ages(now_ms: int, count: int, shift: float, hours_ago: float = 2) -> bytes:
