@@ -1,0 +1,223 @@
+"""What about votes is suspicious, each finding with a reason in words and a number: pure functions of votes.
+
+Being of another opinion is not suspicious, nor is having few. Every test on raters keeps the risk of accusing any of
+them, who only guesses or only hesitates, to the policy's `risk` over all of them together (Bonferroni).
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pawl.raters import Codes, sums
+from pawl.testing import normal_survival
+from pawl.votes import Votes
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+Reason = Literal["duplicate", "superseded", "contradiction", "burst", "against all", "collusion"]
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What is believed of a person; a screening quarantines what goes beyond.
+
+    A person votes at most `burst_votes` times in any `burst_s` seconds: one a second. Asked again, they say something
+    else on a share of `unsteady` of the items, or less. Two raters of `least_common` items or more agree on at most
+    `excess` more of them than their own ways of voting explain. `risk` is that of one false accusation by chance.
+    """
+
+    burst_votes: int = 60
+    burst_s: float = 60.0
+    unsteady: float = 0.25
+    least_common: int = 10
+    excess: float = 0.25
+    risk: float = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Why votes are suspicious: in words, and the number that says so beside what it may be at most or at least.
+
+    `raters` are all whom it is about, ascending.
+    """
+
+    words: str
+    number: float
+    limit: float
+    raters: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Finding:
+    """Suspicious votes, as ascending indices, with their reason and the evidence."""
+
+    votes: Codes
+    reason: Reason
+    evidence: Evidence
+
+
+def repeats(votes: Votes, policy: Policy) -> Iterator[Finding]:
+    """Votes of a rater on an item that they have voted on again later: the last word counts, as in the table.
+
+    A rater who contradicts themselves on more of these items than `unsteady`, beyond chance, has no last word: all
+    their votes on them are a contradiction. Scores contradict each other when more than half of the scale apart.
+    """
+    order, starts = _by_person_and_item(votes)
+    sizes = np.diff(np.append(starts, order.size))
+    unsteady = dict[int, list[tuple[Codes, bool]]]()
+    for start, size in zip(starts[sizes > 1].tolist(), sizes[sizes > 1].tolist(), strict=True):
+        group = order[start : start + size]
+        unsteady.setdefault(int(votes.raters[group[0]]), []).append((group, _contradicts(votes, group)))
+    for rater, groups in sorted(unsteady.items()):
+        yield from _unsteady_rater(votes, votes.rater_names[rater], groups, policy)
+
+
+def bursts(votes: Votes, is_kept: Flags, policy: Policy) -> Iterator[Finding]:
+    """Votes of one rater, more than `burst_votes` of them within `burst_s`; those of unknown time are not judged."""
+    timed = np.flatnonzero(is_kept & ~np.isnan(votes.at))
+    order = timed[np.lexsort((timed, votes.at[timed], votes.raters[timed]))]
+    edges = np.flatnonzero(np.diff(votes.raters[order], prepend=-1, append=-1))
+    for start, end in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+        if end - start > policy.burst_votes:
+            yield from _burst(votes, order[start:end], policy)
+
+
+def opposition(votes: Votes, is_kept: Flags, consensus: Floats, is_vouched: Flags, policy: Policy) -> Iterator[Finding]:
+    """Raters who say the opposite of what all others say: fewer agreements than a guess has, beyond chance.
+
+    `consensus` holds each item's value in the votes' code, shape (items,). Scores agree by correlation.
+    """
+    told = np.flatnonzero(is_kept & ~np.isnan(consensus[votes.items]))
+    found, chance, z = (_correlation if votes.kind == "score" else _agreement)(votes, told, consensus)
+    limit = policy.risk / max(1, len(votes.rater_names))
+    for rater in np.flatnonzero((z < 0) & ~is_vouched).tolist():
+        if normal_survival(-z[rater]) < limit:
+            name = votes.rater_names[rater]
+            words = f"rater {name} says the opposite of the others: {_agreeing(votes, found[rater])}"
+            words += f" with them, {chance[rater]:.2f} would be chance"
+            evidence = Evidence(words, float(found[rater]), float(chance[rater]), (name,))
+            yield Finding(told[votes.raters[told] == rater], "against all", evidence)
+
+
+def vouched(votes: Votes, gold: Floats, policy: Policy) -> Flags:
+    """Raters whom gold items prove right more often than chance would, shape (raters,): a minority that is right.
+
+    `gold` holds true values in the votes' code, shape (items,), NaN where unknown; a score is right within a step.
+    """
+    people = len(votes.rater_names)
+    told = np.flatnonzero(~np.isnan(gold[votes.items]))
+    right = _is_right(votes, told, gold)
+    rights, counts = sums(votes.raters[told], right, people), np.bincount(votes.raters[told], minlength=people)
+    chance = {"score": 3 / votes.choices, "label": 1 / votes.choices, "preference": 1 / 2}[votes.kind]
+    found = np.zeros(people, bool)
+    for rater in np.flatnonzero(counts).tolist():
+        found[rater] = binomial_survival(round(rights[rater]), int(counts[rater]), chance) < policy.risk
+    return found
+
+
+def binomial_survival(hits: int, tries: int, chance: float) -> float:
+    """P(X >= hits), exactly.
+
+    >>> binomial_survival(2, 2, 0.5)
+    0.25
+    """
+    terms = (
+        math.lgamma(tries + 1)
+        - math.lgamma(k + 1)
+        - math.lgamma(tries - k + 1)
+        + k * math.log(chance)
+        + (tries - k) * math.log1p(-chance)
+        for k in range(hits, tries + 1)
+    )
+    return min(1.0, sum(map(math.exp, terms)))
+
+
+def _by_person_and_item(votes: Votes) -> tuple[Codes, Codes]:
+    """Indices by rater, item and time, and where each rater's votes on one item start."""
+    order = np.lexsort((np.arange(len(votes)), votes.at, votes.items, votes.raters))
+    keys = votes.raters[order] * len(votes.item_names) + votes.items[order]
+    return order, np.flatnonzero(np.diff(keys, prepend=-1))
+
+
+def _contradicts(votes: Votes, group: Codes) -> bool:
+    values = votes.values[group]
+    return bool(np.ptp(values) > votes.span / 2) if votes.kind == "score" else np.unique(values).size > 1
+
+
+def _unsteady_rater(votes: Votes, name: str, groups: Sequence[tuple[Codes, bool]], policy: Policy) -> Iterator[Finding]:
+    changed, asked = sum(is_changed for _, is_changed in groups), len(groups)
+    if changed and binomial_survival(changed, asked, policy.unsteady) < policy.risk / len(votes.rater_names):
+        words = f"rater {name} contradicts themselves on {changed} of the {asked} items they were asked again"
+        everything = np.sort(np.concatenate([group for group, is_changed in groups if is_changed]))
+        yield Finding(everything, "contradiction", Evidence(words, changed / asked, policy.unsteady, (name,)))
+        groups = [(group, is_changed) for group, is_changed in groups if not is_changed]
+    for group, _ in groups:
+        last, value = group[-1], votes.values[group[-1]]
+        same, other = (
+            group[:-1][is_it] for is_it in (votes.values[group[:-1]] == value, votes.values[group[:-1]] != value)
+        )
+        if same.size:
+            words = f"rater {name} says the same of this item again in vote {votes.ids[last]}, which counts"
+            yield Finding(np.sort(same), "duplicate", Evidence(words, float(group.size), 1.0, (name,)))
+        if other.size:
+            words = f"rater {name} says something else of this item later, in vote {votes.ids[last]}, which counts"
+            yield Finding(np.sort(other), "superseded", Evidence(words, float(group.size), 1.0, (name,)))
+
+
+def _burst(votes: Votes, order: Codes, policy: Policy) -> Iterator[Finding]:
+    at = votes.at[order]
+    ends = np.searchsorted(at, at + policy.burst_s, side="right")
+    counts = ends - np.arange(at.size)
+    if counts.max() <= policy.burst_votes:
+        return
+    edges = np.zeros(at.size + 1, np.int64)
+    for start in np.flatnonzero(counts > policy.burst_votes).tolist():
+        edges[start] += 1
+        edges[ends[start]] -= 1
+    name = votes.rater_names[int(votes.raters[order[0]])]
+    words = (
+        f"rater {name} gives {counts.max()} votes within {policy.burst_s:g} s; a person at most {policy.burst_votes}"
+    )
+    evidence = Evidence(words, float(counts.max()), float(policy.burst_votes), (name,))
+    yield Finding(np.sort(order[np.cumsum(edges[:-1]) > 0]), "burst", evidence)
+
+
+def _agreeing(votes: Votes, found: float) -> str:
+    return f"correlation {found:.2f}" if votes.kind == "score" else f"agreement {found:.2f}"
+
+
+def _correlation(votes: Votes, told: Codes, consensus: Floats) -> tuple[Floats, Floats, Floats]:
+    """Each rater's correlation with the consensus, what chance is, and its standard score, shape (raters,) each."""
+    people, raters = len(votes.rater_names), votes.raters[told]
+    counts = np.maximum(1, np.bincount(raters, minlength=people))
+    centred = list[Floats]()
+    for values in (votes.values[told], consensus[votes.items[told]]):
+        centred.append(values - (sums(raters, values, people) / counts)[raters])
+    said, true = centred
+    both, squares = sums(raters, said * true, people), sums(raters, said**2, people) * sums(raters, true**2, people)
+    found = np.divide(both, np.sqrt(squares), out=np.zeros(people), where=squares > 0)
+    return found, np.zeros(people), found * np.sqrt(counts - 1)
+
+
+def _agreement(votes: Votes, told: Codes, consensus: Floats) -> tuple[Floats, Floats, Floats]:
+    """Each rater's share of votes that are the consensus, what it would be by chance, and its standard score."""
+    people, choices, raters = len(votes.rater_names), votes.choices, votes.raters[told]
+    said, true = votes.values[told].astype(np.int64), consensus[votes.items[told]].astype(np.int64)
+    counts = np.maximum(1, np.bincount(raters, minlength=people))
+    shares = [
+        np.bincount(raters * choices + codes, minlength=people * choices).reshape(people, choices) / counts[:, None]
+        for codes in (said, true)
+    ]
+    chance = (shares[0] * shares[1]).sum(axis=1)
+    found = sums(raters, (said == true).astype(float), people) / counts
+    error = np.sqrt(chance * (1 - chance) / counts)
+    return found, chance, np.divide(found - chance, error, out=np.zeros(people), where=error > 0)
+
+
+def _is_right(votes: Votes, told: Codes, gold: Floats) -> Floats:
+    said, true = votes.steps(votes.values[told]), votes.steps(gold[votes.items[told]])
+    return (np.abs(said - true) <= (votes.kind == "score")).astype(float)
