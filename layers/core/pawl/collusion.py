@@ -27,19 +27,18 @@ def collusion(votes: Votes, is_kept: Flags, consensus: Floats, is_vouched: Flags
     """Groups of raters who agree on at least `excess` more of their common items than independent raters would.
 
     `consensus` holds each item's value in the votes' code, NaN where there is none, shape (items,); scores are compared
-    in steps of their scale. Vouched raters, shape (raters,), are in no group. Groups are what such pairs connect.
+    in steps of their scale. Vouched raters, shape (raters,), are in no group. Groups are what such pairs connect;
+    the `risk` is shared by all pairs that have an item in common (Bonferroni), since one wrong link joins two groups.
     """
     crowd = _Crowd.of(votes, is_kept, consensus)
-    limit, beyond = policy.risk / max(1.0, crowd.pairs), dict[int, float]()
-    links = list[tuple[int, int]]()
-    for one, other in crowd.candidates(max(2, policy.least_common // 2)):
-        if is_vouched[one] or is_vouched[other]:
-            continue
-        common, excess, z = crowd.compare(one, other)
-        if common >= policy.least_common and excess > policy.excess and normal_survival(z) < limit:
-            links.append((one, other))
-            for rater in (one, other):
-                beyond[rater] = max(beyond.get(rater, 0.0), excess)
+    limit = policy.risk / max(1.0, crowd.pairs)
+    beyond, links = dict[int, float](), list[tuple[int, int]]()
+    for pair in crowd.candidates(max(2, policy.least_common // 2)):
+        common, excess, z = crowd.compare(*pair)
+        is_close = common >= policy.least_common and excess > policy.excess and normal_survival(z) < limit
+        if is_close and not is_vouched[list(pair)].any():
+            links.append(pair)
+            beyond |= {rater: max(beyond.get(rater, 0.0), excess) for rater in pair}
     for members in connected(links):
         names = tuple(votes.rater_names[rater] for rater in members)
         least = min(beyond[rater] for rater in members)

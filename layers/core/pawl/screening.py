@@ -14,7 +14,7 @@ from pawl.collusion import collusion
 from pawl.preferences import pair_consensus
 from pawl.raters import UNKNOWN, label_consensus
 from pawl.scores import score_consensus
-from pawl.suspicion import Evidence, Finding, Flags, Policy, Reason, bursts, opposition, repeats, vouched
+from pawl.suspicion import Evidence, Finding, Flags, Policy, Reason, bursts, monotony, opposition, repeats, vouched
 from pawl.votes import FIRST, SECOND, TIE, Item, Value, Vote, Votes
 
 Floats = NDArray[np.float64]
@@ -72,8 +72,8 @@ def screen(
 ) -> Screened:
     """Every vote with a weight, or with the reason for which it is quarantined.
 
-    `gold` are true values of items: they hold whatever raters say, and who is right about them is neither against all
-    nor colluding. `restored` are ids of votes that a person has looked at and let count.
+    `gold` are true values of items: they hold whatever raters say, and who is right about them is not accused
+    of monotony, opposition or collusion. `restored` are ids of votes that a person has looked at and let count.
     """
     rules, known = policy or Policy(), votes.known(gold or {})
     is_restored = np.fromiter((each in restored for each in votes.ids), bool, len(votes))
@@ -82,11 +82,9 @@ def screen(
     screening.take(bursts(votes, screening.is_kept, rules))
     consensus, _ = agreed(votes, screening.is_kept, known)
     is_vouched = vouched(votes, known, rules)
-    accused = [
-        *opposition(votes, screening.is_kept, consensus, is_vouched, rules),
-        *collusion(votes, screening.is_kept, consensus, is_vouched, rules),
-    ]
-    screening.take(iter(accused))
+    is_left = screening.is_kept.copy()
+    for test in (monotony, opposition, collusion):
+        screening.take(test(votes, is_left, consensus, is_vouched, rules))
     consensus, trust = agreed(votes, screening.is_kept, known)
     weights = np.where(screening.is_kept, trust[votes.raters], 0.0)
     return Screened(votes, weights, trust, consensus, tuple(screening.findings))

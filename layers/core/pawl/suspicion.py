@@ -1,7 +1,8 @@
 """What about votes is suspicious, each finding with a reason in words and a number: pure functions of votes.
 
-Being of another opinion is not suspicious, nor is having few. Every test on raters keeps the risk of accusing any of
-them, who only guesses or only hesitates, to the policy's `risk` over all of them together (Bonferroni).
+Being of another opinion is not suspicious, nor is having few votes. Tests on raters are adjusted together (Benjamini,
+Hochberg 1995): of those accused at most a share of the policy's `risk` only guessed, and where nobody does worse than
+guess, `risk` is the chance that anybody is accused.
 """
 
 import math
@@ -12,13 +13,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pawl.raters import Codes, sums
-from pawl.testing import normal_survival
+from pawl.raters import UNKNOWN, Codes, sums
+from pawl.testing import benjamini_hochberg, normal_survival
 from pawl.votes import Votes
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
-Reason = Literal["duplicate", "superseded", "contradiction", "burst", "against all", "collusion"]
+Reason = Literal["duplicate", "superseded", "contradiction", "burst", "monotony", "against all", "collusion"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Policy:
 
     A person votes at most `burst_votes` times in any `burst_s` seconds: one a second. Asked again, they say something
     else on a share of `unsteady` of the items, or less. Two raters of `least_common` items or more agree on at most
-    `excess` more of them than their own ways of voting explain. `risk` is that of one false accusation by chance.
+    `excess` more of them than their own ways of voting explain. `risk` is what chance may do to all raters together.
     """
 
     burst_votes: int = 60
@@ -93,14 +94,39 @@ def opposition(votes: Votes, is_kept: Flags, consensus: Floats, is_vouched: Flag
     """
     told = np.flatnonzero(is_kept & ~np.isnan(consensus[votes.items]))
     found, chance, z = (_correlation if votes.kind == "score" else _agreement)(votes, told, consensus)
-    limit = policy.risk / max(1, len(votes.rater_names))
-    for rater in np.flatnonzero((z < 0) & ~is_vouched).tolist():
-        if normal_survival(-z[rater]) < limit:
-            name = votes.rater_names[rater]
-            words = f"rater {name} says the opposite of the others: {_agreeing(votes, found[rater])}"
-            words += f" with them, {chance[rater]:.2f} would be chance"
-            evidence = Evidence(words, float(found[rater]), float(chance[rater]), (name,))
-            yield Finding(told[votes.raters[told] == rater], "against all", evidence)
+    adjusted = benjamini_hochberg([normal_survival(-each) for each in z.tolist()])
+    for rater in np.flatnonzero((np.array(adjusted) < policy.risk) & ~is_vouched).tolist():
+        name, measure = votes.rater_names[rater], "correlation" if votes.kind == "score" else "agreement"
+        words = f"rater {name} says the opposite of the others: {measure} {found[rater]:.2f} with them, "
+        words += f"{chance[rater]:.2f} would be chance"
+        evidence = Evidence(words, float(found[rater]), float(chance[rater]), (name,))
+        yield Finding(told[votes.raters[told] == rater], "against all", evidence)
+
+
+def monotony(votes: Votes, is_kept: Flags, consensus: Floats, is_vouched: Flags, policy: Policy) -> Iterator[Finding]:
+    """Raters who say the same of everything, of `least_common` items or more, where others hardly ever would.
+
+    How likely others are to say so is counted over the items of each consensus, which is in the votes' code, shape
+    (items,); items for which the rater's word is the consensus tell nothing.
+    """
+    truth = votes.steps(consensus)
+    told = np.flatnonzero(is_kept & (truth[votes.items] != UNKNOWN))
+    raters, people, choices = votes.raters[told], len(votes.rater_names), votes.choices
+    said, true = votes.steps(votes.values[told]), truth[votes.items[told]]
+    crowd = np.bincount(true * choices + said, minlength=choices**2).reshape(choices, choices) + 1 / choices
+    likely = np.log(crowd / crowd.sum(axis=1, keepdims=True))
+    counts, own = np.bincount(raters, minlength=people), sums(raters, said.astype(float), people)
+    spread = sums(raters, (said * np.maximum(counts, 1)[raters] - own[raters]) ** 2.0, people)
+    chance = np.exp(sums(raters, np.where(said == true, 0.0, likely[true, said]), people))
+    chance[(spread > 0) | (counts < policy.least_common)] = 1.0
+    adjusted = benjamini_hochberg(chance.tolist())
+    for rater in np.flatnonzero((np.array(adjusted) < policy.risk) & ~is_vouched).tolist():
+        name = votes.rater_names[rater]
+        words = (
+            f"rater {name} says the same in all {counts[rater]} votes; of others one in {1 / chance[rater]:.0g} would"
+        )
+        evidence = Evidence(words, float(chance[rater]), policy.risk, (name,))
+        yield Finding(told[raters == rater], "monotony", evidence)
 
 
 def vouched(votes: Votes, gold: Floats, policy: Policy) -> Flags:
@@ -184,10 +210,6 @@ def _burst(votes: Votes, order: Codes, policy: Policy) -> Iterator[Finding]:
     )
     evidence = Evidence(words, float(counts.max()), float(policy.burst_votes), (name,))
     yield Finding(np.sort(order[np.cumsum(edges[:-1]) > 0]), "burst", evidence)
-
-
-def _agreeing(votes: Votes, found: float) -> str:
-    return f"correlation {found:.2f}" if votes.kind == "score" else f"agreement {found:.2f}"
 
 
 def _correlation(votes: Votes, told: Codes, consensus: Floats) -> tuple[Floats, Floats, Floats]:
