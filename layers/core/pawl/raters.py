@@ -3,6 +3,9 @@
 Each item has one true label and each rater a confusion matrix; both are found together by expectation maximization. A
 rater's rows start from pseudo-votes, so that one with few labels is neither trusted nor damned: PRIOR_VOTES of them,
 PRIOR_RIGHT of which are right, the defaults of the R package rater (Pullin, Gurrin, Vukcevic 2023).
+
+The model takes raters to err independently, given the truth. A majority that shares its errors is believed, unless
+enough items are known to show who is right.
 """
 
 from dataclasses import dataclass
@@ -63,7 +66,8 @@ def label_consensus(
     """Fit Dawid and Skene's model to votes, each an index of its item, its rater and its label; shape (votes,) each.
 
     `sizes` are how many items, raters and labels there are. `known` holds true labels, shape (items,), UNKNOWN where
-    they are not: by these raters are judged as well. TooLarge when confusion matrices would not fit the memory.
+    they are not: by these alone raters are judged at first, and by all items then. TooLarge when confusion matrices
+    would not fit the memory.
 
     >>> found = label_consensus(np.array([0, 0, 0]), np.array([0, 1, 2]), np.array([1, 1, 0]), (1, 3, 2))
     >>> found.labels.tolist(), found.trust.round(2).tolist()
@@ -75,7 +79,9 @@ def label_consensus(
     truths = np.full(size, UNKNOWN) if known is None else known
     beliefs = _fixed(_vote_shares(items, labels, size, kinds), truths)
     rounds, moved = 0, np.inf
-    confusion, shares = _raters(items, cells, beliefs, people)
+    # From vote shares a majority that is wrong would prove itself right: start from what gold says of raters.
+    begin = truths[items] != UNKNOWN if (truths != UNKNOWN).any() else slice(None)
+    confusion, shares = _raters(items[begin], cells[begin], beliefs, people)
     while rounds < ROUNDS and moved > TOLERANCE:
         updated = _fixed(_beliefs(items, cells, confusion, shares, size), truths)
         moved = float(np.abs(updated - beliefs).max(initial=0.0))
