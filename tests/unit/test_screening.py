@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pawl.collusion import connected
 from pawl.screening import Quarantined, Screened, screen
 from pawl.suspicion import Policy, binomial_survival
-from pawl.votes import Item, Kind, Value, Vote, Votes
+from pawl.votes import FIRST, SECOND, TIE, Item, Kind, Value, Vote, Votes
 
 Says = Callable[[int, bool], Value]
 HOUR = 3600.0
@@ -205,6 +205,15 @@ def test_a_minority_that_gold_proves_right_is_kept_and_prevails_where_gold_is_en
     assert not {"r007", "r008", "r009"} & {each.item.rater for each in screened.quarantined()}
     assert (screened.trust[7:].min() > screened.trust[:7].max()) == prevails
     assert ((screened.consensus == truths).mean() > 0.95) == prevails
+
+
+def test_a_pair_whose_better_answer_is_known_is_as_known() -> None:
+    pair: Item = ("a", "b")
+    votes = [Vote(str(n), f"r{n}", pair, "a") for n in range(5)]
+
+    assert _screened(votes, "preference").consensus.tolist() == [FIRST]
+    assert _screened(votes, "preference", gold={pair: "b"}).consensus.tolist() == [SECOND]
+    assert _screened(votes, "preference", gold={pair: None}).consensus.tolist() == [TIE]
 
 
 def test_a_minority_that_dissents_on_a_tenth_of_the_items_is_kept_without_gold() -> None:

@@ -40,7 +40,7 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match=f"no {ARCHIVE} in"):
         archived(tmp_path)
     _archive(tmp_path, ["tweets"])
-    with pytest.raises(Unavailable, match="no movieReviewSnippets_anonDataRatings.txt"):
+    with pytest.raises(Unavailable, match=r"no movieReviewSnippets_anonDataRatings\.txt"):
         archived(tmp_path)
 
 

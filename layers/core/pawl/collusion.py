@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pawl.raters import PRIOR_VOTES, UNKNOWN, Codes
-from pawl.suspicion import Evidence, Finding, Flags, Policy
+from pawl.suspicion import Evidence, Finding, Flags, Ownership, Policy
 from pawl.testing import normal_survival
 from pawl.votes import Votes
 
@@ -30,7 +30,7 @@ def collusion(votes: Votes, is_kept: Flags, consensus: Floats, is_vouched: Flags
     in steps of their scale. Vouched raters, shape (raters,), are in no group. Groups are what such pairs connect;
     the `risk` is shared by all pairs that have an item in common (Bonferroni), since one wrong link joins two groups.
     """
-    crowd = _Crowd.of(votes, is_kept, consensus)
+    crowd, own = _Crowd.of(votes, is_kept, consensus), Ownership.of(votes, is_kept)
     limit = policy.risk / max(1.0, crowd.pairs)
     beyond, links = dict[int, float](), list[tuple[int, int]]()
     for pair in crowd.candidates(max(2, policy.least_common // 2)):
@@ -43,8 +43,7 @@ def collusion(votes: Votes, is_kept: Flags, consensus: Floats, is_vouched: Flags
         names = tuple(votes.rater_names[rater] for rater in members)
         least = min(beyond[rater] for rater in members)
         words = f"{len(names)} raters agree with each other on {least:.0%} more items than their ways of voting explain"
-        suspicious = np.flatnonzero(is_kept & np.isin(votes.raters, members))
-        yield Finding(suspicious, "collusion", Evidence(words, least, policy.excess, names))
+        yield Finding(own.votes(members), "collusion", Evidence(words, least, policy.excess, names))
 
 
 def connected(links: Sequence[tuple[int, int]]) -> list[list[int]]:

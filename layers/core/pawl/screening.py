@@ -98,7 +98,8 @@ def agreed(votes: Votes, is_kept: Flags, known: Floats) -> tuple[Floats, Floats]
         found = score_consensus(items, raters, values, (size, people), known)
         return found.scores, found.trust
     if votes.kind == "preference":
-        return _preferred(votes, is_kept)
+        preferred, trust = _preferred(votes, is_kept)
+        return np.where(np.isnan(known), preferred, known), trust
     truths = np.where(np.isnan(known), UNKNOWN, known).astype(np.int64)
     sizes = (size, people, votes.choices)
     labels = label_consensus(items, raters, values.astype(np.int64), sizes, truths)

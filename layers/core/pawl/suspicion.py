@@ -8,7 +8,7 @@ guess, `risk` is the chance that anybody is accused.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +61,25 @@ class Finding:
     evidence: Evidence
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Ownership:
+    """Which votes are whose, so that one rater's are found without a look at all others."""
+
+    order: Codes
+    starts: Codes
+
+    @classmethod
+    def of(cls, votes: Votes, is_counted: Flags) -> Self:
+        """Of the votes that count, shape (votes,)."""
+        counted = np.flatnonzero(is_counted)
+        order = counted[np.argsort(votes.raters[counted], kind="stable")]
+        return cls(order, np.searchsorted(votes.raters[order], np.arange(len(votes.rater_names) + 1)))
+
+    def votes(self, raters: Sequence[int]) -> Codes:
+        """The votes of these raters, as ascending indices."""
+        return np.sort(np.concatenate([self.order[self.starts[each] : self.starts[each + 1]] for each in raters]))
+
+
 def repeats(votes: Votes, policy: Policy) -> Iterator[Finding]:
     """Votes of a rater on an item that they have voted on again later: the last word counts, as in the table.
 
@@ -94,13 +113,13 @@ def opposition(votes: Votes, is_kept: Flags, consensus: Floats, is_vouched: Flag
     """
     told = np.flatnonzero(is_kept & ~np.isnan(consensus[votes.items]))
     found, chance, z = (_correlation if votes.kind == "score" else _agreement)(votes, told, consensus)
-    adjusted = benjamini_hochberg([normal_survival(-each) for each in z.tolist()])
+    adjusted, own = benjamini_hochberg([normal_survival(-each) for each in z.tolist()]), Ownership.of(votes, is_kept)
     for rater in np.flatnonzero((np.array(adjusted) < policy.risk) & ~is_vouched).tolist():
         name, measure = votes.rater_names[rater], "correlation" if votes.kind == "score" else "agreement"
         words = f"rater {name} says the opposite of the others: {measure} {found[rater]:.2f} with them, "
         words += f"{chance[rater]:.2f} would be chance"
         evidence = Evidence(words, float(found[rater]), float(chance[rater]), (name,))
-        yield Finding(told[votes.raters[told] == rater], "against all", evidence)
+        yield Finding(own.votes([rater]), "against all", evidence)
 
 
 def monotony(votes: Votes, is_kept: Flags, consensus: Floats, is_vouched: Flags, policy: Policy) -> Iterator[Finding]:
@@ -115,18 +134,18 @@ def monotony(votes: Votes, is_kept: Flags, consensus: Floats, is_vouched: Flags,
     said, true = votes.steps(votes.values[told]), truth[votes.items[told]]
     crowd = np.bincount(true * choices + said, minlength=choices**2).reshape(choices, choices) + 1 / choices
     likely = np.log(crowd / crowd.sum(axis=1, keepdims=True))
-    counts, own = np.bincount(raters, minlength=people), sums(raters, said.astype(float), people)
-    spread = sums(raters, (said * np.maximum(counts, 1)[raters] - own[raters]) ** 2.0, people)
+    counts, totals = np.bincount(raters, minlength=people), sums(raters, said.astype(float), people)
+    spread = sums(raters, (said * np.maximum(counts, 1)[raters] - totals[raters]) ** 2.0, people)
     chance = np.exp(sums(raters, np.where(said == true, 0.0, likely[true, said]), people))
     chance[(spread > 0) | (counts < policy.least_common)] = 1.0
-    adjusted = benjamini_hochberg(chance.tolist())
+    adjusted, own = benjamini_hochberg(chance.tolist()), Ownership.of(votes, is_kept)
     for rater in np.flatnonzero((np.array(adjusted) < policy.risk) & ~is_vouched).tolist():
         name = votes.rater_names[rater]
         words = (
             f"rater {name} says the same in all {counts[rater]} votes; of others one in {1 / chance[rater]:.0g} would"
         )
         evidence = Evidence(words, float(chance[rater]), policy.risk, (name,))
-        yield Finding(told[raters == rater], "monotony", evidence)
+        yield Finding(own.votes([rater]), "monotony", evidence)
 
 
 def vouched(votes: Votes, gold: Floats, policy: Policy) -> Flags:
