@@ -26,6 +26,8 @@ from numpy.typing import NDArray
 
 from benchmarks.environments import Unavailable
 from benchmarks.figures import Figure, Findings
+from pawl.preferences import pair_consensus
+from pawl.scores import score_consensus
 from pawl.screening import agreed, screen
 from pawl.votes import Votes
 
@@ -143,18 +145,28 @@ def attacked(domain: str, crowd: Crowd, seeds: int) -> Iterator[Loss]:
 
 
 def cost() -> list[Figure]:
-    """Seconds and memory of screening labels of many raters, a fifth of whom guess or say the opposite."""
-    votes = _many()
-    began = time.perf_counter()
-    screen(votes)
-    took = time.perf_counter() - began
+    """Seconds and memory of a million votes of many raters, a fifth of whom guess or say the opposite."""
+    votes, generator = _many(), np.random.default_rng(3)
+    true, deviation = generator.normal(0, 1.5, ITEMS), generator.choice([0.8, 3.0], RATERS, p=[1 - HOSTILE, HOSTILE])
+    seen = true[votes.items] + deviation[votes.raters] * generator.normal(size=len(votes))
+    scores = np.clip(np.rint(seen), -HIGHEST, HIGHEST)
+    rivals = (votes.items + generator.integers(1, ITEMS, len(votes))) % ITEMS
+    is_better = seen > true[rivals] + deviation[votes.raters] * generator.normal(size=len(votes))
+    ends = np.where(is_better, votes.items, rivals), np.where(is_better, rivals, votes.items)
+    no_ties = np.zeros(len(votes), bool)
+    took = _seconds(lambda: screen(votes))
+    scoring = _seconds(lambda: score_consensus(votes.items, votes.raters, scores, (ITEMS, RATERS)))
+    pairing = _seconds(lambda: pair_consensus(*ends, votes.raters, no_ties, (ITEMS, RATERS)))
     tracemalloc.start()
     screen(votes)
     peak = tracemalloc.get_traced_memory()[1] / 2**20
     tracemalloc.stop()
+    size = f"of {len(votes):,} votes of {RATERS:,} raters"
     return [
-        Figure("screen_million_s", took, "s", f"to screen {len(votes):,} labels of {RATERS:,} raters"),
+        Figure("screen_million_s", took, "s", f"to screen labels, {size}"),
         Figure("screen_million_peak_mb", peak, "MB", "that it takes beside the votes themselves"),
+        Figure("scores_million_s", scoring, "s", f"to fit scores, {size}"),
+        Figure("pairs_million_s", pairing, "s", f"to fit pairs of {ITEMS:,} answers, {size}"),
     ]
 
 
@@ -239,6 +251,12 @@ def _crowd(rows: list[list[int]]) -> Crowd:
     positions = np.concatenate([np.arange(length) for length in lengths])
     _, raters = np.unique(items // PAGE * max(lengths) + positions, return_inverse=True)
     return Crowd(items, raters, np.concatenate([np.array(row, float) for row in rows]))
+
+
+def _seconds(run: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    run()
+    return time.perf_counter() - began
 
 
 def _many() -> Votes:
