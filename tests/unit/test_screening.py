@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pawl.collusion import connected
+from pawl.errors import SettingsError
 from pawl.screening import Quarantined, Screened, screen
 from pawl.suspicion import Policy, binomial_survival
 from pawl.votes import FIRST, SECOND, TIE, Item, Kind, Value, Vote, Votes
@@ -267,6 +268,21 @@ def test_a_policy_of_ones_own_is_followed() -> None:
 
     assert set(_accused(screened)) == {"burst"} and not screened.is_kept.any()
     assert np.isnan(screened.consensus).all()
+
+
+def test_monotony_of_thousands_of_votes_is_a_number_still() -> None:
+    votes, _ = _crowd(14, 2500, [*(_right(n, 0.99) for n in range(3)), lambda item, truth: True])
+
+    evidence = next(_screened(votes).quarantined()).evidence
+
+    assert evidence.words == "rater r003 says the same in all 2500 votes, by chance 0 in others"
+    assert evidence.number == 0
+
+
+@pytest.mark.parametrize("wrong", [{"risk": 0.0}, {"unsteady": 1.0}])
+def test_a_policy_that_cannot_be_followed_is_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(SettingsError, match="want more than 0 and less than 1"):
+        Policy(**wrong)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("kind", ["label", "score", "preference"])

@@ -1,8 +1,12 @@
 """What an item's score is when raters are generous, strict, careless or hostile: ratings such as -4..4.
 
 A vote is the item's score, plus its rater's bias, plus noise of its rater's own deviation: the model of subjective
-video quality (Li, Bampis 2017; ITU-T P.913). Noise and biases are taken to be Student-t (Lange, Little, Taylor 1989),
-so that single slips and raters far off the rest count little; fitted by expectation maximization, from item medians.
+video quality (Li et al. 2020, "A simple model for subject behavior"; ITU-T P.913). Noise and biases are taken to be
+Student-t (Lange, Little, Taylor 1989), so that single slips and raters far off the rest count little; fitted by
+expectation maximization, from item medians.
+
+A rater's deviation starts from PRIOR_VOTES of the typical rater's. Biases spread in proportion to deviations, as in the
+conjugate prior of a normal mean and variance: who is erratic says little of where the zero of the scale lies.
 """
 
 from dataclasses import dataclass

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from pawl.collusion import collusion
 from pawl.preferences import pair_consensus
 from pawl.raters import UNKNOWN, label_consensus
+from pawl.repetition import repeats
 from pawl.scores import score_consensus
-from pawl.suspicion import Evidence, Finding, Flags, Policy, Reason, bursts, monotony, opposition, repeats, vouched
+from pawl.suspicion import Evidence, Finding, Flags, Policy, Reason, bursts, monotony, opposition, vouched
 from pawl.votes import FIRST, SECOND, TIE, Item, Value, Vote, Votes
 
 Floats = NDArray[np.float64]

@@ -13,6 +13,7 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from pawl.errors import SettingsError
 from pawl.raters import UNKNOWN, Codes, sums
 from pawl.testing import benjamini_hochberg, normal_survival
 from pawl.votes import Votes
@@ -37,6 +38,11 @@ class Policy:
     least_common: int = 10
     excess: float = 0.25
     risk: float = 0.01
+
+    def __post_init__(self) -> None:
+        for name in ("unsteady", "risk"):
+            if not 0 < getattr(self, name) < 1:
+                raise SettingsError(f"policy's {name} is {getattr(self, name)}: want more than 0 and less than 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,22 +84,6 @@ class Ownership:
     def votes(self, raters: Sequence[int]) -> Codes:
         """The votes of these raters, as ascending indices."""
         return np.sort(np.concatenate([self.order[self.starts[each] : self.starts[each + 1]] for each in raters]))
-
-
-def repeats(votes: Votes, policy: Policy) -> Iterator[Finding]:
-    """Votes of a rater on an item that they have voted on again later: the last word counts, as in the table.
-
-    A rater who contradicts themselves on more of these items than `unsteady`, beyond chance, has no last word: all
-    their votes on them are a contradiction. Scores contradict each other when more than half of the scale apart.
-    """
-    order, starts = _by_person_and_item(votes)
-    sizes = np.diff(np.append(starts, order.size))
-    unsteady = dict[int, list[tuple[Codes, bool]]]()
-    for start, size in zip(starts[sizes > 1].tolist(), sizes[sizes > 1].tolist(), strict=True):
-        group = order[start : start + size]
-        unsteady.setdefault(int(votes.raters[group[0]]), []).append((group, _contradicts(votes, group)))
-    for rater, groups in sorted(unsteady.items()):
-        yield from _unsteady_rater(votes, votes.rater_names[rater], groups, policy)
 
 
 def bursts(votes: Votes, is_kept: Flags, policy: Policy) -> Iterator[Finding]:
@@ -141,9 +131,7 @@ def monotony(votes: Votes, is_kept: Flags, consensus: Floats, is_vouched: Flags,
     adjusted, own = benjamini_hochberg(chance.tolist()), Ownership.of(votes, is_kept)
     for rater in np.flatnonzero((np.array(adjusted) < policy.risk) & ~is_vouched).tolist():
         name = votes.rater_names[rater]
-        words = (
-            f"rater {name} says the same in all {counts[rater]} votes; of others one in {1 / chance[rater]:.0g} would"
-        )
+        words = f"rater {name} says the same in all {counts[rater]} votes, by chance {chance[rater]:.1g} in others"
         evidence = Evidence(words, float(chance[rater]), policy.risk, (name,))
         yield Finding(own.votes([rater]), "monotony", evidence)
 
@@ -179,38 +167,6 @@ def binomial_survival(hits: int, tries: int, chance: float) -> float:
         for k in range(hits, tries + 1)
     )
     return min(1.0, sum(map(math.exp, terms)))
-
-
-def _by_person_and_item(votes: Votes) -> tuple[Codes, Codes]:
-    """Indices by rater, item and time, and where each rater's votes on one item start."""
-    order = np.lexsort((np.arange(len(votes)), votes.at, votes.items, votes.raters))
-    keys = votes.raters[order] * len(votes.item_names) + votes.items[order]
-    return order, np.flatnonzero(np.diff(keys, prepend=-1))
-
-
-def _contradicts(votes: Votes, group: Codes) -> bool:
-    values = votes.values[group]
-    return bool(np.ptp(values) > votes.span / 2) if votes.kind == "score" else np.unique(values).size > 1
-
-
-def _unsteady_rater(votes: Votes, name: str, groups: Sequence[tuple[Codes, bool]], policy: Policy) -> Iterator[Finding]:
-    changed, asked = sum(is_changed for _, is_changed in groups), len(groups)
-    if changed and binomial_survival(changed, asked, policy.unsteady) < policy.risk / len(votes.rater_names):
-        words = f"rater {name} contradicts themselves on {changed} of the {asked} items they were asked again"
-        everything = np.sort(np.concatenate([group for group, is_changed in groups if is_changed]))
-        yield Finding(everything, "contradiction", Evidence(words, changed / asked, policy.unsteady, (name,)))
-        groups = [(group, is_changed) for group, is_changed in groups if not is_changed]
-    for group, _ in groups:
-        last, value = group[-1], votes.values[group[-1]]
-        same, other = (
-            group[:-1][is_it] for is_it in (votes.values[group[:-1]] == value, votes.values[group[:-1]] != value)
-        )
-        if same.size:
-            words = f"rater {name} says the same of this item again in vote {votes.ids[last]}, which counts"
-            yield Finding(np.sort(same), "duplicate", Evidence(words, float(group.size), 1.0, (name,)))
-        if other.size:
-            words = f"rater {name} says something else of this item later, in vote {votes.ids[last]}, which counts"
-            yield Finding(np.sort(other), "superseded", Evidence(words, float(group.size), 1.0, (name,)))
 
 
 def _burst(votes: Votes, order: Codes, policy: Policy) -> Iterator[Finding]:
