@@ -139,6 +139,16 @@ def test_of_a_raters_words_on_one_item_the_last_counts_and_the_rest_can_be_revie
     assert "late-1" in next(changed.quarantined()).evidence.words
 
 
+def test_a_burst_of_second_votes_takes_nothing_from_the_first_ones() -> None:
+    votes, _ = _crowd(15, 100, [_right(n, 0.9) for n in range(6)])
+    burst = [v._replace(id=f"x{v.id}", at=HOUR * 500 + n / 10, value=not v.value) for n, v in enumerate(votes[:80])]
+
+    screened = _screened([*votes, *burst])
+
+    assert {(each.reason, each.item.id[0]) for each in screened.quarantined()} == {("burst", "x")}
+    assert [vote for vote, _ in screened.kept()] == votes
+
+
 def test_who_contradicts_themselves_beyond_chance_has_no_last_word() -> None:
     votes, _ = _crowd(7, 40, [_right(n, 0.9) for n in range(6)])
     again = [v._replace(id=f"x{v.id}", at=HOUR * 100 + HOUR * n, value=not v.value) for n, v in enumerate(votes[:12])]

@@ -5,18 +5,18 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from pawl.raters import Codes
-from pawl.suspicion import Evidence, Finding, Policy, binomial_survival
+from pawl.suspicion import Evidence, Finding, Flags, Policy, binomial_survival
 from pawl.votes import Votes
 
 
-def repeats(votes: Votes, policy: Policy) -> Iterator[Finding]:
+def repeats(votes: Votes, is_kept: Flags, policy: Policy) -> Iterator[Finding]:
     """Votes of a rater on an item that they have voted on again later: the last word counts, as in the table.
 
     A rater who contradicts themselves on more of these items than `unsteady`, beyond chance, has no last word: all
-    their votes on them are a contradiction. Scores contradict each other when more than half of the
-    scale apart. A vote of unknown time comes after all others, and among equals the id decides.
+    their votes on them are a contradiction. Scores contradict each other when more than half of the scale apart. A
+    vote of unknown time comes after all others, and among equals the id decides.
     """
-    order, starts = _by_person_and_item(votes)
+    order, starts = _by_person_and_item(votes, is_kept)
     sizes = np.diff(np.append(starts, order.size))
     unsteady = dict[int, list[tuple[Codes, bool]]]()
     for start, size in zip(starts[sizes > 1].tolist(), sizes[sizes > 1].tolist(), strict=True):
@@ -26,9 +26,10 @@ def repeats(votes: Votes, policy: Policy) -> Iterator[Finding]:
         yield from _unsteady_rater(votes, votes.rater_names[rater], groups, policy)
 
 
-def _by_person_and_item(votes: Votes) -> tuple[Codes, Codes]:
-    """Indices by rater, item and time, and where each rater's votes on one item start."""
-    order = np.lexsort((np.arange(len(votes)), votes.at, votes.items, votes.raters))
+def _by_person_and_item(votes: Votes, is_kept: Flags) -> tuple[Codes, Codes]:
+    """Indices of the votes kept by rater, item and time, and where each rater's votes on one item start."""
+    kept = np.flatnonzero(is_kept)
+    order = kept[np.lexsort((kept, votes.at[kept], votes.items[kept], votes.raters[kept]))]
     keys = votes.raters[order] * len(votes.item_names) + votes.items[order]
     return order, np.flatnonzero(np.diff(keys, prepend=-1))
 

@@ -79,8 +79,9 @@ def screen(
     rules, known = policy or Policy(), votes.known(gold or {})
     is_restored = np.fromiter((each in restored for each in votes.ids), bool, len(votes))
     screening = _Screening(votes, np.ones(len(votes), bool), is_restored)
-    screening.take(repeats(votes, rules))
-    screening.take(bursts(votes, screening.is_kept, rules))
+    # Bursts first: words that do not count are nobody's last.
+    screening.take(bursts(votes, screening.is_kept.copy(), rules))
+    screening.take(repeats(votes, screening.is_kept.copy(), rules))
     consensus, _ = agreed(votes, screening.is_kept, known)
     is_vouched = vouched(votes, known, rules)
     is_left = screening.is_kept.copy()
