@@ -1,4 +1,4 @@
-"""`scripts/bench [NAME] [--json] [--quick] [--text FILE]`: run one benchmark, or all; figures beside their budgets.
+"""`scripts/bench [NAME] [--json] [--quick] [--text FILE] [--data DIR]`: run one benchmark, or all; figures and budgets.
 
 `inference` also runs other servers beside ours, in environments of their own under .pawl/peers, made when first asked
 for (llama.cpp is built from source: a quarter of an hour); `--quick` leaves them out.
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import cost, drift, inference, memory, quantization
+from benchmarks import cost, drift, inference, memory, quantization, trust
 from benchmarks.figures import Findings
 
 BENCHMARKS: dict[str, Callable[[argparse.Namespace], Findings]] = {
@@ -20,6 +20,7 @@ BENCHMARKS: dict[str, Callable[[argparse.Namespace], Findings]] = {
     "inference": lambda asked: inference.measure(asked.quick),
     "memory": lambda asked: Findings(memory.measure(inference.build(), inference.HOME)),
     "quantization": lambda asked: Findings(quantization.measure(asked.text)),
+    "trust": lambda asked: trust.measure(asked.data, asked.quick),
 }
 
 
@@ -28,8 +29,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("name", nargs="?", choices=sorted(BENCHMARKS), help="which benchmark (default: all)")
     parser.add_argument("--json", action="store_true", help="end with one line of figures as JSON")
-    parser.add_argument("--quick", action="store_true", help="without the other servers")
+    parser.add_argument("--quick", action="store_true", help="without the other servers; fewer seeds")
     parser.add_argument("--text", type=Path, help="a text for the quantization's perplexity (default: starter rows)")
+    parser.add_argument(
+        "--data", type=Path, metavar="DIR", help="a folder of public data sets, for what is measured on"
+    )
     arguments = parser.parse_args()
     out = sys.stderr if arguments.json else sys.stdout
     report: dict[str, Any] = {}
