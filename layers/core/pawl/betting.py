@@ -63,15 +63,15 @@ def log_gain(tally: Floats, center: Floats, bet: Floats) -> Floats:
 
 
 def arms_gain(up: Floats, down: Floats, before: tuple[Floats, Floats], shift: float, gaps: Floats) -> Floats:
-    """What a block of answers adds to the log of the wealth, shape (..., gaps), against `mean(up) <= mean(down) + shift`.
+    """What a block adds to the log of the wealth, shape (..., gaps), against `mean(up) <= mean(down) + shift`.
 
     `up` and `down` are the block's tallies of two arms whose answers were assigned at random, `before` those of all
     earlier blocks. Every gap is a bettor who believes that the mean lies so far above the hypothesis.
 
-    A value of `up` multiplies the wealth by 1 + a (x - c - shift), one of `down` by 1 - b (x - c), with as much at stake
-    on both sides: rows_up a = rows_down b. Since 1 + x <= exp(x), the block's expectation is at most
-    exp(rows_up a (mean_up - mean_down - shift)), so at most 1: whatever c is, and however the base rate of both arms has
-    moved since the block before. For 0 and 1 it is close to the growth-optimal test of two proportions
+    A value of `up` multiplies the wealth by 1 + a (x - c - shift), one of `down` by 1 - b (x - c), with as much at
+    stake on both sides: rows_up a = rows_down b. Since 1 + x <= exp(x), the block's expectation is at most
+    exp(rows_up a (mean_up - mean_down - shift)), so at most 1: whatever c is, and however the base rate of both arms
+    has moved since the block before. For 0 and 1 it is close to the growth-optimal test of two proportions
     (Turner, Ly, Gruenwald 2024). A block that lacks an arm adds nothing.
     """
     center = (_mean(before[0]) + _mean(before[1]) - shift) / 2

@@ -36,8 +36,8 @@ class Comparison:
     The proof is against "worse than live by `margin` or more", the harm against "worse than live by `tolerance` at
     most". `proof` and `harm` are the logs of each bettor's wealth, shape (..., bettors); the peaks, shape (...), the
     highest that the log of an e-value ever was. `sums` and `pending` are the tallies of closed blocks and of the open
-    one, shape (..., 2, 3), candidate first. `information` is the sum of n m / (n + m) over blocks of n and m answers, and
-    `difference_sum` that of the same times the difference of means.
+    one, shape (..., 2, 3), candidate first. `information` is the sum of n m / (n + m) over blocks of n and m answers,
+    and `difference_sum` that of the same times the difference of means.
     """
 
     margin: float
@@ -63,10 +63,10 @@ class Comparison:
     def update(self, batch: ArrayLike) -> Self:
         """After one more batch: its two tallies, shape (..., 2, 3), candidate first."""
         pending = self.pending + _checked(batch, self.pending.shape)
-        return self._closed(pending, (pending[..., 0] >= LEAST_ROWS).all(axis=-1))
+        return self._closed(pending, np.asarray((pending[..., 0] >= LEAST_ROWS).all(axis=-1)))
 
     def settle(self) -> Self:
-        """Close the open block, because what comes next differs: other weights, or a pause. One arm alone is dropped."""
+        """Close the open block, since what comes next differs (other weights, a pause); one arm alone is dropped."""
         closed = self._closed(self.pending, np.ones(self.information.shape, bool))
         return replace(closed, pending=np.zeros_like(self.pending))
 
@@ -75,7 +75,7 @@ class Comparison:
         new, old = block[..., CANDIDATE, :], block[..., LIVE, :]
         before = self.sums[..., CANDIDATE, :], self.sums[..., LIVE, :]
         proof = self.proof + arms_gain(new, old, before, -self.margin, _gaps(_PROOF_GAPS, self.margin))
-        harm = self.harm + arms_gain(old, new, before[::-1], self.tolerance, _gaps(_HARM_GAPS, self.margin))
+        harm = self.harm + arms_gain(old, new, (before[1], before[0]), self.tolerance, _gaps(_HARM_GAPS, self.margin))
         information, difference = _apart(new, old)
         return replace(
             self,
