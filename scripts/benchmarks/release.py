@@ -43,6 +43,7 @@ class Outcome:
     answers: float
 
 
+# At 1,000 requests a second one in sixty is rated, 10,000 answers in ten minutes; elsewhere every answer is.
 BUSY, SLOW = (10_000, 1 / 6), (10, 24.0)
 SCENARIOS = (
     *(Scenario("1,000 a second", difference, *BUSY) for difference in (-0.2, -0.05, -0.02, 0.0, 0.05)),
