@@ -1,0 +1,33 @@
+"""The benchmark of releases: its fixed-horizon figure is scipy's, and its outcomes are those of the decision."""
+
+import pytest
+from scipy.stats import norm
+
+from benchmarks.release import MARGIN, SLOW, Outcome, Scenario, fixed_horizon, simulate, table
+
+
+def test_the_fixed_horizon_sample_has_its_power_and_one_answer_less_each_has_not() -> None:
+    each = fixed_horizon(MARGIN) // 2
+
+    powers = [norm.sf(norm.isf(0.05) - MARGIN / (2 * 0.8 * 0.2 / n) ** 0.5) for n in (each, each - 1)]
+    assert powers[0] >= 0.9 > powers[1]
+
+
+def test_every_seed_ends_in_a_verdict_and_a_much_worse_candidate_in_a_rollback() -> None:
+    found = simulate(Scenario("10 a day", -0.6, *SLOW), 20)
+
+    assert found.promoted + found.rolled_back + found.asked == pytest.approx(1.0)
+    assert found.rolled_back == 1.0
+    assert found.answers < 300
+
+
+def test_the_same_seeds_have_the_same_outcome() -> None:
+    scenario = Scenario("10 a day", 0.0, *SLOW)
+
+    assert simulate(scenario, 5) == simulate(scenario, 5)
+
+
+def test_the_table_has_a_line_for_each_scenario() -> None:
+    outcome = Outcome(Scenario("10 a day", -0.15, *SLOW), 0.25, 0.5, 0.25, 1234.0)
+
+    assert table([outcome]).splitlines()[1].split() == ["10", "a", "day", "-0.15", "25.0%", "50.0%", "25.0%", "1,234"]
