@@ -1,8 +1,10 @@
 """The API: every route its own method, a key on each but health, IAM on the operators'."""
 
+import asyncio
 import importlib
 import re
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -69,9 +71,10 @@ FUNCTIONS = {
 
 @pytest.fixture(scope="module")
 def applications() -> Iterator[dict[str, Any]]:
-    """Each function's web application, over nothing."""
+    """Each function's web application, over nothing; in a loop that is closed, where Mangum leaves its own open."""
     nothing: Any = None
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, closing(asyncio.new_event_loop()) as loop:
+        asyncio.set_event_loop(loop)
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
         modules = {name: importlib.import_module(name) for name in ("inference.app", "feedback.app")}
@@ -82,6 +85,7 @@ def applications() -> Iterator[dict[str, Any]]:
             "release": release.api.build(nothing, nothing),
             "hot": set(modules["inference.app"].HOT_ROUTES),
         }
+        asyncio.set_event_loop(None)
 
 
 def test_the_routes_are_these_and_each_is_a_method_of_its_own(methods: Methods) -> None:
