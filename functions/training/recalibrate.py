@@ -94,7 +94,7 @@ class Shape:
     has_bias: bool
 
 
-SHAPES = (
+SHAPES = (  # the simplest first
     Shape("confidences", has_scale=True, has_bias=False),
     Shape("thresholds", has_scale=False, has_bias=True),
     Shape("confidences and thresholds", has_scale=True, has_bias=True),
@@ -103,11 +103,20 @@ SHAPES = (
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What a shape came to on rows held out in turn: nats of log loss saved a row, and that mean's standard error."""
+    """What a shape came to on rows held out in turn: `saved` is nats of log loss, shape (rows,)."""
 
     shape: Shape
-    gain: float
-    error: float
+    saved: Floats
+
+    @property
+    def gain(self) -> float:
+        """Nats saved in the mean."""
+        return float(self.saved.mean())
+
+    @property
+    def error(self) -> float:
+        """The standard error of that mean."""
+        return standard_error(self.saved)
 
     def is_significant(self, alpha: float) -> bool:
         """Whether so much would be saved by chance with a probability below alpha, all shapes together."""
@@ -198,7 +207,7 @@ def try_shapes(logits: Floats, labels: Indices, knobs: Knobs) -> list[Trial]:
             held_out = folds == fold
             correction = fit(logits[~held_out], labels[~held_out], shape, knobs.deviation)
             saved[held_out] -= row_losses(correction.apply(logits[held_out]), labels[held_out])
-        trials.append(Trial(shape, float(saved.mean()), float(saved.std(ddof=1) / np.sqrt(saved.size))))
+        trials.append(Trial(shape, saved))
     return trials
 
 
@@ -212,8 +221,20 @@ def deal(labels: Indices, folds: int, seed: int) -> Indices:
 
 
 def choose(trials: Sequence[Trial], alpha: float) -> Trial | None:
-    """The shape that saves most among those that surely save; None when none does."""
-    return max((trial for trial in trials if trial.is_significant(alpha)), key=lambda trial: trial.gain, default=None)
+    """The simplest shape within a standard error of the best (Breiman et al. 1984), of those that surely save; or None.
+
+    Both are told on the same rows, so it is the error of their difference that counts.
+    """
+    sure = [trial for trial in trials if trial.is_significant(alpha)]
+    best = max(sure, key=lambda trial: trial.gain, default=None)
+    if best is None:
+        return None
+    return next(trial for trial in sure if best.gain - trial.gain <= standard_error(best.saved - trial.saved))
+
+
+def standard_error(values: Floats) -> float:
+    """Of the mean of values, shape (rows,)."""
+    return float(values.std(ddof=1) / np.sqrt(values.size))
 
 
 def told(trials: Sequence[Trial]) -> str:
