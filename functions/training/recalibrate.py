@@ -103,10 +103,14 @@ SHAPES = (  # the simplest first
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What a shape came to on rows held out in turn: `saved` is nats of log loss, shape (rows,)."""
+    """What a shape came to on rows held out in turn.
+
+    `saved` is nats of log loss, shape (rows,); `righted` how many more answers are right than without it.
+    """
 
     shape: Shape
     saved: Floats
+    righted: int = 0
 
     @property
     def gain(self) -> float:
@@ -118,9 +122,13 @@ class Trial:
         """The standard error of that mean."""
         return standard_error(self.saved)
 
-    def is_significant(self, alpha: float) -> bool:
-        """Whether so much would be saved by chance with a probability below alpha, all shapes together."""
-        return self.gain > NormalDist().inv_cdf(1 - alpha / len(SHAPES)) * self.error
+    def is_worth_it(self, alpha: float) -> bool:
+        """Whether so much is saved by chance with a probability below alpha only, all shapes together.
+
+        A bias changes answers, so it must put more of them right as well: log loss alone would give answers away.
+        """
+        is_sure = self.gain > NormalDist().inv_cdf(1 - alpha / len(SHAPES)) * self.error
+        return is_sure and (self.righted > 0 or not self.shape.has_bias)
 
 
 # --- Rows -------------------------------------------------------------------------------------------------------------
@@ -198,16 +206,16 @@ def row_losses(logits: Floats, labels: Indices) -> Floats:
 
 def try_shapes(logits: Floats, labels: Indices, knobs: Knobs) -> list[Trial]:
     """Each shape on rows held out in turn, against leaving the logits as they are."""
-    as_they_are = row_losses(logits, labels)
     folds = deal(labels, knobs.folds, knobs.seed)
     trials: list[Trial] = []
     for shape in SHAPES:
-        saved = as_they_are.copy()
+        corrected = np.empty_like(logits)
         for fold in range(knobs.folds):
             held_out = folds == fold
             correction = fit(logits[~held_out], labels[~held_out], shape, knobs.deviation)
-            saved[held_out] -= row_losses(correction.apply(logits[held_out]), labels[held_out])
-        trials.append(Trial(shape, saved))
+            corrected[held_out] = correction.apply(logits[held_out])
+        righted = (corrected.argmax(1) == labels).sum() - (logits.argmax(1) == labels).sum()
+        trials.append(Trial(shape, row_losses(logits, labels) - row_losses(corrected, labels), int(righted)))
     return trials
 
 
@@ -221,15 +229,15 @@ def deal(labels: Indices, folds: int, seed: int) -> Indices:
 
 
 def choose(trials: Sequence[Trial], alpha: float) -> Trial | None:
-    """The simplest shape within a standard error of the best (Breiman et al. 1984), of those that surely save; or None.
+    """The simplest shape within a standard error of the best (Breiman et al. 1984), of those worth it; or None.
 
     Both are told on the same rows, so it is the error of their difference that counts.
     """
-    sure = [trial for trial in trials if trial.is_significant(alpha)]
-    best = max(sure, key=lambda trial: trial.gain, default=None)
+    worthy = [trial for trial in trials if trial.is_worth_it(alpha)]
+    best = max(worthy, key=lambda trial: trial.gain, default=None)
     if best is None:
         return None
-    return next(trial for trial in sure if best.gain - trial.gain <= standard_error(best.saved - trial.saved))
+    return next(trial for trial in worthy if best.gain - trial.gain <= standard_error(best.saved - trial.saved))
 
 
 def standard_error(values: Floats) -> float:
@@ -239,7 +247,10 @@ def standard_error(values: Floats) -> float:
 
 def told(trials: Sequence[Trial]) -> str:
     """The trials as a person reads them."""
-    return "; ".join(f"{trial.shape.name} {trial.gain:+.4f} nats a row (± {trial.error:.4f})" for trial in trials)
+    return "; ".join(
+        f"{trial.shape.name} {trial.gain:+.4f} nats a row (± {trial.error:.4f}), {trial.righted:+d} right"
+        for trial in trials
+    )
 
 
 # --- The graph --------------------------------------------------------------------------------------------------------
@@ -293,7 +304,10 @@ def measure(
         if judged := [row for row in dataset.splits.get(split, []) if row.label in labels]:
             metrics["int8"][split] = score(judged, labels, served_answers(model, judged)[0])
             metrics["live"][split] = score(judged, labels, served_answers(live, judged)[0])
-    gains = {trial.shape.name: {"nats": round(trial.gain, 4), "error": round(trial.error, 4)} for trial in trials}
+    gains = {
+        trial.shape.name: {"nats": round(trial.gain, 4), "error": round(trial.error, 4), "righted": trial.righted}
+        for trial in trials
+    }
     return {**metrics, "fitted_rows": rows, "held_out_gains": gains}
 
 
@@ -360,7 +374,7 @@ def recalibrate(
     trials = try_shapes(logits, truth, knobs)
     chosen = choose(trials, knobs.alpha)
     if chosen is None:
-        report.conclude(f"nothing changed: no correction helps rows that it was not fitted to: {told(trials)}")
+        report.conclude(f"nothing changed: no correction helps answers that it was not fitted to: {told(trials)}")
         return None
     report.conclude(f"{chosen.shape.name} corrected: {told(trials)}")
     correction = fit(logits, truth, chosen.shape, knobs.deviation)

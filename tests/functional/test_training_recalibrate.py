@@ -147,7 +147,7 @@ def test_an_honest_model_is_left_as_it_is_and_the_run_is_completed(world: World,
     assert {path.name for path in output.iterdir()} == {"run.json"}
     report = json.loads((output / "run.json").read_text())
     assert (report["status"], report["progress"], report["evaluations"]) == ("completed", 1.0, [])
-    assert report["conclusion"].startswith("nothing changed: no correction helps rows that it was not fitted to: ")
+    assert report["conclusion"].startswith("nothing changed: no correction helps answers that it was not fitted to: ")
 
 
 def test_too_few_new_rows_fit_nothing(world: World, tmp_path: Path) -> None:

@@ -122,8 +122,8 @@ def test_an_honest_model_is_changed_no_more_often_than_the_risk_says() -> None:
     assert changed <= 5
 
 
-def _trial(shape: Shape, gain: float, deviation: float) -> Trial:
-    return Trial(shape, gain + deviation * np.tile([1.0, -1.0], 50))
+def _trial(shape: Shape, gain: float, deviation: float, righted: int = 1) -> Trial:
+    return Trial(shape, gain + deviation * np.tile([1.0, -1.0], 50), righted)
 
 
 def test_nothing_is_chosen_that_may_be_chance_however_much_it_saves() -> None:
@@ -132,6 +132,15 @@ def test_nothing_is_chosen_that_may_be_chance_however_much_it_saves() -> None:
     assert choose([unsure, sure], 0.05) is sure
     assert choose([unsure], 0.05) is None
     assert choose([_trial(BOTH, 0.0, 0.0)], 0.05) is None
+
+
+@pytest.mark.parametrize("shape", [THRESHOLDS, BOTH], ids=lambda shape: shape.name)
+@pytest.mark.parametrize("righted", [0, -3])
+def test_a_bias_that_puts_no_more_answers_right_is_not_worth_it_whatever_it_saves(shape: Shape, righted: int) -> None:
+    plain, biased = _trial(CONFIDENCES, 0.1, 0.2, righted=0), _trial(shape, 0.9, 0.1, righted)
+
+    assert choose([plain, biased], 0.05) is plain
+    assert choose([biased], 0.05) is None
 
 
 @pytest.mark.parametrize(("gain", "wanted"), [(0.41, CONFIDENCES), (0.45, BOTH)])
