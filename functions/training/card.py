@@ -124,7 +124,7 @@ it was made. No weight was changed: its logits are multiplied by {how["scale"]:.
 |---|---|
 {biases}
 
-On rows held out in turn, nats of log loss saved a row: {_gains(metrics)}.
+On rows held out in turn, nats of log loss saved a row, and answers put right: {_gains(metrics)}.
 
 ## Results
 
@@ -144,7 +144,9 @@ On rows held out in turn, nats of log loss saved a row: {_gains(metrics)}.
 
 def _gains(metrics: Mapping[str, Any]) -> str:
     gains = metrics["held_out_gains"].items()
-    return ", ".join(f"{name} {one['nats']:+.4f} (± {one['error']:.4f})" for name, one in gains)
+    return ", ".join(
+        f"{name} {one['nats']:+.4f} (± {one['error']:.4f}) and {one['righted']:+d} right" for name, one in gains
+    )
 
 
 def _compared(metrics: Mapping[str, Any]) -> str:

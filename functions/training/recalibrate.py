@@ -103,14 +103,14 @@ SHAPES = (  # the simplest first
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What a shape came to on rows held out in turn.
+    """What a shape came to on rows held out in turn, both (rows,).
 
-    `saved` is nats of log loss, shape (rows,); `righted` how many more answers are right than without it.
+    `saved` is nats of log loss; `righted` is 1 where it puts an answer right, -1 where it spoils one, else 0.
     """
 
     shape: Shape
     saved: Floats
-    righted: int = 0
+    righted: Floats
 
     @property
     def gain(self) -> float:
@@ -125,10 +125,11 @@ class Trial:
     def is_worth_it(self, alpha: float) -> bool:
         """Whether so much is saved by chance with a probability below alpha only, all shapes together.
 
-        A bias changes answers, so it must put more of them right as well: log loss alone would give answers away.
+        A bias changes answers, so it must as surely put more of them right: log loss alone would give answers away.
         """
-        is_sure = self.gain > NormalDist().inv_cdf(1 - alpha / len(SHAPES)) * self.error
-        return is_sure and (self.righted > 0 or not self.shape.has_bias)
+        z = NormalDist().inv_cdf(1 - alpha / len(SHAPES))
+        needed = [self.saved, self.righted] if self.shape.has_bias else [self.saved]
+        return all(float(values.mean()) > z * standard_error(values) for values in needed)
 
 
 # --- Rows -------------------------------------------------------------------------------------------------------------
@@ -214,8 +215,9 @@ def try_shapes(logits: Floats, labels: Indices, knobs: Knobs) -> list[Trial]:
             held_out = folds == fold
             correction = fit(logits[~held_out], labels[~held_out], shape, knobs.deviation)
             corrected[held_out] = correction.apply(logits[held_out])
-        righted = (corrected.argmax(1) == labels).sum() - (logits.argmax(1) == labels).sum()
-        trials.append(Trial(shape, row_losses(logits, labels) - row_losses(corrected, labels), int(righted)))
+        was_right, is_right = (np.float64(each.argmax(1) == labels) for each in (logits, corrected))
+        saved = row_losses(logits, labels) - row_losses(corrected, labels)
+        trials.append(Trial(shape, saved, is_right - was_right))
     return trials
 
 
@@ -248,7 +250,7 @@ def standard_error(values: Floats) -> float:
 def told(trials: Sequence[Trial]) -> str:
     """The trials as a person reads them."""
     return "; ".join(
-        f"{trial.shape.name} {trial.gain:+.4f} nats a row (± {trial.error:.4f}), {trial.righted:+d} right"
+        f"{trial.shape.name} {trial.gain:+.4f} nats a row (± {trial.error:.4f}), {trial.righted.sum():+.0f} right"
         for trial in trials
     )
 
@@ -305,7 +307,11 @@ def measure(
             metrics["int8"][split] = score(judged, labels, served_answers(model, judged)[0])
             metrics["live"][split] = score(judged, labels, served_answers(live, judged)[0])
     gains = {
-        trial.shape.name: {"nats": round(trial.gain, 4), "error": round(trial.error, 4), "righted": trial.righted}
+        trial.shape.name: {
+            "nats": round(trial.gain, 4),
+            "error": round(trial.error, 4),
+            "righted": int(trial.righted.sum()),
+        }
         for trial in trials
     }
     return {**metrics, "fitted_rows": rows, "held_out_gains": gains}

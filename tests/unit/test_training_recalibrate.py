@@ -122,8 +122,10 @@ def test_an_honest_model_is_changed_no_more_often_than_the_risk_says() -> None:
     assert changed <= 5
 
 
-def _trial(shape: Shape, gain: float, deviation: float, righted: int = 1) -> Trial:
-    return Trial(shape, gain + deviation * np.tile([1.0, -1.0], 50), righted)
+def _trial(shape: Shape, gain: float, deviation: float, righted: int = 10, spoilt: int = 0) -> Trial:
+    """On 100 rows."""
+    changed = np.repeat([1.0, -1.0, 0.0], [righted, spoilt, 100 - righted - spoilt])
+    return Trial(shape, gain + deviation * np.tile([1.0, -1.0], 50), changed)
 
 
 def test_nothing_is_chosen_that_may_be_chance_however_much_it_saves() -> None:
@@ -135,9 +137,11 @@ def test_nothing_is_chosen_that_may_be_chance_however_much_it_saves() -> None:
 
 
 @pytest.mark.parametrize("shape", [THRESHOLDS, BOTH], ids=lambda shape: shape.name)
-@pytest.mark.parametrize("righted", [0, -3])
-def test_a_bias_that_puts_no_more_answers_right_is_not_worth_it_whatever_it_saves(shape: Shape, righted: int) -> None:
-    plain, biased = _trial(CONFIDENCES, 0.1, 0.2, righted=0), _trial(shape, 0.9, 0.1, righted)
+@pytest.mark.parametrize(("righted", "spoilt"), [(0, 0), (0, 3), (9, 5)])
+def test_a_bias_that_does_not_surely_put_more_answers_right_is_not_worth_it_whatever_it_saves(
+    shape: Shape, righted: int, spoilt: int
+) -> None:
+    plain, biased = _trial(CONFIDENCES, 0.1, 0.2, righted=0), _trial(shape, 0.9, 0.1, righted, spoilt)
 
     assert choose([plain, biased], 0.05) is plain
     assert choose([biased], 0.05) is None
