@@ -56,11 +56,11 @@ class Runs:
         live = self.registry.live(model)
         labels = label_votes(self._feedback(live, now_ms))
         decision = decide_retrain(self._state(live, reason, len(labels), run, cure), self.policy, now_ms)
-        if decision.action == "wait":
+        if decision.recipe is None:  # it waits
             return decision, None
         if not self.registry.claim_run(model, run):
             return Decision("wait", "another run began at the same moment"), None
-        self._submit(run, live, decision, labels, now_ms)
+        self._submit(run, live, decision.recipe, decision.because, labels, now_ms)
         return decision, run
 
     def end(self, job: Mapping[str, Any], now_ms: int) -> None:
@@ -92,12 +92,14 @@ class Runs:
             "id": run,
             "model": body["model"],
             "version": body["version"],
+            "recipe": body.get("recipe", ""),
             "because": body["because"],
             "status": "running" if pending else body["status"],
             "created_at": isoformat(body["created_ms"]),
             "progress": report.get("progress", 0.0),
             "runtime_seconds": seconds,
             "error": body.get("error", ""),
+            "conclusion": report.get("conclusion", ""),
             "evaluations": report.get("evaluations", []),
             "datasets": [body["dataset"]],
             "estimated_cost_usd": round(seconds / 3600 * self.instance_hour_usd, 4),
@@ -145,7 +147,9 @@ class Runs:
             item for item in self.feedback.within(live.model, since_ms, now_ms) if item["model_version"] == live.version
         ]
 
-    def _submit(self, run: str, live: Live, decision: Decision, labels: Mapping[str, list[str]], now_ms: int) -> None:
+    def _submit(
+        self, run: str, live: Live, recipe: str, because: str, labels: Mapping[str, list[str]], now_ms: int
+    ) -> None:
         window = (now_ms - round(self.window_days * _DAY_MS), now_ms)
         parent = Datasets(self.bucket).load(self.registry.manifest(live.model, live.version).lineage.dataset)
         dataset = assemble(
@@ -157,9 +161,10 @@ class Runs:
         body = {
             "model": live.model,
             "version": version,
+            "recipe": recipe,
             "dataset": dataset.digest,
             "status": "pending",
-            "because": decision.because,
+            "because": because,
             "created_ms": now_ms,
             "job_id": "",
         }
@@ -169,12 +174,14 @@ class Runs:
             jobQueue=self.job_queue,
             jobDefinition=self.job_definition,
             parameters={
+                "recipe": recipe,
                 "model": live.model,
                 "version": version,
                 "dataset": address,
                 "run": run,
                 "output": f"s3://{self.bucket.name}/candidates/{live.model}/{version}/",
                 "parent": f"models:/{live.model}/{live.version}",
+                "live": f"s3://{self.bucket.name}/models/{live.model}/{live.version}/",
             },
         )
         self.registry.record_run(run, {**body, "job_id": job["jobId"]})

@@ -125,12 +125,14 @@ def test_a_drift_with_enough_labels_submits_one_job_that_knows_all_it_needs(
     body = cloud.registry.run(run)
     assert job["jobName"] == f"pawl-{run}"
     assert job["parameters"] == {
+        "recipe": "transfer",
         "model": "triage",
         "version": "2",
         "dataset": f"s3://pawl-data/datasets/{body['dataset']}/",
         "run": run,
         "output": "s3://pawl-data/candidates/triage/2/",
         "parent": "models:/triage/1",
+        "live": "s3://pawl-data/models/triage/1/",
     }
     assert (body["job_id"], body["status"], body["because"]) == (
         job["jobId"],
@@ -196,7 +198,55 @@ def test_the_same_event_again_submits_nothing_more(
     assert list(cloud.registry.runs()) == before
 
 
-@pytest.mark.parametrize("cure", ["nothing", "recalibrate_confidences", "automl"])
+@pytest.mark.parametrize("cure", ["recalibrate_threshold", "recalibrate_confidences"])
+def test_a_drift_that_a_recalibration_ends_gets_one_and_no_training(
+    cure: str,
+    handle: Callable[..., Any],
+    event: Callable[[str], dict[str, Any]],
+    ask: Callable[..., tuple[int, Any]],
+    label_traffic: Callable[..., None],
+    jobs: Callable[[], list[dict[str, Any]]],
+    cloud: Any,
+) -> None:
+    label_traffic(FRESH)
+    told = event("sqs_drift_detected")
+    told["Records"][0]["body"] = told["Records"][0]["body"].replace("full_retrain", cure)
+
+    handle(told)
+
+    (job,) = jobs()
+    assert (job["parameters"]["recipe"], job["parameters"]["live"]) == (
+        "recalibrate",
+        "s3://pawl-data/models/triage/1/",
+    )
+    _, shown = ask("GET", "/jobs/{id}", id=cloud.registry.active_run("triage"))
+    assert (shown["recipe"], shown["conclusion"]) == ("recalibrate", "")
+
+
+def test_a_recalibration_that_changed_nothing_is_completed_and_says_so(
+    handle: Callable[..., Any],
+    event: Callable[[str], dict[str, Any]],
+    ask: Callable[..., tuple[int, Any]],
+    label_traffic: Callable[..., None],
+    jobs: Callable[[], list[dict[str, Any]]],
+    cloud: Any,
+) -> None:
+    label_traffic(FRESH)
+    told = event("sqs_drift_detected")
+    told["Records"][0]["body"] = told["Records"][0]["body"].replace("full_retrain", "recalibrate_threshold")
+    handle(told)
+    run = cloud.registry.active_run("triage")
+    report = {"status": "completed", "conclusion": "nothing changed: 9 new labelled rows, a fit needs 30"}
+    cloud.bucket.write("candidates/triage/2/run.json", json.dumps(report).encode())
+
+    finish(event("sqs_batch_job_succeeded"), jobs(), handle)
+
+    _, shown = ask("GET", "/jobs/{id}", id=run)
+    assert (shown["status"], shown["conclusion"]) == ("completed", report["conclusion"])
+    assert cloud.registry.active_run("triage") is None
+
+
+@pytest.mark.parametrize("cure", ["nothing", "automl"])
 def test_a_drift_that_asks_for_another_cure_starts_no_run_on_its_word_nor_by_schedule(
     cure: str,
     handle: Callable[..., Any],

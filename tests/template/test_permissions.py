@@ -50,7 +50,7 @@ PREFIXES = {
     "DriftInboxRole": ({"inbox", "profiles", "models"}, {"inbox", "profiles"}),
     "DriftCheckRole": ({"profiles", "models"}, {"reports", "profiles"}),
     "RetrainRole": ({"traffic", "models", "datasets", "candidates"}, {"datasets"}),
-    "TrainingRole": ({"datasets"}, {"candidates"}),
+    "TrainingRole": ({"datasets", "models"}, {"candidates"}),
     "ReleaseRole": ({"candidates", "datasets", "models", "layers"}, {"models", "layers"}),
 }
 
