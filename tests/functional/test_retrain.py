@@ -341,7 +341,7 @@ def test_a_crash_before_any_call_leads_to_one_run_with_one_version_when_the_even
         assert {job["parameters"]["version"] for job in mine} == {body["version"]}, (number, died_before)
         assert len(mine) == 1 or died_before == "dynamodb.PutItem", (number, died_before)
         cloud.registry.end_run("triage", run)
-    assert number == 10  # claim, four files, version, run, job, run, and then nothing was left to die at
+    assert number == 12  # claim, quarantine, five files, version, run, job, run, and then nothing was left to die at
 
 
 def finish(event: dict[str, Any], jobs: list[dict[str, Any]], handle: Callable[..., Any]) -> None:

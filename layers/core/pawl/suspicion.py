@@ -176,7 +176,7 @@ def binomial_survival(hits: int, tries: int, chance: float) -> float:
 def _burst(votes: Votes, order: Codes, policy: Policy) -> Iterator[Finding]:
     at = votes.at[order]
     ends = np.searchsorted(at, at + policy.burst_s, side="right")
-    acts = [votes.ids[index].partition("#")[0] for index in order.tolist()]
+    acts = [str(votes.ids[index]).partition("#")[0] for index in order.tolist()]
     upto = np.cumsum([True, *(act != before for before, act in pairwise(acts))])
     counts = upto[ends - 1] - upto + 1
     if counts.max() <= policy.burst_votes:

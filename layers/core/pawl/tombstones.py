@@ -12,6 +12,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from pawl.errors import InvalidReceipt
+
 if TYPE_CHECKING:
     from pawl.store import Bucket
 
@@ -29,8 +31,11 @@ def subject_digest(subject: str) -> str:
 
 
 def answer_uuid(inference_id: str) -> str:
-    """The uuid in an inference_id, which names the answer wherever the whole receipt would be too long."""
-    return inference_id.split(".")[1]
+    """The uuid in an inference_id, which names the answer where the whole receipt is not kept."""
+    parts = inference_id.split(".")
+    if len(parts) < 2 or not parts[1]:
+        raise InvalidReceipt(f"no inference_id: {inference_id!r}; want one as an answer came with")
+    return parts[1]
 
 
 @dataclass(frozen=True, slots=True)
