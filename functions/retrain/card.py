@@ -47,7 +47,7 @@ a rater judged more than that share. `holdout` is inherited as it was.
 
 | | reason | what |
 |---|---|---|
-{_table(lineage["left_out"], LEFT_OUT)}
+{_left_out(lineage["left_out"])}
 
 ## In quarantine
 
@@ -70,8 +70,8 @@ def _rows(splits: Splits) -> str:
     return "\n".join(lines)
 
 
-def _table(counts: Mapping[str, int], meanings: Mapping[str, str]) -> str:
-    return "\n".join(f"| {counts.get(reason, 0)} | {reason} | {meaning} |" for reason, meaning in meanings.items())
+def _left_out(counts: Mapping[str, int]) -> str:
+    return "\n".join(f"| {counts[reason]} | {reason} | {meaning} |" for reason, meaning in LEFT_OUT.items())
 
 
 def _suspicions(counts: Mapping[str, int]) -> str:

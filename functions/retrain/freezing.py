@@ -16,7 +16,7 @@ from pawl.records import CaptureRecord
 from pawl.store import Traffic
 from pawl.tombstones import Tombstones
 from pawl.votes import Item, Value, Vote
-from retrain.card import NEW_LABEL_ROWS, data_card
+from retrain.card import LEFT_OUT, NEW_LABEL_ROWS, data_card
 from retrain.consensus import Agreed, agree
 from retrain.joining import Asked, join, text_key
 from retrain.selection import Said, Selection, select
@@ -60,7 +60,7 @@ def freeze_traffic(
         "traffic_window": [isoformat(each) for each in selection.window_ms],
         "feedback": learned,
         "raters": agreed.raters,
-        "left_out": dict(left_out),
+        "left_out": {reason: left_out[reason] for reason in LEFT_OUT},
         "quarantined": dict(agreed.suspicious),
     }
     card = data_card(parent.model, splits, lineage)
