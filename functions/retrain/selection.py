@@ -89,7 +89,7 @@ def _said(item: Mapping[str, Any]) -> Said | None:
         sys.intern(item["metric"]),
         sys.intern(item["rater"]),
         tuple(map(sys.intern, labels)),
-        unix_ms(item["given_at"]),
+        item["said_ms"] if "said_ms" in item else unix_ms(item["given_at"]),
         subject_digest(whose) if whose else "",
         "rater" in tags,
     )

@@ -11,11 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import cost, drift, inference, memory, quantization, release, trust
+from benchmarks import cost, datasets, drift, inference, memory, quantization, release, trust
 from benchmarks.figures import Findings
 
 BENCHMARKS: dict[str, Callable[[argparse.Namespace], Findings]] = {
     "cost": lambda asked: Findings(cost.measure()),
+    "datasets": lambda asked: datasets.measure(),
     "drift": lambda asked: drift.measure(inference.HOME, asked.quick),
     "inference": lambda asked: inference.measure(asked.quick),
     "memory": lambda asked: Findings(memory.measure(inference.build(), inference.HOME)),
