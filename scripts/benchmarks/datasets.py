@@ -9,10 +9,11 @@ votes each; one rater in twenty inverts every label.
 
 import gzip
 import json
+import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,14 +49,16 @@ class Size:
     raters: int = RATERS
 
 
-def measure(size: Size | None = None) -> Findings:
+QUICK = Size(ROWS // 10, FEEDBACK // 10, RATERS // 10)
+
+
+def measure(size: Size) -> Findings:
     """Write the lake, freeze it in a process of its own, and say what that took."""
-    size = size or Size()
     with tempfile.TemporaryDirectory() as folder:
         write_lake(Path(folder), size)
         took = freeze_in(Path(folder))
     what = f"{size.rows:,} captured rows and {size.feedback:,} pieces of feedback"
-    kept = f"of a process: {took['learned']:,} new rows, {took['near_duplicates']:,} near duplicates left out"
+    kept = f"of its process at most: {took['learned']:,} new rows, {took['near_duplicates']:,} near duplicates left out"
     right = f"of the new rows have their true label; {HOSTILE:.0%} of {size.raters:,} raters invert"
     said = "of the votes name it"
     return Findings(
@@ -71,7 +74,8 @@ def measure(size: Size | None = None) -> Findings:
 def freeze_in(folder: Path) -> dict[str, Any]:
     """What a fresh process says of freezing the lake in `folder`."""
     command = [sys.executable, str(SUBJECTS / "freezing.py"), str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S)
     if done.returncode:
         raise Unavailable(f"the freeze ended with {done.returncode}: {done.stderr.strip().splitlines()[-1]}")
     return json.loads(done.stdout)
@@ -80,12 +84,13 @@ def freeze_in(folder: Path) -> dict[str, Any]:
 def write_lake(folder: Path, size: Size) -> None:
     """Traffic under `s3/`, feedback by day under `feedback/`, the parent dataset's files, and the true labels."""
     generator = np.random.default_rng(0)
-    texts = _texts(generator, size.rows)
-    truths = generator.integers(0, len(LABELS), size.rows)
-    uuids = [uuid7_hex(_answered_ms(row, size), generator.bytes(10)) for row in range(size.rows)]
+    texts, uuids = list[str](), list[str]()
     for first in range(0, size.rows, ROWS_A_BATCH):
         rows = range(first, min(size.rows, first + ROWS_A_BATCH))
+        texts += _texts(generator, len(rows), texts[: first // 2])
+        uuids += [uuid7_hex(_answered_ms(row, size), generator.bytes(10)) for row in rows]
         _write_batch(folder, [_record(uuids[row], _answered_ms(row, size), texts[row]) for row in rows])
+    truths = generator.integers(0, len(LABELS), size.rows)
     for item in _said(generator, size, uuids, truths):
         day = folder / "feedback" / f"{MODEL}#{item['answered_at'][:10]}"
         day.parent.mkdir(exist_ok=True)
@@ -99,16 +104,14 @@ def write_lake(folder: Path, size: Size) -> None:
     (folder / "truths.json").write_text(json.dumps(told))
 
 
-def _texts(generator: np.random.Generator, count: int) -> list[str]:
-    words = np.array([f"word{number}" for number in range(VOCABULARY)])
-    drawn = words[np.minimum(generator.zipf(1.2, (count, WORDS)) - 1, VOCABULARY - 1)]
-    texts = [" ".join(line) for line in drawn.tolist()]
-    fate = generator.random(count)
-    for place in range(count // 2, count):
-        if fate[place] < REPEATED:
-            texts[place] = texts[place - count // 2].upper()
-        elif fate[place] < REPEATED + NEARLY:
-            texts[place] = f"{texts[place - count // 2]} please"
+def _texts(generator: np.random.Generator, count: int, earlier: Sequence[str]) -> list[str]:
+    """New texts, some of which were asked earlier, as they are or nearly."""
+    shares = 1 / np.arange(1, VOCABULARY + 1)
+    ranks = np.searchsorted(np.cumsum(shares / shares.sum()), generator.random((count, WORDS)))
+    texts = [" ".join(f"word{rank}" for rank in line) for line in ranks.tolist()]
+    for place in np.flatnonzero(generator.random(count) < REPEATED + NEARLY).tolist() if earlier else []:
+        before = earlier[generator.integers(len(earlier))]
+        texts[place] = before.upper() if generator.random() < REPEATED / (REPEATED + NEARLY) else f"{before} please"
     return texts
 
 
