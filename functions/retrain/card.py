@@ -40,8 +40,8 @@ by {lineage["raters"]} raters, after the dataset {lineage["parent"]}.
 {_rows(splits)}
 
 A label is the consensus of all raters of a text (Dawid, Skene 1979), each weighted by how far their votes depend on the
-truth. `recent`, {RECENT_SHARE:.0%} of what is new, is only judged by: nobody's texts are in it and in `train`, unless
-a rater judged more than that share. `holdout` is inherited as it was.
+truth. `recent`, about {RECENT_SHARE:.0%} of what is new, is only judged by: nobody is in it and in `train`, unless a
+rater judged more than that share. `holdout` is inherited as it was.
 
 ## Left out
 

@@ -53,7 +53,8 @@ def _quarantine(stack: Stack, arguments: argparse.Namespace) -> Any:
 
 
 def _restore(stack: Stack, arguments: argparse.Namespace) -> Any:
-    return {"restored": asdict(Quarantine(stack.bucket, arguments.model).restore(arguments.feedback_id))}
+    quarantine = Quarantine(stack.bucket, arguments.model)
+    return {"restored": [asdict(quarantine.restore(feedback_id)) for feedback_id in arguments.feedback_id]}
 
 
 def _erase(stack: Stack, arguments: argparse.Namespace) -> Any:
@@ -83,10 +84,6 @@ COMMANDS = {
 }
 
 
-SECOND = {"promote": "version", "restore": "feedback_id"}
-"""What a command takes after the model."""
-
-
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/pawl", description=__doc__)
     parser.add_argument("--stack", default="pawl", help="name of the stack (default: pawl)")
@@ -99,12 +96,14 @@ def _parse() -> argparse.Namespace:
         ("rollback", "go back to the version before"),
         ("promote", "make a version that has passed its gates live"),
         ("quarantine", "list the feedback that the last freezes set aside, each with its reason and the evidence"),
-        ("restore", "let a piece of feedback in quarantine count from the next dataset on"),
+        ("restore", "let feedback in quarantine count from the next dataset on"),
     ):
         command = commands.add_parser(name, help=does)
         command.add_argument("model")
-        if name in SECOND:
-            command.add_argument(SECOND[name])
+        if name == "promote":
+            command.add_argument("version")
+        if name == "restore":
+            command.add_argument("feedback_id", nargs="+", help="as scripts/pawl quarantine lists it")
     erasing = commands.add_parser("erase", help="keep a person, or one answer, out of every later dataset")
     erasing.add_argument("name", help="a rater, or what tags.subject or tags.user says")
     erasing.add_argument("--inference", action="store_true", help="the name is an inference_id: erase that answer")

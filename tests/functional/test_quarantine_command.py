@@ -36,11 +36,11 @@ def test_the_quarantine_is_listed_with_reasons_and_evidence(run: Any) -> None:
 
 
 def test_a_restored_piece_leaves_the_quarantine(run: Any) -> None:
-    assert run("restore", model="triage", feedback_id="f-2")["restored"]["rater"] == "bo"
+    assert [each["rater"] for each in run("restore", model="triage", feedback_id=["f-2"])["restored"]] == ["bo"]
 
     assert [each["feedback_id"] for each in run("quarantine", model="triage")] == ["f-1"]
     with pytest.raises(NotFound, match="'f-2'"):
-        run("restore", model="triage", feedback_id="f-2")
+        run("restore", model="triage", feedback_id=["f-2", "f-1"])
 
 
 def test_an_erasure_is_on_the_list_that_freezes_read(run: Any, cloud: Any) -> None:

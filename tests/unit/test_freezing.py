@@ -94,7 +94,8 @@ def test_suspicious_votes_are_set_aside_with_evidence_and_everybody_elses_count(
 def _burst(world: World) -> list[str]:
     inference_ids = [world.answer(text) for text in TEXTS[:80]]
     return [
-        world.say(each, "outage", rater="fast", after_min=200.0 - place) for place, each in enumerate(inference_ids)
+        world.say(each, "outage", rater="fast", after_min=200.0 - place + place / 200)
+        for place, each in enumerate(inference_ids)
     ]
 
 
@@ -128,9 +129,11 @@ def test_a_trusted_raters_bursts_count() -> None:
     assert frozen.quarantined == []
 
 
-def test_many_labels_in_one_piece_of_feedback_are_one_act_and_no_burst() -> None:
+def test_many_labels_in_one_request_are_no_burst() -> None:
     world = World()
-    world.say(world.answer(*TEXTS), *["outage"] * len(TEXTS))
+    world.say(world.answer(*TEXTS[:100]), *["outage"] * 100)
+    for place, text in enumerate(TEXTS[100:]):
+        world.say(world.answer(text), "outage", rater="sync", after_min=300.0 - place - 1)
 
     assert len(new_rows(world.freeze())) == len(TEXTS)
 

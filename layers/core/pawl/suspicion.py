@@ -8,7 +8,6 @@ guess, `risk` is the chance that anybody is accused.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Literal, Self
 
 import numpy as np
@@ -90,7 +89,7 @@ class Ownership:
 def bursts(votes: Votes, is_kept: Flags, policy: Policy) -> Iterator[Finding]:
     """Votes of one rater, more than `burst_votes` of them within `burst_s`; those of unknown time are not judged.
 
-    What one act said of many items counts once: votes at one time whose ids are alike up to a `#`.
+    Votes at the very same time count once: they came in one request, which does not tell when each was made up.
     """
     timed = np.flatnonzero(is_kept & ~np.isnan(votes.at))
     order = timed[np.lexsort((timed, votes.at[timed], votes.raters[timed]))]
@@ -176,8 +175,7 @@ def binomial_survival(hits: int, tries: int, chance: float) -> float:
 def _burst(votes: Votes, order: Codes, policy: Policy) -> Iterator[Finding]:
     at = votes.at[order]
     ends = np.searchsorted(at, at + policy.burst_s, side="right")
-    acts = [str(votes.ids[index]).partition("#")[0] for index in order.tolist()]
-    upto = np.cumsum([True, *(act != before for before, act in pairwise(acts))])
+    upto = np.cumsum(np.diff(at, prepend=-np.inf) > 0)
     counts = upto[ends - 1] - upto + 1
     if counts.max() <= policy.burst_votes:
         return
