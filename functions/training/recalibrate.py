@@ -215,9 +215,9 @@ def try_shapes(logits: Floats, labels: Indices, knobs: Knobs) -> list[Trial]:
             held_out = folds == fold
             correction = fit(logits[~held_out], labels[~held_out], shape, knobs.deviation)
             corrected[held_out] = correction.apply(logits[held_out])
-        was_right, is_right = (np.float64(each.argmax(1) == labels) for each in (logits, corrected))
+        righted = np.array(corrected.argmax(1) == labels, float) - np.array(logits.argmax(1) == labels, float)
         saved = row_losses(logits, labels) - row_losses(corrected, labels)
-        trials.append(Trial(shape, saved, is_right - was_right))
+        trials.append(Trial(shape, saved, righted))
     return trials
 
 
