@@ -69,17 +69,18 @@ def main(folder: Path) -> None:
     parent = thaw({path.name: path.read_bytes() for path in (folder / "parent").iterdir()})
     model = first.partition("#")[0]
     window = (_midnight_ms(first), _midnight_ms(last) + 86_400_000)
-    began = time.perf_counter()
+    began, cpu_began = time.perf_counter(), time.process_time()
     selection = Selection(model, "1", window)
     frozen = freeze_traffic(selection, parent, table.within(model, *window), Traffic(bucket), Rules())
     Datasets(bucket).store(frozen.dataset)
-    seconds = time.perf_counter() - began
+    seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - cpu_began
     peak_mb = _peak_mb()
     truths = json.loads((folder / "truths.json").read_text())
     rows = [row for rows in frozen.dataset.splits.values() for row in rows if row.answer]
     votes = [item["value"] == [truths[item["inference_id"].split(".")[1]]] for item in table.within(model, *window)]
     report = {
         "seconds": seconds,
+        "cpu_seconds": cpu_seconds,
         "peak_mb": peak_mb,
         "learned": frozen.learned,
         "near_duplicates": frozen.dataset.lineage["left_out"]["near duplicate"],
