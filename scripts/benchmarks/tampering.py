@@ -1,7 +1,9 @@
 """Single bytes of a signed bundle changed at random, anywhere, its signature file included: how many are refused."""
 
+import os
 import random
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 from artifacts.signing import KeyFile, make_key, sign_folder
@@ -40,17 +42,16 @@ def refused(changes: int = CHANGES) -> int:
 
 def refusals(folder: Path, trust: Trust, drawn: random.Random, changes: int) -> int:
     """How many of so many changes of one byte each, all undone again, keep a signed bundle from being opened."""
-    whole = {path: path.read_bytes() for path in sorted(folder.iterdir())}
-    places = [(path, at) for path, data in whole.items() for at in range(len(data))]
-    found = 0
-    for _ in range(changes):
-        path, at = drawn.choice(places)
-        altered = bytearray(whole[path])
-        altered[at] ^= drawn.randrange(1, 256)
-        path.write_bytes(altered)
-        found += _is_refused(folder, trust)
-        path.write_bytes(whole[path])
-    return found
+    with ExitStack() as opened:
+        files = [opened.enter_context(path.open("r+b", buffering=0)) for path in sorted(folder.iterdir())]
+        places = [(file, at, byte) for file in files for at, byte in enumerate(file.read())]
+        found = 0
+        for _ in range(changes):
+            file, at, byte = drawn.choice(places)
+            os.pwrite(file.fileno(), bytes([byte ^ drawn.randrange(1, 256)]), at)
+            found += _is_refused(folder, trust)
+            os.pwrite(file.fileno(), bytes([byte]), at)
+        return found
 
 
 def _is_refused(folder: Path, trust: Trust) -> bool:

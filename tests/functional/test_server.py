@@ -73,9 +73,10 @@ class Process:
     def __init__(self, models: Path, **settings: str) -> None:
         path = f"{ROOT / 'functions'}:{ROOT / 'layers' / 'core'}"
         kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")}
+        defaults = {**FREE_PORTS, "OMP_NUM_THREADS": "1", "LINGER_S": "0", "ALLOW_UNSIGNED": "true"}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "inference.server", "--models", str(models)],
-            env={**kept, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", **FREE_PORTS, "LINGER_S": "0", **settings},
+            env={**kept, "PYTHONPATH": path, **defaults, **settings},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
