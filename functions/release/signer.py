@@ -20,7 +20,5 @@ class KmsKey:
     def sign(self, message: bytes) -> bytes:
         """ECDSA with SHA-256 over `message`, in DER; KMS is sent the digest, as it takes 4,096 bytes at most."""
         digest = hashlib.sha256(message).digest()
-        reply = self.client.sign(
-            KeyId=self.arn, Message=digest, MessageType="DIGEST", SigningAlgorithm="ECDSA_SHA_256"
-        )
+        reply = self.client.sign(KeyId=self.arn, Message=digest, MessageType="DIGEST", SigningAlgorithm="ECDSA_SHA_256")
         return reply["Signature"]

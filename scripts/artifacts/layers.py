@@ -96,7 +96,7 @@ def build_models(target: Target, folder: Path) -> None:
 
 
 def starter() -> Path:
-    """The folder of the starter models, signed, and their datasets; each is made anew when what makes it has changed."""
+    """The folder of the starter models, signed, and their datasets; each is made anew when its sources have changed."""
     made, key = [_starter_part(name) for name in STARTER_MODULES], local_key()
     whole = STARTER / f"all-{_digest([*(part.name for part in made), key.trusted])}"
     if not whole.exists():

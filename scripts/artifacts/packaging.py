@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def build_model(options: argparse.Namespace) -> Path:
-    """The folder of the new bundle, signed with this machine's key; BuildError when there is one already or the names do not fit."""
+    """The folder of the new, signed bundle; BuildError when there is one already or the names do not fit."""
     if not NAME.fullmatch(options.name):
         raise BuildError(f"--name {options.name!r}: use 1-48 of a-z, 0-9 and '-', not starting with '-'")
     if not VERSION.fullmatch(options.version):

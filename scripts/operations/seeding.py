@@ -1,4 +1,4 @@
-"""What a stack needs around its first deployment: the parameters before it, the starter models and datasets after it."""
+"""What a stack needs around its first deployment: parameters before it, the starter models and datasets after it."""
 
 import base64
 from pathlib import Path

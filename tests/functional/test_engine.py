@@ -1,12 +1,14 @@
 """Models, versions and aliases side by side in the layers."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tests.functional.tensor_models import seal_sums
 
+from artifacts.signing import KeyFile, make_key, sign_folder
 from inference.engine import Engine
 from pawl.bundle import Bundle
 from pawl.errors import InvalidBundle, NotFound
@@ -21,6 +23,18 @@ def root(layer: Callable[[Bundle], Path], make_bundle: Callable[..., Bundle], tm
     folders = [layer(make_bundle(version, "any")) for version in ("2", "9", "10")]
     layer(seal_sums(tmp_path / "sums"))
     return folders[0].parents[1]
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> KeyFile:
+    make_key(tmp_path / "key.pem")
+    return KeyFile(tmp_path / "key.pem")
+
+
+@pytest.fixture
+def stranger(tmp_path: Path) -> KeyFile:
+    make_key(tmp_path / "stranger.pem")
+    return KeyFile(tmp_path / "stranger.pem")
 
 
 def write_aliases(root: Path, text: str) -> None:
@@ -101,6 +115,41 @@ def test_a_version_that_is_none_reaches_no_file(root: Path, version: str) -> Non
         return
     with pytest.raises(NotFound, match="no version"):
         Engine(UNSIGNED).get("triage", version)
+
+
+def test_a_bundle_must_be_signed_by_somebody_trusted(root: Path, key: KeyFile, stranger: KeyFile) -> None:
+    engine, folder = Engine(read_trust(key.trusted)), root / "triage" / "9"
+    with pytest.raises(InvalidBundle, match=r"triage 9: model\.sig is missing, and unsigned bundles are not served"):
+        engine.get("triage", "9")
+    sign_folder(folder, stranger)
+    with pytest.raises(InvalidBundle, match=r"triage 9: model\.sig is by a key that is not trusted here"):
+        engine.get("triage", "9")
+
+    sign_folder(folder, key)
+
+    assert engine.get("triage", "9").manifest.version == "9"
+    assert engine.failure("triage", "9") == ""
+
+
+def test_a_signed_bundle_with_another_file_in_it_is_refused(root: Path, key: KeyFile) -> None:
+    folder = root / "triage" / "9"
+    sign_folder(folder, key)
+    (folder / "custom_ops.so").write_bytes(b"")
+
+    with pytest.raises(InvalidBundle, match=r"triage 9: custom_ops\.so is not part of the bundle"):
+        Engine(read_trust(key.trusted)).get("triage", "9")
+
+
+def test_an_older_version_in_the_place_of_a_newer_one_is_refused_although_it_is_signed(
+    root: Path, key: KeyFile
+) -> None:
+    for name in ("9", "10"):
+        sign_folder(root / "triage" / name, key)
+    shutil.rmtree(root / "triage" / "10")
+    shutil.copytree(root / "triage" / "9", root / "triage" / "10")
+
+    with pytest.raises(InvalidBundle, match="triage 10 holds triage 9"):
+        Engine(read_trust(key.trusted)).get("triage")
 
 
 def test_only_the_model_that_is_asked_for_is_opened(root: Path) -> None:

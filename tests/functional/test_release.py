@@ -686,6 +686,7 @@ def test_a_release_that_died_once_it_was_answering_is_finished_without_being_jud
     context: Any,
 ) -> None:
     arrival = offer(better)
+    app.releases.deployment.trust(app.releases.signer.public_key)  # else that is the first parameter to be written
     cloud.faults.die_on("ssm.PutParameter")
     with pytest.raises(cloud.faults.Died):
         app.handler(arrival, context)

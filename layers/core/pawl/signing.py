@@ -1,6 +1,6 @@
 """Signed bundles: `model.sig`, as OpenSSF Model Signing 1.0 writes it, so that its own tools verify it too.
 
-A Sigstore bundle around a DSSE envelope around an in-toto statement, which lists the sha256 of every file of the bundle;
+A Sigstore bundle around a DSSE envelope around an in-toto statement, which lists the sha256 of each of its files;
 beside them, under `pawl`, where the version comes from and which gates it has passed. One signature, ECDSA on P-256.
 A signature file holds nothing that is not signed or derived: any other bytes for the same statement are refused.
 https://github.com/ossf/model-signing-spec, https://github.com/secure-systems-lab/dsse
@@ -166,7 +166,7 @@ def _render(payload: bytes, signature: bytes, fingerprint: str) -> bytes:
         "payloadType": PAYLOAD_TYPE,
         "signatures": [{"sig": base64.b64encode(signature).decode(), "keyid": ""}],
     }
-    material = {"publicKey": {"hint": fingerprint}, "tlogEntries": []}
+    material: dict[str, Any] = {"publicKey": {"hint": fingerprint}, "tlogEntries": []}
     return _canonical({"mediaType": BUNDLE_TYPE, "verificationMaterial": material, "dsseEnvelope": envelope})
 
 
