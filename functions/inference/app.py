@@ -17,6 +17,7 @@ from inference.settings import Settings
 from pawl.errors import PawlError, log_failure
 from pawl.receipt import ReceiptKeys
 from pawl.settings import read_settings
+from pawl.signing import read_trust
 
 MARGIN_S = 1.0
 """How long before Lambda ends the function an answer must be complete."""
@@ -26,7 +27,8 @@ _SMALL_BYTES = REPLY_BYTES // 6 - 1000
 
 settings = read_settings(Settings, os.environ)
 capture = open_capture(settings, os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "local"))
-service = Service(Engine(), ReceiptKeys(settings.receipt_keys), capture, settings.row_limit)
+engine = Engine(read_trust(settings.trusted_keys, settings.allow_unsigned))
+service = Service(engine, ReceiptKeys(settings.receipt_keys), capture, settings.row_limit)
 
 
 def answer(event: dict[str, Any], context: Any) -> dict[str, Any]:

@@ -5,15 +5,17 @@ import threading
 from pawl.bundle import layer_aliases, layer_folder, layer_models, open_bundle
 from pawl.errors import InvalidBundle, NotFound, PawlError
 from pawl.model import Model, open_model
+from pawl.signing import Trust
 
 LIVE = "live"
 ALIASES = (LIVE, "candidate")
 
 
 class Engine:
-    """Finds models by name and version or alias, and opens each once."""
+    """Finds models by name and version or alias, and opens each once, if it is signed by somebody trusted."""
 
-    def __init__(self) -> None:
+    def __init__(self, trust: Trust) -> None:
+        self._trust = trust
         self._open: dict[tuple[str, str], Model] = {}
         self._failed: dict[tuple[str, str], str] = {}
         self._lock = threading.Lock()
@@ -41,7 +43,7 @@ class Engine:
         return aliases[wanted]
 
     def get(self, name: str, version: str | None = None) -> Model:
-        """The opened model; its digests are checked before its session opens."""
+        """The opened model; its digests and its signature are checked before its session opens."""
         return self._open.get((name, version or LIVE)) or self._load(name, version)
 
     def failure(self, name: str, version: str) -> str:
@@ -57,7 +59,11 @@ class Engine:
 
     def _open_version(self, name: str, number: str) -> Model:
         try:
-            model = open_model(open_bundle(layer_folder(name, number)))
+            bundle = open_bundle(layer_folder(name, number))
+            if (bundle.manifest.name, bundle.manifest.version) != (name, number):
+                raise InvalidBundle(f"{name} {number} holds {bundle.manifest.name} {bundle.manifest.version}")
+            self._trust.check(bundle)
+            model = open_model(bundle)
         except PawlError as error:
             self._failed[name, number] = str(error)
             raise

@@ -35,6 +35,7 @@ from inference.service import Call, Service
 from pawl.errors import PawlError, SettingsError
 from pawl.receipt import ReceiptKeys
 from pawl.settings import read_settings
+from pawl.signing import read_trust
 
 FLUSH_S = 5.0
 MARGIN_S = 1.0
@@ -43,7 +44,7 @@ MARGIN_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """Read from the environment; options on the command line replace the first four."""
+    """Read from the environment; options on the command line replace some of them."""
 
     models: str = ""
     """A folder of bundles, `<name>/<version>/`; without it they come from layers on Python's path."""
@@ -56,6 +57,10 @@ class ServerSettings:
     """API keys joined by commas; without them everybody may ask."""
     receipt_keys: str = ""
     """Secrets that sign inference ids, as the functions have them; without them a random one for this process."""
+    trusted_keys: str = ""
+    """Public keys that models may be signed with: SubjectPublicKeyInfo in base64, joined by commas."""
+    allow_unsigned: bool = False
+    """Whether a model without a signature is served."""
     capture_queue_url: str = ""
     """The queue that captured answers go to."""
     capture_dead_letter_queue_url: str = ""
@@ -111,7 +116,7 @@ class Server:
         )
         self.capture = Capture(_delivery(settings, metrics))
         self.service = Service(
-            WatchedEngine(),
+            WatchedEngine(read_trust(settings.trusted_keys, settings.allow_unsigned)),
             ReceiptKeys(settings.receipt_keys or f"local:{secrets.token_hex(32)}"),
             WatchedCapture(self.capture, metrics),
             settings.row_limit,
@@ -206,6 +211,7 @@ def _warn(settings: ServerSettings) -> None:
     warnings = {
         "API_KEYS is not set: everybody who reaches this server may ask": settings.api_keys,
         "RECEIPT_KEYS is not set: inference ids of this process are unknown to any other": settings.receipt_keys,
+        "ALLOW_UNSIGNED is set: a model without a signature is served, whoever made it": not settings.allow_unsigned,
         "neither CAPTURE_QUEUE_URL nor CAPTURE_FILE is set: answers are not kept": (
             settings.capture_queue_url or settings.capture_file
         ),
@@ -221,6 +227,7 @@ def _read_settings(arguments: Sequence[str] | None, environment: Mapping[str, st
     parser.add_argument("--listen", metavar="ADDRESS", help="the address to listen at, 127.0.0.1 by default")
     parser.add_argument("--port", dest="http_port", type=int, metavar="N", help="the port for HTTP, 8080 by default")
     parser.add_argument("--grpc-port", type=int, metavar="N", help="the port for gRPC, 8081 by default")
+    parser.add_argument("--allow-unsigned", action="store_true", default=None, help="serve models without a signature")
     given = {name: value for name, value in vars(parser.parse_args(arguments)).items() if value is not None}
     return replace(read_settings(ServerSettings, environment), **given)
 

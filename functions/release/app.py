@@ -18,6 +18,7 @@ from release.deployment import Deployment
 from release.gates import GatePolicy
 from release.releases import Releases
 from release.settings import Settings
+from release.signer import KmsKey
 
 settings = read_settings(Settings, os.environ)
 logger = Logger(service="release")
@@ -32,9 +33,11 @@ releases = Releases(
         settings.inference_function,
         settings.models_layer,
         settings.live_layer_parameter,
+        settings.trusted_keys_parameter,
     ),
     Announcer(boto3.client("events"), settings.event_bus, "pawl.release"),
     GatePolicy(),
+    KmsKey(boto3.client("kms"), settings.signing_key),
 )
 
 

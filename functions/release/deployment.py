@@ -1,5 +1,6 @@
 """The AWS side of a release: an archive becomes a layer version, a function version, and what the alias points at."""
 
+import base64
 import io
 import zipfile
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from pawl.store import Bucket
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_lambda.type_defs import FunctionConfigurationResponseTypeDef
     from mypy_boto3_ssm import SSMClient
 
 ALIAS = "live"
@@ -27,6 +29,7 @@ class Deployment:
     function: str
     layer: str
     parameter: str
+    trusted_keys_parameter: str
 
     def live_function_version(self) -> str:
         """The function version that the alias points at."""
@@ -39,6 +42,13 @@ class Deployment:
             LayerName=self.layer, Description=description, Content={"S3Bucket": self.bucket.name, "S3Key": key}
         )
         return reply["LayerVersionArn"]
+
+    def trust(self, public_key: bytes) -> None:
+        """Let functions published from now on, by a release or by the template, open bundles signed with a key."""
+        key, keys = base64.b64encode(public_key).decode(), self._trusted_keys()
+        if key not in keys.split(","):
+            both = ",".join(filter(None, [keys, key]))
+            self.parameters.put_parameter(Name=self.trusted_keys_parameter, Value=both, Type="String", Overwrite=True)
 
     def publish_function(self, layer_arn: str) -> str:
         """A function version that serves the models of `layer_arn`; the same again when nothing has changed."""
@@ -55,23 +65,33 @@ class Deployment:
         self._attach(self._models_layer(function_version))
 
     def _attach(self, layer_arn: str) -> None:
-        attached = self._layers()
+        about = self._configuration("$LATEST")
+        attached, variables = _layers(about), about.get("Environment", {}).get("Variables", {})
         wanted = [layer_arn if self._is_models_layer(arn) else arn for arn in attached]
+        trusting = {**variables, "TRUSTED_KEYS": self._trusted_keys()}
         if layer_arn not in wanted:
             raise PawlError(f"{self.function} has no layer named {self.layer}: deploy the template again")
-        if wanted != attached:
-            self.functions.update_function_configuration(FunctionName=self.function, Layers=wanted)
+        if wanted != attached or trusting != variables:
+            self.functions.update_function_configuration(
+                FunctionName=self.function, Layers=wanted, Environment={"Variables": trusting}
+            )
             self.functions.get_waiter("function_updated_v2").wait(FunctionName=self.function)
 
     def _models_layer(self, function_version: str) -> str:
-        return next(arn for arn in self._layers(function_version) if self._is_models_layer(arn))
+        return next(arn for arn in _layers(self._configuration(function_version)) if self._is_models_layer(arn))
 
-    def _layers(self, function_version: str = "$LATEST") -> list[str]:
-        about = self.functions.get_function_configuration(FunctionName=self.function, Qualifier=function_version)
-        return [layer.get("Arn", "") for layer in about.get("Layers", [])]
+    def _configuration(self, function_version: str) -> "FunctionConfigurationResponseTypeDef":
+        return self.functions.get_function_configuration(FunctionName=self.function, Qualifier=function_version)
+
+    def _trusted_keys(self) -> str:
+        return self.parameters.get_parameter(Name=self.trusted_keys_parameter)["Parameter"].get("Value", "")
 
     def _is_models_layer(self, arn: str) -> bool:
         return arn.split(":")[6:7] == [self.layer]
+
+
+def _layers(about: "FunctionConfigurationResponseTypeDef") -> list[str]:
+    return [layer.get("Arn", "") for layer in about.get("Layers", [])]
 
 
 def layer_archive(bundles: Mapping[tuple[str, str], Mapping[str, bytes]]) -> bytes:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pawl.bundle import MANIFEST, Bundle, open_bundle
+from pawl.bundle import EVIDENCE, MANIFEST, SIGNATURE, Bundle, open_bundle
 from pawl.classifier import KIND, TextClassifier
 from pawl.dataset import FrozenDataset
 from pawl.errors import Conflict, InvalidBundle, NotFound
@@ -19,6 +19,7 @@ from pawl.events import Announcer
 from pawl.identity import isoformat
 from pawl.model import open_model
 from pawl.registry import Live, Registry, VersionRecord, vars_of
+from pawl.signing import Signer, sign
 from pawl.store import Bucket, Datasets
 from release.deployment import Deployment, layer_archive
 from release.gates import Gate, GatePolicy, judge_candidate
@@ -35,6 +36,7 @@ class Releases:
     deployment: Deployment
     announcer: Announcer
     policy: GatePolicy
+    signer: Signer
 
     def consider(self, model: str, version: str, now_ms: int) -> VersionRecord:
         """Let a candidate through its gates and release or refuse it; decided before, nothing changes."""
@@ -134,6 +136,7 @@ class Releases:
     def _release(self, record: VersionRecord, files: Mapping[str, bytes], now_ms: int) -> VersionRecord:
         live = self.registry.live(record.model)
         if not record.layer_arn:
+            files = self._signed(record, files)
             self._store_model(record, files)
             record = replace(
                 record, layer_arn=self._publish_layer(record, files), replaces=self.deployment.live_function_version()
@@ -171,12 +174,17 @@ class Releases:
         self.registry.record_version(released)
         return released
 
-    def _store_model(self, record: VersionRecord, files: Mapping[str, bytes]) -> None:
-        prefix = f"models/{record.model}/{record.version}/"
+    def _signed(self, record: VersionRecord, files: Mapping[str, bytes]) -> dict[str, bytes]:
+        """The bundle's own files, the evidence of its gates, and the signature over both."""
+        self.deployment.trust(self.signer.public_key)
         evidence = json.dumps(record.gates, indent=1).encode()
-        for name, data in {**files, "evidence.json": evidence}.items():
-            if name in record.manifest["files"] or name in (MANIFEST, "evidence.json"):
-                self.bucket.write(prefix + name, data)
+        signature = sign(files[MANIFEST], evidence, self.signer)
+        own = {name: data for name, data in files.items() if name in {*record.manifest["files"], MANIFEST}}
+        return {**own, EVIDENCE: evidence, SIGNATURE: signature}
+
+    def _store_model(self, record: VersionRecord, files: Mapping[str, bytes]) -> None:
+        for name, data in files.items():
+            self.bucket.write(f"models/{record.model}/{record.version}/{name}", data)
 
     def _publish_layer(self, record: VersionRecord, files: Mapping[str, bytes]) -> str:
         """A layer with this version and the live versions of all other models."""
@@ -191,7 +199,8 @@ class Releases:
 
     def _bundle_files(self, files: Mapping[str, bytes]) -> dict[str, bytes]:
         listed: Mapping[str, Any] = json.loads(files[MANIFEST])["files"]
-        return {name: data for name, data in files.items() if name == MANIFEST or name in listed}
+        names = {*listed, MANIFEST, EVIDENCE, SIGNATURE}
+        return {name: data for name, data in files.items() if name in names}
 
     def _unpack(self, folder: Path, files: Mapping[str, bytes]) -> Bundle:
         folder.mkdir()

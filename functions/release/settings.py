@@ -19,3 +19,7 @@ class Settings:
     """The name under which layers of models are published."""
     live_layer_parameter: str
     """The SSM parameter that holds the live layer's ARN, or `starter` for the template's own."""
+    trusted_keys_parameter: str
+    """The SSM parameter that holds the public keys that models may be signed with."""
+    signing_key: str
+    """The KMS key that signs what is released, by ARN."""

@@ -13,6 +13,7 @@ import tomllib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from artifacts.signing import local_key, sign_folder
 from artifacts.target import ROOT, BuildError, Target, code_revision
 
 CACHE = ROOT / ".pawl" / "layers"
@@ -95,14 +96,16 @@ def build_models(target: Target, folder: Path) -> None:
 
 
 def starter() -> Path:
-    """The folder of the starter models and their datasets; each model is made anew when what makes it has changed."""
-    made = [_starter_part(name) for name in STARTER_MODULES]
-    whole = STARTER / f"all-{_digest(part.name for part in made)}"
+    """The folder of the starter models, signed, and their datasets; each is made anew when its sources have changed."""
+    made, key = [_starter_part(name) for name in STARTER_MODULES], local_key()
+    whole = STARTER / f"all-{_digest([*(part.name for part in made), key.trusted])}"
     if not whole.exists():
         partial = whole.with_suffix(".partial")
         shutil.rmtree(partial, ignore_errors=True)
         for part in made:
             shutil.copytree(part, partial, dirs_exist_ok=True, copy_function=_link_or_copy)
+        for folder in (partial / "models").glob("*/*"):
+            sign_folder(folder, key)
         _keep_only(whole, partial)
     return whole
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from artifacts.signing import local_key, sign_folder
 from artifacts.target import ROOT, BuildError, code_revision
 from pawl.errors import PawlError
 
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def build_model(options: argparse.Namespace) -> Path:
-    """The folder of the new bundle; BuildError when there is one already or the names do not fit."""
+    """The folder of the new, signed bundle; BuildError when there is one already or the names do not fit."""
     if not NAME.fullmatch(options.name):
         raise BuildError(f"--name {options.name!r}: use 1-48 of a-z, 0-9 and '-', not starting with '-'")
     if not VERSION.fullmatch(options.version):
@@ -53,6 +54,7 @@ def build_model(options: argparse.Namespace) -> Path:
 
     try:
         train(command, os.environ, time.time_ns() // 1_000_000)
+        sign_folder(folder, local_key())
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise

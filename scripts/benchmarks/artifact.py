@@ -3,13 +3,19 @@
 import os
 from pathlib import Path
 
+from artifacts.signing import local_key
+
 PARTS = ("InferenceFunction", "CoreLayer", "ServingLayer", "ModelsLayer")
 
 
 def environment(build: Path) -> dict[str, str]:
     """The environment of a process that runs the built function: its code, then its layers, nothing compiled anew."""
     path = [build / PARTS[0], *(build / layer / "python" for layer in PARTS[1:])]
-    return {"PYTHONPATH": os.pathsep.join(map(str, path)), "PYTHONDONTWRITEBYTECODE": "1"}
+    return {
+        "PYTHONPATH": os.pathsep.join(map(str, path)),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "TRUSTED_KEYS": local_key().trusted,
+    }
 
 
 def bundle(build: Path, name: str) -> Path:

@@ -12,6 +12,7 @@ from benchmarks.figures import Figure
 PRICES_OF = "us-east-1, June 2025"
 ALARM_MONTH = 0.10
 SECRET_MONTH = 0.40
+KEY_MONTH = 1.00
 METRIC_MONTH = 0.30
 ECR_GB_MONTH = 0.10
 LAMBDA_GB_SECOND = 0.0000166667
@@ -34,12 +35,13 @@ def measure() -> list[Figure]:
     template = (ROOT / "template.yaml").read_text(encoding="utf-8")
     count = {
         kind: len(re.findall(rf"Type: {kind}$", template, re.MULTILINE))
-        for kind in ("AWS::CloudWatch::Alarm", "AWS::SecretsManager::Secret")
+        for kind in ("AWS::CloudWatch::Alarm", "AWS::SecretsManager::Secret", "AWS::KMS::Key")
     }
     alarms = count["AWS::CloudWatch::Alarm"]
     idle = (
         alarms * ALARM_MONTH
         + count["AWS::SecretsManager::Secret"] * SECRET_MONTH
+        + count["AWS::KMS::Key"] * KEY_MONTH
         + CUSTOM_METRICS * METRIC_MONTH
         + IMAGE_GB * ECR_GB_MONTH
     )
@@ -48,7 +50,12 @@ def measure() -> list[Figure]:
     # Sent, received and deleted in batches of ten or more; one ledger entry a record.
     capture = 3 * SQS_REQUEST / 10 + DYNAMODB_WRITE
     return [
-        Figure("idle_usd_month", round(idle, 2), "USD", f"{alarms} alarms, metrics, secret, image; {PRICES_OF}"),
+        Figure(
+            "idle_usd_month",
+            round(idle, 2),
+            "USD",
+            f"{alarms} alarms, metrics, secret, signing key, image; {PRICES_OF}",
+        ),
         Figure("million_predictions_usd", round(1e6 * (answer + capture), 2), "USD", "API, function, capture, ledger"),
         Figure(
             "retrain_usd",

@@ -11,6 +11,7 @@ from statistics import NormalDist
 
 import numpy as np
 
+from benchmarks import tampering
 from benchmarks.figures import Figure, Findings
 from pawl.sequential import Comparison
 from release.canary import CanaryPolicy, CanaryState, decide_canary
@@ -64,6 +65,14 @@ def measure(seeds: int = SEEDS) -> Findings:
         Figure("worse_promoted", max(worse), "", "worst scenario of candidates worse by the margin", 0.05),
         Figure("better_held", max(better), "", "worst scenario of equal or better candidates", 0.10),
         Figure("mean_answers_to_verdict", sum(compared) / len(compared), "", "1,000 a day, mean of its scenarios"),
+        Figure(
+            "tampered_refused",
+            tampering.refused(),
+            "",
+            "signed bundles with one byte changed at random",
+            tampering.CHANGES,
+            "higher",
+        ),
         Figure("fixed_horizon_answers", fixed_horizon(MARGIN), "", "z-test, level 5 %, power 90 %, half to each arm"),
     ]
     return Findings(figures, [table(found)], {"release": [asdict(each) for each in found]})

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from artifacts.layers import starter
+from artifacts.signing import local_key
 from artifacts.target import ROOT, BuildError
 from local import deploy
 from local.client import RequestRefused
@@ -103,7 +104,7 @@ def bring_up(cloud: LocalCloud, narrator: ConsoleNarrator) -> Stack:
     narrator.head("Deploying the template to the local cloud")
     os.environ.update(cloud.environment())
     stack = Stack()
-    prepare(stack)
+    prepare(stack, local_key().trusted)
     deploy.deploy(cloud, template, stack.name, PARAMETERS, narrator.say)
     registered = seed(stack, models, time.time_ns() // 1_000_000)
     narrator.say(f"registered {', '.join(registered)}; API at {stack.outputs['ApiUrl']}")

@@ -8,11 +8,14 @@ from dataclasses import asdict
 from typing import Any
 
 from artifacts.layers import starter
-from operations.seeding import prepare, seed
+from artifacts.signing import local_key
+from artifacts.target import BuildError
+from operations.seeding import prepare, seed, trusted_keys
 from operations.stack import OperationError, Stack
 from pawl.errors import InvalidReceipt, NotFound
 from pawl.quarantine import Quarantine
 from pawl.registry import vars_of
+from pawl.signing import to_pem
 from pawl.tombstones import erase_answer, erase_subject
 
 
@@ -22,10 +25,10 @@ def main() -> int:
     stack = Stack(arguments.stack)
     try:
         result = COMMANDS[arguments.command](stack, arguments)
-    except (OperationError, InvalidReceipt, NotFound) as error:
+    except (BuildError, OperationError, InvalidReceipt, NotFound) as error:
         print(f"pawl: {error}", file=sys.stderr)
         return 1
-    print(json.dumps(result, indent=1))
+    print(result if isinstance(result, str) else json.dumps(result, indent=1))
     return 0
 
 
@@ -68,11 +71,16 @@ def _seed(stack: Stack, arguments: argparse.Namespace) -> Any:
 
 
 def _prepare(stack: Stack, arguments: argparse.Namespace) -> Any:
-    return {"live_models_layer": prepare(stack)}
+    return prepare(stack, local_key().trusted)
+
+
+def _keys(stack: Stack, arguments: argparse.Namespace) -> Any:
+    return "".join(to_pem(key) for key in trusted_keys(stack))
 
 
 COMMANDS = {
     "prepare": _prepare,
+    "keys": _keys,
     "status": _status,
     "retrain": _retrain,
     "rollback": _rollback,
@@ -89,7 +97,8 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--stack", default="pawl", help="name of the stack (default: pawl)")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("status", help="what is live, and what is only watched")
-    commands.add_parser("prepare", help="make the parameter that the template reads, before the first deployment")
+    commands.add_parser("keys", help="the public keys that models may be signed with, as PEM")
+    commands.add_parser("prepare", help="make the parameters that the template reads, before the first deployment")
     commands.add_parser("seed", help="register the starter models, once after the first deployment")
     for name, does in (
         ("retrain", "start a training run"),

@@ -1,31 +1,50 @@
-"""What a stack needs around its first deployment: the parameter before it, the starter models and datasets after it."""
+"""What a stack needs around its first deployment: parameters before it, the starter models and datasets after it."""
 
+import base64
 from pathlib import Path
 
 from botocore.exceptions import ClientError
 
 from operations.stack import Stack
-from pawl.bundle import MANIFEST, Bundle, open_bundle
+from pawl.bundle import MANIFEST, SIGNATURE, Bundle, open_bundle
 from pawl.dataset import thaw
 from pawl.identity import isoformat
 from pawl.registry import STARTER, Live, VersionRecord
 from pawl.store import Datasets, error_code
 
 
-def prepare(stack: Stack) -> str:
-    """Make the parameter that the template reads the live layer from, unless it is there; returns its value.
+def prepare(stack: Stack, key: str) -> dict[str, str]:
+    """Make the parameters that the template reads, unless they are there; returns their values by name.
 
-    CloudFormation reads it before it makes anything, so no template can make it. A release that moved it is respected.
+    CloudFormation reads them before it makes anything, so no template can make them. What releases have written is
+    respected; `key`, which has signed this machine's starter models, joins the keys that are trusted already.
     """
-    name = f"/pawl/{stack.name}/live-models-layer"
-    parameters = stack.client("ssm")
+    layer = _parameter(stack, "live-models-layer") or STARTER
+    keys = (_parameter(stack, "trusted-keys") or "").split(",")
+    wanted = {
+        "live-models-layer": layer,
+        "trusted-keys": ",".join(filter(None, keys if key in keys else [*keys, key])),
+    }
+    for name, value in wanted.items():
+        if value != _parameter(stack, name):
+            stack.client("ssm").put_parameter(
+                Name=f"/pawl/{stack.name}/{name}", Value=value, Type="String", Overwrite=True
+            )
+    return wanted
+
+
+def trusted_keys(stack: Stack) -> list[bytes]:
+    """The public keys that a stack trusts, each a SubjectPublicKeyInfo in DER; none before it is prepared."""
+    return [base64.b64decode(key) for key in (_parameter(stack, "trusted-keys") or "").split(",") if key]
+
+
+def _parameter(stack: Stack, name: str) -> str | None:
     try:
-        return parameters.get_parameter(Name=name)["Parameter"]["Value"]
+        return stack.client("ssm").get_parameter(Name=f"/pawl/{stack.name}/{name}")["Parameter"]["Value"]
     except ClientError as error:
         if error_code(error) != "ParameterNotFound":
             raise
-    parameters.put_parameter(Name=name, Value=STARTER, Type="String")
-    return STARTER
+    return None
 
 
 def seed(stack: Stack, starter: Path, now_ms: int) -> list[str]:
@@ -46,7 +65,7 @@ def seed(stack: Stack, starter: Path, now_ms: int) -> list[str]:
 
 def _register(stack: Stack, bundle: Bundle, now_ms: int) -> bool:
     name, version = bundle.manifest.name, bundle.manifest.version
-    for file in [*bundle.manifest.files, MANIFEST]:
+    for file in [*bundle.manifest.files, MANIFEST, SIGNATURE]:
         stack.bucket.write(f"models/{name}/{version}/{file}", (bundle.path / file).read_bytes())
     stack.registry.count_versions_from(name, version)
     stack.registry.record_version(VersionRecord(name, version, "live", bundle.digest, updated_at=isoformat(now_ms)))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from artifacts.layers import starter
+from artifacts.signing import local_key
 from artifacts.target import ROOT, BuildError, read_target
 
 pytestmark = pytest.mark.e2e
@@ -40,6 +41,7 @@ def run(interpreter: str, path: list[Path], *arguments: str) -> str:
         "PYTHONPATH": os.pathsep.join(map(str, path)),
         "PYTHONDONTWRITEBYTECODE": "1",
         "RECEIPT_KEYS": "1:" + "k" * 32,
+        "TRUSTED_KEYS": local_key().trusted,
         "CAPTURE_QUEUE_URL": "http://127.0.0.1:9/none",
     }
     done = subprocess.run([interpreter, "-P", *arguments], env=environment, capture_output=True, text=True, check=False)

@@ -499,6 +499,8 @@ def _deploy(faults: Faults) -> Cloud:
     environment = {
         "AWS_DEFAULT_REGION": REGION,
         "RECEIPT_KEYS": SECRET,
+        "TRUSTED_KEYS": "",
+        "ALLOW_UNSIGNED": "true",
         "CAPTURE_QUEUE_URL": queues["capture"],
         "ROW_LIMIT": "4",
         "BUCKET": "pawl-data",

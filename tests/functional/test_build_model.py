@@ -7,14 +7,24 @@ import pytest
 from tests.functional.checkpoints import save_decoder, save_encoder
 
 from artifacts.packaging import kind_of, main
+from artifacts.signing import KeyFile, make_key
 from pawl.bundle import open_bundle
 from pawl.generator import Sampling, TextGenerator
 from pawl.model import open_model
+from pawl.signing import read_trust
+
+
+@pytest.fixture
+def key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> KeyFile:
+    """The key that bundles made here are signed with."""
+    make_key(tmp_path / "key.pem")
+    monkeypatch.setenv("PAWL_SIGNING_KEY", str(tmp_path / "key.pem"))
+    return KeyFile(tmp_path / "key.pem")
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen2"])
-def test_a_decoder_becomes_a_generator_that_answers_a_conversation(
-    family: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_decoder_becomes_a_signed_generator_that_answers_a_conversation(
+    family: str, key: KeyFile, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = tmp_path / f"tiny-{family}"
     source.mkdir()
@@ -26,6 +36,7 @@ def test_a_decoder_becomes_a_generator_that_answers_a_conversation(
     assert str(bundle.path) in capsys.readouterr().out
     assert (bundle.manifest.name, bundle.manifest.version) == ("tiny", "7")
     assert (bundle.manifest.lineage.base_model, bundle.manifest.lineage.base_licence) == (f"tiny-{family}", "unknown")
+    assert read_trust(key.trusted).check(bundle)
     model = open_model(bundle)
     assert isinstance(model, TextGenerator)
     prompt = model.chat_ids([{"role": "user", "content": "is my parcel late?"}])

@@ -1,15 +1,20 @@
 """Models, versions and aliases side by side in the layers."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tests.functional.tensor_models import seal_sums
 
+from artifacts.signing import KeyFile, make_key, sign_folder
 from inference.engine import Engine
 from pawl.bundle import Bundle
 from pawl.errors import InvalidBundle, NotFound
+from pawl.signing import read_trust
+
+UNSIGNED = read_trust("", allow_unsigned=True)
 
 
 @pytest.fixture
@@ -20,16 +25,28 @@ def root(layer: Callable[[Bundle], Path], make_bundle: Callable[..., Bundle], tm
     return folders[0].parents[1]
 
 
+@pytest.fixture
+def key(tmp_path: Path) -> KeyFile:
+    make_key(tmp_path / "key.pem")
+    return KeyFile(tmp_path / "key.pem")
+
+
+@pytest.fixture
+def stranger(tmp_path: Path) -> KeyFile:
+    make_key(tmp_path / "stranger.pem")
+    return KeyFile(tmp_path / "stranger.pem")
+
+
 def write_aliases(root: Path, text: str) -> None:
     (root / "triage" / "aliases.json").write_text(text)
 
 
 def test_all_models_and_versions_are_there_the_newest_last(root: Path) -> None:
-    assert Engine().models() == {"sums": ["1"], "triage": ["2", "9", "10"]}
+    assert Engine(UNSIGNED).models() == {"sums": ["1"], "triage": ["2", "9", "10"]}
 
 
 def test_live_is_the_newest_version_where_nobody_said_otherwise(root: Path) -> None:
-    engine = Engine()
+    engine = Engine(UNSIGNED)
 
     assert [engine.resolve("triage", asked) for asked in (None, "live", "9")] == ["10", "10", "9"]
     assert engine.get("triage").manifest.version == "10"
@@ -38,7 +55,7 @@ def test_live_is_the_newest_version_where_nobody_said_otherwise(root: Path) -> N
 
 def test_aliases_are_the_layers_own(root: Path) -> None:
     write_aliases(root, json.dumps({"live": "9", "candidate": "10"}))
-    engine = Engine()
+    engine = Engine(UNSIGNED)
 
     resolved = [engine.resolve("triage", asked) for asked in (None, "live", "candidate", "2")]
 
@@ -51,9 +68,9 @@ def test_aliases_are_the_layers_own(root: Path) -> None:
 def test_aliases_of_one_model_are_not_anothers(root: Path) -> None:
     write_aliases(root, json.dumps({"candidate": "9"}))
 
-    assert Engine().resolve("triage", "live") == "10"
+    assert Engine(UNSIGNED).resolve("triage", "live") == "10"
     with pytest.raises(NotFound, match=r"no candidate of 'sums' here: there are \['1'\]"):
-        Engine().resolve("sums", "candidate")
+        Engine(UNSIGNED).resolve("sums", "candidate")
 
 
 @pytest.mark.parametrize("aliases", [None, "{}", '{"live": "2"}'])
@@ -62,7 +79,7 @@ def test_a_candidate_that_nobody_named_is_not_found(root: Path, aliases: str | N
         write_aliases(root, aliases)
 
     with pytest.raises(NotFound, match=r"no candidate of 'triage' here: there are \['2', '9', '10'\]"):
-        Engine().get("triage", "candidate")
+        Engine(UNSIGNED).get("triage", "candidate")
 
 
 @pytest.mark.parametrize(
@@ -81,28 +98,63 @@ def test_broken_aliases_are_the_layers_fault_and_the_file_is_named(root: Path, t
     (root / "triage" / "aliases.json").write_bytes(text.encode("latin-1"))
 
     with pytest.raises(InvalidBundle, match=message) as refusal:
-        Engine().get("triage")
+        Engine(UNSIGNED).get("triage")
     assert refusal.value.status == 503
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../triage", "triage/9", "Triage", "/etc", "pawl_models"])
 def test_a_name_that_is_no_model_reaches_no_file(root: Path, name: str) -> None:
     with pytest.raises(NotFound, match="no model"):
-        Engine().get(name)
+        Engine(UNSIGNED).get(name)
 
 
 @pytest.mark.parametrize("version", ["", ".", "..", "../9", "09", "9 ", "Live"])
 def test_a_version_that_is_none_reaches_no_file(root: Path, version: str) -> None:
     if not version:
-        assert Engine().get("triage", version).manifest.version == "10"
+        assert Engine(UNSIGNED).get("triage", version).manifest.version == "10"
         return
     with pytest.raises(NotFound, match="no version"):
-        Engine().get("triage", version)
+        Engine(UNSIGNED).get("triage", version)
+
+
+def test_a_bundle_must_be_signed_by_somebody_trusted(root: Path, key: KeyFile, stranger: KeyFile) -> None:
+    engine, folder = Engine(read_trust(key.trusted)), root / "triage" / "9"
+    with pytest.raises(InvalidBundle, match=r"triage 9: model\.sig is missing, and unsigned bundles are not served"):
+        engine.get("triage", "9")
+    sign_folder(folder, stranger)
+    with pytest.raises(InvalidBundle, match=r"triage 9: model\.sig is by a key that is not trusted here"):
+        engine.get("triage", "9")
+
+    sign_folder(folder, key)
+
+    assert engine.get("triage", "9").manifest.version == "9"
+    assert engine.failure("triage", "9") == ""
+
+
+def test_a_signed_bundle_with_another_file_in_it_is_refused(root: Path, key: KeyFile) -> None:
+    folder = root / "triage" / "9"
+    sign_folder(folder, key)
+    (folder / "custom_ops.so").write_bytes(b"")
+
+    with pytest.raises(InvalidBundle, match=r"triage 9: custom_ops\.so is not part of the bundle"):
+        Engine(read_trust(key.trusted)).get("triage", "9")
+
+
+def test_an_older_version_in_the_place_of_a_newer_one_is_refused_although_it_is_signed(
+    root: Path, key: KeyFile
+) -> None:
+    for name in ("9", "10"):
+        sign_folder(root / "triage" / name, key)
+    shutil.rmtree(root / "triage" / "10")
+    shutil.copytree(root / "triage" / "9", root / "triage" / "10")
+
+    with pytest.raises(InvalidBundle, match="triage 10 holds triage 9"):
+        Engine(read_trust(key.trusted)).get("triage")
 
 
 def test_only_the_model_that_is_asked_for_is_opened(root: Path) -> None:
     (root / "sums" / "1" / "model.onnx").write_bytes(b"no graph")
-    engine = Engine()
+    engine = Engine(UNSIGNED)
 
     assert engine.get("triage").manifest.name == "triage"
     with pytest.raises(InvalidBundle, match=r"sums 1: model.onnx does not match its digest"):
@@ -115,7 +167,7 @@ def test_only_the_model_that_is_asked_for_is_opened(root: Path) -> None:
 
 def test_a_version_that_opens_after_all_has_failed_no_longer(root: Path) -> None:
     graph = root / "sums" / "1" / "model.onnx"
-    whole, engine = graph.read_bytes(), Engine()
+    whole, engine = graph.read_bytes(), Engine(UNSIGNED)
     graph.write_bytes(b"no graph")
     with pytest.raises(InvalidBundle):
         engine.get("sums")
@@ -127,6 +179,6 @@ def test_a_version_that_opens_after_all_has_failed_no_longer(root: Path) -> None
 
 
 def test_no_layer_is_no_model(layer: Callable[[Bundle], Path]) -> None:
-    assert Engine().models() == {}
+    assert Engine(UNSIGNED).models() == {}
     with pytest.raises(NotFound, match=r"no model 'triage' here: there are \[\]"):
-        Engine().get("triage")
+        Engine(UNSIGNED).get("triage")

@@ -20,6 +20,7 @@ from inference.service import Service
 from pawl.bundle import Bundle
 from pawl.receipt import ReceiptKeys
 from pawl.records import CaptureRecord
+from pawl.signing import read_trust
 
 KEY = "k3y0fACl13ntTh4tM4yAsk"
 LIMITS = ("max_tokens", "max_completion_tokens")
@@ -61,7 +62,7 @@ def application(make_bundle: Callable[..., Bundle], tmp_path_factory: pytest.Tem
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(root))
         importlib.invalidate_caches()
-        service = Service(Engine(), ReceiptKeys("1:" + "s" * 32), Captured(), 4)
+        service = Service(Engine(read_trust("", allow_unsigned=True)), ReceiptKeys("1:" + "s" * 32), Captured(), 4)
         yield with_keys(web.build(service))
 
 

@@ -1,6 +1,8 @@
 """The release function as a whole: a candidate's arrival in, a live model or a refusal with its reasons out."""
 
+import base64
 import dataclasses
+import hashlib
 import io
 import json
 import zipfile
@@ -13,14 +15,19 @@ import boto3
 import numpy as np
 import pytest
 from botocore.exceptions import EndpointConnectionError
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, utils
 
-from pawl.bundle import MANIFEST, Bundle, Manifest, seal
+from pawl import p256
+from pawl.bundle import EVIDENCE, MANIFEST, SIGNATURE, Bundle, Manifest, open_bundle, seal
 from pawl.dataset import FrozenDataset, freeze
 from pawl.registry import Elsewhere
+from pawl.signing import read_trust
 from pawl.store import Datasets
 from training.recalibrate import Correction, correct
 
 PARAMETER = "/pawl/pawl/live-models-layer"
+TRUSTED = "/pawl/pawl/trusted-keys"
 Ask = Callable[..., tuple[int, Any]]
 
 
@@ -42,25 +49,53 @@ def functions(cloud: Any, role: str, monkeypatch: pytest.MonkeyPatch) -> Any:
         Handler="inference.app.handler",
         Code={"ZipFile": archive.getvalue()},
         Layers=[layer["LayerVersionArn"] for layer in layers],
+        Environment={"Variables": {"RECEIPT_KEYS": "1:secret", "TRUSTED_KEYS": "starter's"}},
     )
     version = client.publish_version(FunctionName="inference")["Version"]
     client.create_alias(FunctionName="inference", Name="live", FunctionVersion=version)
     boto3.client("ssm").put_parameter(Name=PARAMETER, Value="starter", Type="String")
+    boto3.client("ssm").put_parameter(Name=TRUSTED, Value="starter's", Type="String")
+    key = boto3.client("kms").create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]
+    monkeypatch.setenv("SIGNING_KEY", key["Arn"])
+    monkeypatch.setenv("TRUSTED_KEYS_PARAMETER", TRUSTED)
     monkeypatch.setenv("INFERENCE_FUNCTION", "inference")
     monkeypatch.setenv("MODELS_LAYER", "pawl-models")
     monkeypatch.setenv("LIVE_LAYER_PARAMETER", PARAMETER)
     return client
 
 
+class Kms:
+    """What KMS does with one key; moto hashes a digest once more, as KMS does not."""
+
+    def __init__(self) -> None:
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.signed = 0
+
+    def get_public_key(self, *, KeyId: str) -> dict[str, bytes]:
+        form = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        return {"PublicKey": self.key.public_key().public_bytes(*form)}
+
+    def sign(self, *, KeyId: str, Message: bytes, MessageType: str, SigningAlgorithm: str) -> dict[str, bytes]:
+        assert (MessageType, SigningAlgorithm, len(Message)) == ("DIGEST", "ECDSA_SHA_256", 32)
+        self.signed += 1
+        return {"Signature": self.key.sign(Message, ec.ECDSA(utils.Prehashed(hashes.SHA256())))}
+
+
+@pytest.fixture
+def kms() -> Kms:
+    return Kms()
+
+
 @pytest.fixture
 def app(
-    functions: Any, start: Callable[[str], ModuleType], cloud: Any, starter: Bundle, dataset: FrozenDataset
+    functions: Any, start: Callable[[str], ModuleType], cloud: Any, starter: Bundle, dataset: FrozenDataset, kms: Kms
 ) -> ModuleType:
     """The function, with a generous latency gate: these tests run beside others. Time has a test of its own."""
     cloud.seed(starter, dataset)
     module = start("release.app")
     policy = dataclasses.replace(module.releases.policy, latency_ratio=50.0)
-    module.releases = dataclasses.replace(module.releases, policy=policy)
+    signer = dataclasses.replace(module.releases.signer, client=kms)
+    module.releases = dataclasses.replace(module.releases, policy=policy, signer=signer)
     return module
 
 
@@ -231,15 +266,67 @@ def test_a_recalibrated_candidate_that_knows_less_how_sure_to_be_is_refused(
     assert [name for name, passed in gates_of(cloud).items() if not passed] == ["calibration"]
 
 
-def test_the_published_layer_holds_the_sealed_files_and_nothing_else(
+def test_the_published_layer_holds_the_sealed_files_their_evidence_and_signature_and_nothing_else(
     release: Callable[[Bundle], None], better: Bundle, cloud: Any
 ) -> None:
     release(better)
 
     with zipfile.ZipFile(io.BytesIO(cloud.bucket.read("layers/triage-2.zip"))) as layer:
         held = {name: layer.read(name) for name in layer.namelist()}
-    names = [MANIFEST, *better.manifest.files]
-    assert held == {f"python/pawl_models/triage/2/{name}": (better.path / name).read_bytes() for name in names}
+    root, names = "python/pawl_models/triage/2", [MANIFEST, *better.manifest.files]
+    added = {f"{root}/{name}": cloud.bucket.read(f"models/triage/2/{name}") for name in (EVIDENCE, SIGNATURE)}
+    assert held == {f"{root}/{name}": (better.path / name).read_bytes() for name in names} | added
+
+
+def test_what_is_released_is_signed_and_inference_is_told_to_trust_the_signer(
+    release: Callable[[Bundle], None], better: Bundle, functions: Any, cloud: Any, app: ModuleType, tmp_path: Path
+) -> None:
+    release(better)
+
+    told = functions.get_function_configuration(FunctionName="inference", Qualifier="2")["Environment"]["Variables"]
+    key = base64.b64encode(app.releases.signer.public_key).decode()
+    assert told == {"RECEIPT_KEYS": "1:secret", "TRUSTED_KEYS": f"starter's,{key}"}
+    assert boto3.client("ssm").get_parameter(Name=TRUSTED)["Parameter"]["Value"] == told["TRUSTED_KEYS"]
+    for name, data in cloud.bucket.read_folder("models/triage/2/").items():
+        (tmp_path / name).write_bytes(data)
+    predicate = read_trust(key).check(open_bundle(tmp_path))
+    assert predicate is not None
+    assert predicate["pawl"] == {
+        "run": "run-2",
+        "dataset": better.manifest.lineage.dataset,
+        "code": "tests",
+        "parent": None,
+        "gates": cloud.registry.version("triage", "2").gates,
+    }
+
+
+def test_the_key_joins_the_trusted_ones_once(
+    release: Callable[[Bundle], None], make_bundle: Callable[..., Bundle], dataset: FrozenDataset, better: Bundle
+) -> None:
+    release(better)
+    before = boto3.client("ssm").get_parameter(Name=TRUSTED)["Parameter"]["Value"]
+
+    release(make_bundle("3", dataset.digest))
+
+    assert boto3.client("ssm").get_parameter(Name=TRUSTED)["Parameter"]["Value"] == before
+    assert before.count(",") == 1
+
+
+def test_what_is_refused_is_not_signed(
+    release: Callable[[Bundle], None], make_bundle: Callable[..., Bundle], dataset: FrozenDataset, cloud: Any, kms: Kms
+) -> None:
+    release(make_bundle("2", dataset.digest, right=["refund", "login"]))
+
+    assert list(cloud.bucket.keys("models/triage/2/")) == []
+    assert kms.signed == 0
+
+
+def test_the_key_is_asked_as_kms_wants_it(functions: Any, start: Callable[[str], ModuleType]) -> None:
+    """moto's answer is over the digest's digest: it takes every message for a raw one."""
+    signer = start("release.app").releases.signer
+
+    point = p256.parse_public_key(signer.public_key)
+    assert p256.verify(point, hashlib.sha256(b"message").digest(), signer.sign(b"message"))
 
 
 def test_a_model_that_is_served_elsewhere_is_in_no_release_s_way(
@@ -654,6 +741,7 @@ def test_a_release_that_died_once_it_was_answering_is_finished_without_being_jud
     context: Any,
 ) -> None:
     arrival = offer(better)
+    app.releases.deployment.trust(app.releases.signer.public_key)  # else that is the first parameter to be written
     cloud.faults.die_on("ssm.PutParameter")
     with pytest.raises(cloud.faults.Died):
         app.handler(arrival, context)

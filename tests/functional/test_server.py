@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import socket
 import struct
@@ -29,6 +30,7 @@ from tests.functional.generators import seal_generator
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tritonclient.utils import InferenceServerException
 
+from artifacts.signing import KeyFile, make_key, sign_folder
 from inference.listener import open_socket
 from inference.tensors import DTYPES
 from pawl.bundle import Bundle, Lineage, Tensor, seal
@@ -73,9 +75,10 @@ class Process:
     def __init__(self, models: Path, **settings: str) -> None:
         path = f"{ROOT / 'functions'}:{ROOT / 'layers' / 'core'}"
         kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")}
+        defaults = {**FREE_PORTS, "OMP_NUM_THREADS": "1", "LINGER_S": "0", "ALLOW_UNSIGNED": "true"}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "inference.server", "--models", str(models)],
-            env={**kept, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", **FREE_PORTS, "LINGER_S": "0", **settings},
+            env={**kept, "PYTHONPATH": path, **defaults, **settings},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -732,9 +735,31 @@ def test_a_client_that_never_finishes_a_head_or_a_body_is_left(models: Path) -> 
             assert client.get("/v2").status_code == 200
 
 
+def test_unsigned_models_are_served_only_where_that_is_allowed(models: Path) -> None:
+    with Process(models, ALLOW_UNSIGNED="false") as process:
+        reply = process.post("/v2/models/triage/infer", infer_text("hello"))
+        wanted = "triage 2: model.sig is missing, and unsigned bundles are not served here"
+        assert (reply.status_code, reply.json()) == (503, {"error": wanted})
+    assert any(wanted in line for line in process.lines)
+
+
+def test_signed_models_are_served_by_the_key_that_is_trusted(
+    make_bundle: Callable[..., Bundle], tmp_path: Path
+) -> None:
+    make_key(tmp_path / "key.pem")
+    folder = tmp_path / "models" / "triage" / "1"
+    shutil.copytree(make_bundle("1", "any").path, folder)
+    sign_folder(folder, KeyFile(tmp_path / "key.pem"))
+
+    with Process(tmp_path / "models", ALLOW_UNSIGNED="false", TRUSTED_KEYS=KeyFile(tmp_path / "key.pem").trusted) as it:
+        assert it.post("/v2/models/triage/infer", infer_text("hello")).status_code == 200
+        assert not [line for line in it.lines if "ALLOW_UNSIGNED" in line]
+
+
 @pytest.mark.parametrize(
     ("settings", "why"),
     [
+        ({"TRUSTED_KEYS": "none"}, "trusted keys: 'none'...: not a public key on the curve P-256"),
         ({"API_KEYS": "short"}, "API_KEYS: want keys of at least 16 ASCII characters"),
         ({"RECEIPT_KEYS": "1:short"}, "receipt keys: want id:secret"),
         ({"CONCURRENCY": "many"}, "CONCURRENCY='many': want int"),

@@ -58,6 +58,7 @@ CLIENTS = OPENAI | {
 }
 ENVIRONMENT = {
     "RECEIPT_KEYS": "1:" + "s" * 32,
+    "TRUSTED_KEYS": "",
     "CAPTURE_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/123456789012/capture",
     "FEEDBACK_TABLE": "feedback",
 }

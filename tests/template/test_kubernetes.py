@@ -136,7 +136,7 @@ def test_the_environment_has_only_settings_that_the_server_reads_and_no_secret(
     environment: dict[str, Manifest],
 ) -> None:
     assert set(environment) <= set(variables(ServerSettings))
-    for name in ("API_KEYS", "RECEIPT_KEYS", "CAPTURE_QUEUE_URL"):
+    for name in ("API_KEYS", "RECEIPT_KEYS", "TRUSTED_KEYS", "CAPTURE_QUEUE_URL"):
         assert "secretKeyRef" in environment[name]["valueFrom"]
 
 

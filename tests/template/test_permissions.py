@@ -39,6 +39,7 @@ VERBS = {
     "Read",
     "Refuse",
     "Report",
+    "Sign",
     "Store",
     "Submit",
     "Take",
@@ -115,7 +116,36 @@ def test_who_reads_a_prefix_may_list_it_so_that_a_missing_key_is_no_refusal(role
 
 def test_nobody_deletes_from_the_bucket_or_reads_the_secret(everything: list[tuple[str, dict[str, Any]]]) -> None:
     actions = {action for _, statement in everything for action in statement["Action"]}
-    assert not {action for action in actions if action.startswith(("s3:Delete", "secretsmanager:", "iam:", "kms:"))}
+    assert not {action for action in actions if action.startswith(("s3:Delete", "secretsmanager:", "iam:"))}
+
+
+def test_release_alone_signs_and_nobody_else_touches_a_key(everything: list[tuple[str, dict[str, Any]]]) -> None:
+    found = [(role, each) for role, each in everything if any(action.startswith("kms:") for action in each["Action"])]
+    ((role, statement),) = found
+    assert (role, statement["Resource"]) == ("ReleaseRole", [{"Fn::GetAtt": ["SigningKey", "Arn"]}])
+    assert set(statement["Action"]) == {"kms:GetPublicKey", "kms:Sign"}
+
+
+def test_the_trusted_keys_are_written_by_release_and_read_by_the_template(
+    everything: list[tuple[str, dict[str, Any]]], template: dict[str, Any]
+) -> None:
+    writers = {
+        role
+        for role, each in everything
+        if "ssm:PutParameter" in each["Action"] and "trusted-keys" in json.dumps(each["Resource"])
+    }
+    written = template["Resources"]["ReleaseFunction"]["Properties"]["Environment"]["Variables"]
+    assert writers == {"ReleaseRole"}
+    default = template["Parameters"]["TrustedKeys"]["Default"]
+    assert written["TRUSTED_KEYS_PARAMETER"]["Fn::Sub"].replace("${AWS::StackName}", "pawl") == default
+    read = template["Resources"]["InferenceFunction"]["Properties"]["Environment"]["Variables"]
+    assert read["TRUSTED_KEYS"] == {"Ref": "TrustedKeys"}
+    assert "ALLOW_UNSIGNED" not in read
+
+
+def test_the_key_signs_on_the_curve_that_inference_verifies(of_type: Callable[[str], Resources]) -> None:
+    (key,) = of_type("AWS::KMS::Key").values()
+    assert (key["KeySpec"], key["KeyUsage"]) == ("ECC_NIST_P256", "SIGN_VERIFY")
 
 
 def test_a_function_speaks_on_the_bus_in_its_own_name(everything: list[tuple[str, dict[str, Any]]]) -> None:

@@ -79,6 +79,8 @@ def test_a_name_that_a_service_demands_comes_from_the_stack(template: Template) 
         "ServingLayer": "${AWS::StackName}-serving",
         "ModelsLayer": "${AWS::StackName}-models",
     }
+    alias = template["Resources"]["SigningKeyAlias"]["Properties"]["AliasName"]
+    assert alias == {"Fn::Sub": "alias/${AWS::StackName}-models"}
     assert template["Resources"]["EventBus"]["Properties"]["Name"] == {"Ref": "AWS::StackName"}
 
 

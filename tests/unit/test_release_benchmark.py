@@ -1,9 +1,14 @@
 """The benchmark of releases: its fixed-horizon figure is scipy's, and its outcomes are those of the decision."""
 
+import random
+
 import pytest
 from scipy.stats import norm
 
+from benchmarks import tampering
 from benchmarks.release import MARGIN, SLOW, Outcome, Scenario, fixed_horizon, simulate, table
+from pawl.bundle import Bundle
+from pawl.signing import read_trust
 
 
 def test_the_fixed_horizon_sample_has_its_power_and_one_answer_less_each_has_not() -> None:
@@ -31,3 +36,14 @@ def test_the_table_has_a_line_for_each_scenario() -> None:
     outcome = Outcome(Scenario("10 a day", -0.15, *SLOW), 0.25, 0.5, 0.25, 1234.0)
 
     assert table([outcome]).splitlines()[1].split() == ["10", "a", "day", "-0.15", "25.0%", "50.0%", "25.0%", "1,234"]
+
+
+def test_every_changed_byte_of_a_signed_bundle_is_refused() -> None:
+    assert tampering.refused(100) == 100
+
+
+def test_a_change_that_is_not_noticed_is_not_counted(sealed: Bundle) -> None:
+    """Without a signature nobody looks at a file that the manifest does not name."""
+    (sealed.path / "evidence.json").write_bytes(b"[]" * 1000)
+
+    assert 0 < tampering.refusals(sealed.path, read_trust("", allow_unsigned=True), random.Random(1), 100) < 100

@@ -8,6 +8,8 @@ any code in it. `open_bundle` compares every file with the digest in the manifes
     tokenizer.json   for text models
     reference.json   the profile of the answers it gives on data like its training data (`pawl.profile`)
     card.md          the model card
+    evidence.json    the gates that it has passed; not for starter models, which pass none
+    model.sig        the signature over all of these (`pawl.signing`)
 """
 
 import hashlib
@@ -24,6 +26,8 @@ from pawl.narrowing import is_list, is_object
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
+EVIDENCE = "evidence.json"
+SIGNATURE = "model.sig"
 ALIASES = "aliases.json"
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
@@ -108,12 +112,13 @@ def parse_manifest(text: str | bytes) -> Manifest:
 def seal(folder: Path, **about: Any) -> Bundle:
     """Write the manifest of a finished folder, digests included, and return the bundle that it now is.
 
-    `about` are the fields of `Manifest` less `files`; the folder holds the bundle's other files and nothing else.
+    `about` are the fields of `Manifest` less `files`; the folder holds the bundle's other files and nothing else, an
+    evidence or a signature from before aside: they vouch for nothing any more.
     """
     files = {
         path.name: {"sha256": _sha256(path), "size": path.stat().st_size}
         for path in sorted(folder.iterdir())
-        if path.name != MANIFEST
+        if path.name not in (MANIFEST, EVIDENCE, SIGNATURE)
     }
     manifest = Manifest(files=files, **about)
     _check_names(manifest)
