@@ -1,4 +1,4 @@
-"""The feedback function's settings."""
+"""The settings of the feedback functions."""
 
 from dataclasses import dataclass
 
@@ -11,5 +11,7 @@ class Settings:
     """Secrets that verify inference ids, the same as the inference function's."""
     feedback_table: str
     """The DynamoDB table that feedback is kept in."""
-    receipt_valid_days: float = 90.0
+    receipt_max_age_days: float = 90.0
     """How long after an answer its feedback is accepted."""
+    metrics: str = ""
+    """Metrics of this deployment, as `pawl.metrics` has them; empty for thumbs_up and rating alone."""

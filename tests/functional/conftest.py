@@ -44,7 +44,7 @@ MODEL = "triage"
 LABELS = ["billing", "account", "other"]
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "refund", "invoice", "password", "login", "hello", "weather", "gibberish"]
 MEANT = {"refund": 0, "invoice": 0, "password": 1, "login": 1, "hello": 2, "weather": 2}
-WRITES = ("Put", "Update", "Delete", "Publish", "Submit", "Terminate")
+WRITES = ("Put", "Update", "Delete", "Transact", "Publish", "Submit", "Terminate")
 PASSTHROUGH: dict[str, list[str]] = {"urls": [], "services": []}
 MOCK = {
     "core": {"mock_credentials": True, "reset_boto3_session": False, "passthrough": PASSTHROUGH},

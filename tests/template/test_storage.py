@@ -70,5 +70,5 @@ def test_signer_and_verifier_share_the_secret_and_look_nothing_up(of_type: Calla
         for name, function in of_type("AWS::Lambda::Function").items()
         if "RECEIPT_KEYS" in function["Environment"]["Variables"]
     }
-    resolved = {"Fn::Sub": "1:{{resolve:secretsmanager:${ReceiptSecret}}}"}
+    resolved = {"Fn::Sub": "${ReceiptKeyId}:{{resolve:secretsmanager:${ReceiptSecret}}}"}
     assert keys == {"InferenceFunction": resolved, "FeedbackFunction": resolved}

@@ -188,7 +188,7 @@ class FeedbackTable:
 
     def put(self, *, model: str, inference_uuid: str, metric: str, rater: str, body: Mapping[str, Any]) -> None:
         """Store one piece of feedback durably, with no look-up before."""
-        day = _day(unix_ms_of(inference_uuid))
+        day = day_of(unix_ms_of(inference_uuid))
         self._table.put_item(Item={"pk": f"{model}#{day}", "sk": f"{inference_uuid}#{metric}#{rater}", **to_item(body)})
 
     def within(self, model: str, since_ms: int, until_ms: int) -> Iterator[dict[str, Any]]:
@@ -314,10 +314,11 @@ def require_lost_condition(error: ClientError) -> None:
 
 
 def _timed_key(kind: str, model: str, version: str, batch: str, ending: str) -> str:
-    return f"{kind}/{model}/{version}/{_day(unix_ms_of(batch[:32]))}/{batch}.{ending}"
+    return f"{kind}/{model}/{version}/{day_of(unix_ms_of(batch[:32]))}/{batch}.{ending}"
 
 
-def _day(unix_ms: int) -> str:
+def day_of(unix_ms: int) -> str:
+    """The day, in UTC, that an instant lies in."""
     return datetime.fromtimestamp(unix_ms / 1000, UTC).strftime("%Y-%m-%d")
 
 
