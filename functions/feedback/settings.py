@@ -15,3 +15,15 @@ class Settings:
     """How long after an answer its feedback is accepted."""
     metrics: str = ""
     """Metrics of this deployment, as `pawl.metrics` has them; empty for thumbs_up and rating alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadySettings:
+    """Read from the environment by `pawl.settings.read_settings`."""
+
+    feedback_table: str
+    """The table whose counters are watched."""
+    event_bus: str
+    """The bus that `FeedbackReady` is announced on."""
+    ready_feedback: int = 500
+    """At each multiple of so many pieces on a model version, a training is considered."""

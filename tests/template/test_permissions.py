@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pawl.drops import ERRORS
+from pawl.opinions import COUNTS
 
 Resources = dict[str, Any]
 Statements = dict[str, list[dict[str, Any]]]
@@ -21,6 +22,7 @@ MANAGED = {
     "ApiLogsRole": "API Gateway checks the account's role for this very policy",
     "TrainingInstanceRole": "what the ECS agent needs is ECS's to say",
 }
+FEEDBACK_TABLE = {"Fn::GetAtt": ["FeedbackTable", "Arn"]}
 VERBS = {
     "Announce",
     "Attach",
@@ -124,7 +126,22 @@ def test_a_function_speaks_on_the_bus_in_its_own_name(everything: list[tuple[str
         for role, statement in everything
         if "events:PutEvents" in statement["Action"]
     }
-    assert sources == {"DriftCheckRole": "pawl.drift", "RetrainRole": "pawl.retrain", "ReleaseRole": "pawl.release"}
+    assert sources == {
+        "FeedbackReadyRole": "pawl.feedback",
+        "DriftCheckRole": "pawl.drift",
+        "RetrainRole": "pawl.retrain",
+        "ReleaseRole": "pawl.release",
+    }
+
+
+def test_feedback_is_read_by_its_function_in_repeated_requests_alone(statements: Statements) -> None:
+    found = [each for each in statements["FeedbackRole"] if each["Resource"] == [FEEDBACK_TABLE]]
+    allowed = {tuple(each["Action"]): each.get("Condition") for each in found}
+    assert allowed == {
+        ("dynamodb:PutItem",): None,
+        ("dynamodb:UpdateItem",): {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [COUNTS]}},
+        ("dynamodb:GetItem",): {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["requests"]}},
+    }
 
 
 def test_collect_touches_nothing_of_the_state_table_but_its_ledger(statements: Statements) -> None:

@@ -1,5 +1,6 @@
 """Asynchronous paths: nothing is lost between two parts, and whatever is given up is kept and raises an alarm."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -8,10 +9,12 @@ import pytest
 from drift.dropped import PREFIX
 from drift.settings import MARGIN_MS
 from inference import delivery
+from pawl.opinions import COUNTS
 
 Resources = dict[str, Any]
 OfType = Callable[[str], Resources]
 FOURTEEN_DAYS_S = 14 * 86_400
+STREAM_KEEPS_S = 86_400
 DEAD_LETTERS = "DeadLetterQueue"
 
 
@@ -21,8 +24,15 @@ def queues(of_type: OfType) -> Resources:
 
 
 @pytest.fixture
-def mappings(of_type: OfType) -> list[dict[str, Any]]:
+def sources(of_type: OfType) -> list[dict[str, Any]]:
+    """What functions consume: queues, and a stream."""
     return list(of_type("AWS::Lambda::EventSourceMapping").values())
+
+
+@pytest.fixture
+def mappings(sources: list[dict[str, Any]], queues: Resources) -> list[dict[str, Any]]:
+    """The queues among them."""
+    return [each for each in sources if each["EventSourceArn"]["Fn::GetAtt"][0] in queues]
 
 
 def test_every_queue_is_encrypted(queues: Resources) -> None:
@@ -70,8 +80,26 @@ def test_the_longest_window_and_one_run_fit_into_the_time_that_a_message_stays_h
     assert longest + timeout <= queues["CaptureQueue"]["VisibilityTimeout"]
 
 
-def test_consumers_report_which_messages_failed(mappings: list[dict[str, Any]]) -> None:
-    assert all(mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"] for mapping in mappings)
+def test_consumers_report_which_messages_failed(sources: list[dict[str, Any]]) -> None:
+    assert all(source["FunctionResponseTypes"] == ["ReportBatchItemFailures"] for source in sources)
+
+
+def test_the_counters_of_feedback_are_followed_from_the_first_and_given_up_only_into_dead_letters(
+    sources: list[dict[str, Any]], mappings: list[dict[str, Any]], resources: Resources
+) -> None:
+    (stream,) = [each for each in sources if each not in mappings]
+    table = resources["FeedbackTable"]["Properties"]
+    assert stream["EventSourceArn"] == {"Fn::GetAtt": ["FeedbackTable", "StreamArn"]}
+    assert table["StreamSpecification"] == {"StreamViewType": "NEW_AND_OLD_IMAGES"}
+    assert (stream["FunctionName"], stream["StartingPosition"]) == ({"Ref": "FeedbackReadyFunction"}, "TRIM_HORIZON")
+    (pattern,) = stream["FilterCriteria"]["Filters"]
+    assert json.loads(pattern["Pattern"]) == {"dynamodb": {"Keys": {"pk": {"S": [COUNTS]}}}}
+    assert "MaximumRetryAttempts" not in stream
+    assert stream["MaximumRecordAgeInSeconds"] < STREAM_KEEPS_S
+    dead_letters = {"Fn::GetAtt": ["FeedbackReadyDeadLetterQueue", "Arn"]}
+    assert stream["DestinationConfig"] == {"OnFailure": {"Type": "SQS", "Destination": dead_letters}} or stream[
+        "DestinationConfig"
+    ] == {"OnFailure": {"Destination": dead_letters}}
 
 
 def test_every_rule_keeps_what_it_cannot_deliver(of_type: OfType, queues: Resources) -> None:
