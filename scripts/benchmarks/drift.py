@@ -3,12 +3,12 @@
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import detection, profiles
+from benchmarks import detection, profiles, scaling
 from benchmarks.figures import Figure, Findings
 
 
 def measure(home: Path, quick: bool) -> Findings:
-    """All of it; quick leaves out the detectors' table, which takes minutes and other libraries."""
+    """All of it; quick leaves out Evidently and the detectors' table, which take minutes and other libraries."""
     alarmed, chanced = detection.false_alarm_rate()
     figures = [
         *profiles.measure(collected=profiles.COLLECTED if quick else 10 * profiles.COLLECTED),
@@ -17,5 +17,10 @@ def measure(home: Path, quick: bool) -> Findings:
     ]
     if quick:
         return Findings(figures)
+    grown = scaling.measure(home)
     found, missing = detection.detection(home)
-    return Findings(figures, [detection.table(found, missing)], {"detection": [asdict(each) for each in found]})
+    return Findings(
+        [*figures, *grown.figures],
+        [*grown.tables, detection.table(found, missing)],
+        {**grown.more, "detection": [asdict(each) for each in found]},
+    )

@@ -2,29 +2,23 @@
 
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
-
-import pytest
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = {
-    "InferenceFunction": "inference",
-    "FeedbackFunction": "feedback",
-    "DriftCollectFunction": "drift",
-    "DriftCheckFunction": "drift",
-    "RetrainFunction": "retrain",
-    "ReleaseFunction": "release",
-}
 
 
-@pytest.mark.parametrize("function", sorted(PACKAGES))
-def test_an_artifact_is_the_package_of_its_function(function: str, tmp_path: Path) -> None:
-    done = _make(ROOT / "functions", f"build-{function}", tmp_path, ROOT)
-    assert done.returncode == 0, done.stderr
-    package = ROOT / "functions" / PACKAGES[function]
-    built = {path.relative_to(tmp_path) for path in tmp_path.rglob("*.py")}
-    assert [path.name for path in tmp_path.iterdir()] == [package.name]
-    assert built == {path.relative_to(package.parent) for path in package.rglob("*.py")}
+def test_an_artifact_is_the_package_of_its_function(of_type: Callable[[str], dict[str, Any]], tmp_path: Path) -> None:
+    for name, function in of_type("AWS::Lambda::Function").items():
+        artifacts = tmp_path / name
+        artifacts.mkdir()
+        done = _make(ROOT / "functions", f"build-{name}", artifacts, ROOT)
+        assert done.returncode == 0, done.stderr
+        package = ROOT / "functions" / function["Handler"].partition(".")[0]
+        built = {path.relative_to(artifacts) for path in artifacts.rglob("*.py")}
+        assert [path.name for path in artifacts.iterdir()] == [package.name]
+        assert built == {path.relative_to(package.parent) for path in package.rglob("*.py")}
 
 
 def test_a_function_without_a_package_is_an_error(tmp_path: Path) -> None:

@@ -19,8 +19,10 @@ from pawl.packing import pack, unpack
 BINS = 4096
 _CELLS = 1 << 19
 _CELLS_A_BIN_BITS = 7
+# Enough values to make a step's call cheap, few enough for the scratch to stay near the core.
+_CHUNK = 1 << 16
 # 2^15 squares of at most 2^38: whole numbers that a float64 sums without rounding, in whatever order.
-_CHUNK = 1 << 15
+_SUMMED = 1 << 15
 
 
 @dataclass(slots=True)
@@ -184,7 +186,7 @@ class NumericSketch:
         self.counts[BINS] += found[BINS]  # the range's upper end belongs to the last bin
         np.rint(scaled, out=scaled)
         self.cells += int(scaled.sum())
-        self.squares += int(scaled.dot(scaled))
+        self.squares += sum(int(part.dot(part)) for part in (scaled[:_SUMMED], scaled[_SUMMED:]))
 
     def _set_aside(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Count what is missing or outside the range; what is left."""
