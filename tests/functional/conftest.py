@@ -508,19 +508,22 @@ def _deploy(faults: Faults) -> Cloud:
         "MINIMUM_ROWS": "30",
     }
     bucket = Bucket(boto3.client("s3"), "pawl-data")
-    return Cloud(bucket, _table("state"), _table("feedback"), queues, faults, environment)
+    streamed = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
+    feedback = _table("feedback", StreamSpecification=streamed)
+    return Cloud(bucket, _table("state"), feedback, queues, faults, environment)
 
 
 def _queue(name: str) -> str:
     return boto3.client("sqs").create_queue(QueueName=name)["QueueUrl"]
 
 
-def _table(name: str) -> Any:
+def _table(name: str, **more: Any) -> Any:
     return boto3.resource("dynamodb").create_table(
         TableName=name,
         BillingMode="PAY_PER_REQUEST",
         AttributeDefinitions=[{"AttributeName": n, "AttributeType": "S"} for n in ("pk", "sk")],
         KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+        **more,
     )
 
 

@@ -97,9 +97,7 @@ def test_the_counters_of_feedback_are_followed_from_the_first_and_given_up_only_
     assert "MaximumRetryAttempts" not in stream
     assert stream["MaximumRecordAgeInSeconds"] < STREAM_KEEPS_S
     dead_letters = {"Fn::GetAtt": ["FeedbackReadyDeadLetterQueue", "Arn"]}
-    assert stream["DestinationConfig"] == {"OnFailure": {"Type": "SQS", "Destination": dead_letters}} or stream[
-        "DestinationConfig"
-    ] == {"OnFailure": {"Destination": dead_letters}}
+    assert stream["DestinationConfig"] == {"OnFailure": {"Destination": dead_letters}}
 
 
 def test_every_rule_keeps_what_it_cannot_deliver(of_type: OfType, queues: Resources) -> None:
