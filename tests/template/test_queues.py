@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from drift.dropped import PREFIX
-from drift.settings import MARGIN_MS
 from inference import delivery
+from pawl.dropqueue import MARGIN_MS
 from pawl.opinions import COUNTS
 
 Resources = dict[str, Any]
