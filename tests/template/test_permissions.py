@@ -50,6 +50,7 @@ VERBS = {
 PREFIXES = {
     "DriftCollectRole": ({"profiles", "models"}, {"traffic", "profiles"}),
     "DriftInboxRole": ({"inbox", "profiles", "models"}, {"inbox", "profiles"}),
+    "FeedbackInboxRole": ({"inbox"}, {"inbox"}),
     "DriftCheckRole": ({"profiles", "models"}, {"reports", "profiles"}),
     "RetrainRole": ({"traffic", "models", "datasets", "candidates"}, {"datasets"}),
     "TrainingRole": ({"datasets"}, {"candidates"}),
@@ -153,6 +154,23 @@ def test_the_inbox_writes_what_is_wrong_with_a_file_beside_it_and_never_a_file(s
     (storing,) = [each for each in statements["DriftInboxRole"] if each["Action"] == ["s3:PutObject"]]
     written = {resource["Fn::Sub"].removeprefix("${Bucket.Arn}/") for resource in storing["Resource"]}
     assert written == {"profiles/*", f"inbox/traffic/*{ERRORS}*"}
+
+
+def test_a_file_of_feedback_is_read_and_only_its_faults_are_written(statements: Statements) -> None:
+    touched = {
+        action: resource["Fn::Sub"].removeprefix("${Bucket.Arn}/")
+        for statement in statements["FeedbackInboxRole"]
+        for action in statement["Action"]
+        for resource in statement["Resource"]
+        if action in ("s3:GetObject", "s3:PutObject")
+    }
+    assert touched == {"s3:GetObject": "inbox/feedback/*", "s3:PutObject": f"inbox/feedback/*{ERRORS}*"}
+
+
+def test_files_of_feedback_change_nothing_of_the_state_table_but_how_far_they_were_read(statements: Statements) -> None:
+    state = {"Fn::GetAtt": ["StateTable", "Arn"]}
+    (statement,) = [each for each in statements["FeedbackInboxRole"] if each["Resource"] == [state]]
+    assert statement["Condition"] == {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["inbox"]}}
 
 
 def test_the_inbox_moves_no_live_pointer(statements: Statements) -> None:

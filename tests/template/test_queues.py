@@ -41,7 +41,7 @@ def test_every_queue_is_encrypted(queues: Resources) -> None:
 
 def test_a_queue_gives_up_after_five_tries_into_dead_letters_of_its_own(queues: Resources) -> None:
     sources = {name: queue for name, queue in queues.items() if not name.endswith(DEAD_LETTERS)}
-    assert sorted(sources) == ["CaptureQueue", "InboxQueue", "ReleaseQueue", "RetrainQueue"]
+    assert sorted(sources) == ["CaptureQueue", "FeedbackInboxQueue", "InboxQueue", "ReleaseQueue", "RetrainQueue"]
     for name, queue in sources.items():
         dead_letters = {"Fn::GetAtt": [name.replace("Queue", DEAD_LETTERS), "Arn"]}
         assert queue["RedrivePolicy"] == {"deadLetterTargetArn": dead_letters, "maxReceiveCount": 5}
@@ -65,7 +65,7 @@ def test_every_dead_letter_raises_an_alarm(queues: Resources, of_type: OfType) -
 def test_a_message_stays_hidden_six_times_as_long_as_its_consumer_may_take(
     queues: Resources, mappings: list[dict[str, Any]], resources: Resources
 ) -> None:
-    assert len(mappings) == 4
+    assert len(mappings) == 5
     for mapping in mappings:
         consumer = resources[mapping["FunctionName"]["Ref"]]["Properties"]
         queue = queues[mapping["EventSourceArn"]["Fn::GetAtt"][0]]
@@ -174,20 +174,32 @@ def test_a_file_dropped_as_traffic_reaches_the_inbox_queue(of_type: OfType) -> N
     assert rule["Targets"][0]["Arn"] == {"Fn::GetAtt": ["InboxQueue", "Arn"]}
 
 
+def test_a_file_dropped_as_feedback_reaches_the_queue_of_those(of_type: OfType) -> None:
+    rule = of_type("AWS::Events::Rule")["FeedbackDroppedRule"]
+    assert rule["EventPattern"]["source"] == ["aws.s3"]
+    assert rule["EventPattern"]["detail"] == {
+        "bucket": {"name": [{"Ref": "Bucket"}]},
+        "object": {"key": [{"prefix": "inbox/feedback/"}]},
+    }
+    assert rule["Targets"][0]["Arn"] == {"Fn::GetAtt": ["FeedbackInboxQueue", "Arn"]}
+
+
+@pytest.mark.parametrize(("name", "queue"), [("DriftInbox", "InboxQueue"), ("FeedbackInbox", "FeedbackInboxQueue")])
 def test_a_long_file_may_go_on_by_its_own_queue_and_no_recursion_guard_stops_it(
-    resources: Resources, statements: dict[str, list[dict[str, Any]]]
+    name: str, queue: str, resources: Resources, statements: dict[str, list[dict[str, Any]]]
 ) -> None:
-    function = resources["DriftInboxFunction"]["Properties"]
-    (sending,) = [each for each in statements["DriftInboxRole"] if "sqs:SendMessage" in each["Action"]]
-    assert function["Environment"]["Variables"]["INBOX_QUEUE_URL"] == {"Ref": "InboxQueue"}
-    assert sending["Resource"] == [{"Fn::GetAtt": ["InboxQueue", "Arn"]}]
+    function = resources[f"{name}Function"]["Properties"]
+    (sending,) = [each for each in statements[f"{name}Role"] if "sqs:SendMessage" in each["Action"]]
+    assert function["Environment"]["Variables"]["INBOX_QUEUE_URL"] == {"Ref": queue}
+    assert sending["Resource"] == [{"Fn::GetAtt": [queue, "Arn"]}]
     assert function["RecursiveLoop"] == "Allow"
     assert function["Timeout"] * 1000 > 2 * MARGIN_MS
 
 
 def test_many_files_at_once_take_no_concurrency_from_answers(mappings: list[dict[str, Any]]) -> None:
-    (inbox,) = [each for each in mappings if each["FunctionName"] == {"Ref": "DriftInboxFunction"}]
-    assert inbox["ScalingConfig"] == {"MaximumConcurrency": 5}
+    inboxes = [each for each in mappings if "Inbox" in each["FunctionName"]["Ref"]]
+    limits = {each["FunctionName"]["Ref"]: each["ScalingConfig"]["MaximumConcurrency"] for each in inboxes}
+    assert limits == {"DriftInboxFunction": 5, "FeedbackInboxFunction": 2}
 
 
 def test_what_inference_cannot_queue_it_may_put_among_that_queue_s_dead_letters(
