@@ -25,8 +25,8 @@ from boto3.dynamodb.types import TypeSerializer
 from botocore.exceptions import ClientError
 
 from pawl.errors import KeyReused, TooBusy
-from pawl.identity import isoformat, unix_ms_of
-from pawl.store import day_of, error_code, require_lost_condition, to_item
+from pawl.identity import day_of, isoformat, unix_ms_of
+from pawl.items import error_code, require_lost_condition, to_item
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
