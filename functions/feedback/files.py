@@ -17,7 +17,7 @@ from feedback.exports import feedback_in
 from feedback.intake import Intake
 from feedback.schema import Feedback
 from pawl.drops import Drop
-from pawl.errors import InvalidRequest
+from pawl.errors import InvalidRecord, PawlError
 from pawl.inbox import Chunk, Fault, Row
 from pawl.narrowing import is_object
 from pawl.opinions import Opinions, Piece
@@ -56,7 +56,7 @@ class FeedbackFile:
         pieces, wrong = list[Piece](), list[str]()
         try:
             given = [self._columns(row.values)] if is_csv else feedback_in(row.values, self.intake.metrics)
-        except InvalidRequest as error:
+        except InvalidRecord as error:
             return [], [str(error)]
         for each in given:
             try:
@@ -64,7 +64,7 @@ class FeedbackFile:
                 piece = self.intake.read(feedback, RATER, said_ms)
             except ValidationError as error:
                 wrong.append(explain(error.errors()))
-            except InvalidRequest as error:
+            except PawlError as error:
                 wrong.append(str(error))
             else:
                 pieces += [] if feedback.dryrun else [piece]

@@ -1,5 +1,6 @@
 """Takes feedback: receipts prove the answers, so one durable write is all it needs."""
 
+import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,13 +9,15 @@ from typing import Any
 from feedback.comparisons import compare
 from feedback.schema import Feedback
 from feedback.values import check_value
-from pawl.errors import InvalidRequest
+from pawl.errors import InvalidRequest, TooLarge
 from pawl.metrics import Metric
 from pawl.opinions import Piece
 from pawl.receipt import Receipt, ReceiptKeys
 
 _NAMESPACE = uuid.UUID("5c1a2f9e-8f0b-5d52-9a51-0e0d6c0c7a11")
 _COMPARISONS = ("preference", "ranking")
+VALUE_BYTES = 98_304
+"""A value may have so many bytes as JSON: with its tags then, a transaction's worth of pieces stays below 4 MiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,7 @@ class Intake:
     valid_days: float
 
     def read(self, feedback: Feedback, client: str, said_ms: int) -> Piece:
-        """What is to be stored; InvalidReceipt when the answer was never given here, InvalidRequest for the rest.
+        """What is to be stored; InvalidReceipt when the answer was never given here, TooLarge, InvalidRequest else.
 
         The same answer, metric and rater always give the same `feedback_id`.
         """
@@ -39,6 +42,8 @@ class Intake:
             raise InvalidRequest(
                 f"{feedback.metric_name} is no metric of {receipt.model}, but of {list(metric.models)}"
             )
+        if len(json.dumps(value, ensure_ascii=False).encode()) > VALUE_BYTES:
+            raise TooLarge(f"{feedback.metric_name} takes a value of at most {VALUE_BYTES} bytes")
         rater = feedback.tags.get("rater", client)
         body = {
             "feedback_id": str(uuid.uuid5(_NAMESPACE, f"{receipt.uuid}/{about}/{rater}")),

@@ -1,6 +1,5 @@
 """What may be said in a metric, by its type: a value is refused with what would be right, never repeated."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -14,7 +13,6 @@ from pawl.web import explain
 T = TypeVar("T")
 COMMENT_LIMIT = 4000
 LABEL_LIMIT = 128
-CORRECTION_BYTES = 65_536
 _SMALLEST, _LARGEST = 1e-9, 1e9
 # Numbers in a correction: what DynamoDB holds, 38 digits.
 _TINIEST, _HUGEST = 1e-100, 1e38
@@ -76,10 +74,7 @@ def _correction(name: str, value: Any, rows: int) -> dict[str, Any]:
             raise InvalidRequest(
                 f"{name} takes data of booleans, texts and numbers with at most 38 digits, nested or flat"
             )
-    kept = correction.model_dump(exclude_none=True)
-    if len(json.dumps(kept)) > CORRECTION_BYTES:
-        raise InvalidRequest(f"{name} takes at most {CORRECTION_BYTES} bytes")
-    return kept
+    return correction.model_dump(exclude_none=True)
 
 
 def _can_be_kept(value: Any) -> bool:

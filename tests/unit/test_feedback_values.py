@@ -78,7 +78,6 @@ def test_one_label_stands_for_the_one_row_of_an_answer() -> None:
             1,
             "takes data of booleans, texts and numbers",
         ),
-        ("correction", {"outputs": [{"name": "p", "data": [["x" * 9000] * 8]}]}, 1, "takes at most 65536 bytes"),
         ("label", "outage", 2, "label takes the right label, or a list of 2"),
         ("label", ["outage"], 2, "label takes the right label, or a list of 2"),
         ("label", [], 1, "label takes the right label, or a list of 1"),

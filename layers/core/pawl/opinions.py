@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 COUNTS = "counts"
 TOGETHER = 25
-"""So many pieces in one transaction: it may hold 4 MiB, and a piece up to 130 KB."""
+"""So many pieces in one transaction, which may hold 4 MiB."""
 _KEEP_KEY_S = 86_400
 _TRIES = 8
 _FIRST_PAUSE_S = 0.02
