@@ -7,6 +7,7 @@ a range of keys. Layout of the bucket:
     profiles/<model>/<version>/<yyyy-mm-dd>/<batch>.json       one small profile beside each traffic object
     profiles/<model>/<version>/reference.json                  learned from the first traffic of a model without one
     inbox/traffic/<model>/<version>/<file>                     dropped by people: traffic of models served elsewhere
+    inbox/feedback/<file>                                      dropped by people: feedback, as POST /feedback takes it
     inbox/.../<file>.errors/<line>.jsonl                       the rows of a dropped file that cannot be read, and why
     datasets/<digest>/  candidates/<model>/<version>/  models/<model>/<version>/  layers/  reports/<model>/
 """
