@@ -34,9 +34,26 @@ def to_item(body: Mapping[str, Any]) -> dict[str, Any]:
     return json.loads(json.dumps(body), parse_float=Decimal)
 
 
+def attributes(body: Mapping[str, Any]) -> dict[str, Any]:
+    """A JSON-like body as the low-level client takes it, which knows no resources and no decimals."""
+    return {name: _attribute(value) for name, value in body.items()}
+
+
 def from_item(item: Mapping[str, Any]) -> dict[str, Any]:
     """The body that `to_item` stored: whole decimals become int, others float."""
     return {name: _plain(value) for name, value in item.items()}
+
+
+def _attribute(value: Any) -> dict[str, Any]:
+    if isinstance(value, str):
+        return {"S": value}
+    if isinstance(value, bool):
+        return {"BOOL": value}
+    if isinstance(value, int | float):
+        return {"N": repr(value)}
+    if is_object(value):
+        return {"M": attributes(value)}
+    return {"L": [_attribute(each) for each in value]} if is_list(value) else {"NULL": True}
 
 
 def _plain(value: Any) -> Any:

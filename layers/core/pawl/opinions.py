@@ -21,12 +21,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from boto3.dynamodb.types import TypeSerializer
 from botocore.exceptions import ClientError
 
 from pawl.errors import KeyReused, TooBusy
 from pawl.identity import day_of, isoformat, unix_ms_of
-from pawl.items import error_code, require_lost_condition, to_item
+from pawl.items import attributes, error_code, require_lost_condition
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -38,7 +37,6 @@ _KEEP_KEY_S = 86_400
 _TRIES = 8
 _FIRST_PAUSE_S = 0.02
 _NEWER = "attribute_not_exists(said_ms) OR (digest <> :digest AND said_ms <= :said_ms)"
-_serialize = TypeSerializer().serialize
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +85,14 @@ class Opinions:
 
         KeyReused when it was another request.
         """
-        where = _item({"pk": "requests", "sk": f"{client}#{_digest(key)}"})
+        where = attributes({"pk": "requests", "sk": f"{client}#{_digest(key)}"})
         about = {"digest": _digest(body), "sent_ms": now_ms, "expires_at": now_ms // 1000 + _KEEP_KEY_S}
         try:
             self._client.put_item(
                 TableName=self._table,
-                Item={**where, **_item(about)},
+                Item={**where, **attributes(about)},
                 ConditionExpression="attribute_not_exists(pk) OR expires_at < :now",
-                ExpressionAttributeValues=_item({":now": now_ms // 1000}),
+                ExpressionAttributeValues=attributes({":now": now_ms // 1000}),
             )
         except ClientError as error:
             require_lost_condition(error)
@@ -162,23 +160,19 @@ def _put(piece: Piece, is_new: bool, now_ms: int) -> dict[str, Any]:
     pk, sk = piece.key
     digest = _digest(json.dumps([piece.body, piece.version], sort_keys=True))
     about = {"said_ms": piece.said_ms, "digest": digest, "given_at": isoformat(now_ms)}
-    put = {"Item": _item({"pk": pk, "sk": sk, **piece.body, "model_version": piece.version, **about})}
+    put = {"Item": attributes({"pk": pk, "sk": sk, **piece.body, "model_version": piece.version, **about})}
     if is_new:
         return {**put, "ConditionExpression": "attribute_not_exists(pk)"}
     values = {":digest": digest, ":said_ms": piece.said_ms}
-    return {**put, "ConditionExpression": _NEWER, "ExpressionAttributeValues": _item(values)}
+    return {**put, "ConditionExpression": _NEWER, "ExpressionAttributeValues": attributes(values)}
 
 
 def _add(model: str, version: str, number: int) -> dict[str, Any]:
     return {
-        "Key": _item({"pk": COUNTS, "sk": f"{model}#{version}"}),
+        "Key": attributes({"pk": COUNTS, "sk": f"{model}#{version}"}),
         "UpdateExpression": "ADD taught :number",
-        "ExpressionAttributeValues": _item({":number": number}),
+        "ExpressionAttributeValues": attributes({":number": number}),
     }
-
-
-def _item(body: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _serialize(value) for name, value in to_item(body).items()}
 
 
 def _digest(text: str) -> str:
