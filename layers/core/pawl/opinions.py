@@ -158,7 +158,7 @@ def _reasons(error: ClientError) -> list[str]:
 
 def _put(piece: Piece, is_new: bool, now_ms: int) -> dict[str, Any]:
     pk, sk = piece.key
-    digest = _digest(json.dumps([piece.body, piece.version], sort_keys=True))
+    digest = _digest(json.dumps(piece.body, sort_keys=True))
     about = {"said_ms": piece.said_ms, "digest": digest, "given_at": isoformat(now_ms)}
     put = {"Item": attributes({"pk": pk, "sk": sk, **piece.body, "model_version": piece.version, **about})}
     if is_new:
