@@ -18,14 +18,15 @@ Action = Literal[
 ]
 HOURS: Mapping[Action, float] = {
     "nothing": 0.0,
-    "recalibrate_threshold": 0.0,
-    "recalibrate_confidences": 0.0,
+    "recalibrate_threshold": 0.1,
+    "recalibrate_confidences": 0.1,
     "fine_tune_head": 0.25,
     "full_retrain": 1.0,
     "rlhf": 4.0,
     "automl": 8.0,
 }
-"""How long a cure typically keeps a training instance; what needs none costs nothing worth naming."""
+"""How long a cure typically keeps a training instance, its start included, which is all but seconds of a
+recalibration; what needs none costs nothing worth naming."""
 _TRIES = 2
 
 

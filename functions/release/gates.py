@@ -7,12 +7,18 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
 
 from pawl.bundle import Manifest
+from pawl.calibration import calibration_error, log_loss
 from pawl.classifier import TextClassifier
 from pawl.dataset import FrozenDataset, Row
 
 Clock = Callable[[], float]
+RECALIBRATED = "recalibrate"
+"""The recipe whose candidates answer with the live version's weights and other probabilities."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +52,15 @@ def judge_candidate(
     policy: GatePolicy,
     clock: Clock = time.perf_counter,
 ) -> list[Gate]:
-    """Every gate for a candidate that opened; all must pass."""
+    """Every gate for a candidate that opened; all must pass.
+
+    What was only recalibrated is not asked for better answers to recent questions, but to know better how sure to be.
+    """
+    judge_recent = calibration_gate if candidate.manifest.lineage.recipe == RECALIBRATED else recent_gate
     return [
         signature_gate(candidate.manifest, live.manifest),
         holdout_gate(candidate, live, dataset.splits["holdout"], policy),
-        recent_gate(candidate, live, dataset.splits.get("recent", []), policy),
+        judge_recent(candidate, live, dataset.splits.get("recent", []), policy),
         latency_gate(candidate, live, [row.text for row in dataset.splits["holdout"][:30]], policy, clock),
         size_gate(candidate.manifest, policy),
     ]
@@ -83,6 +93,42 @@ def recent_gate(candidate: TextClassifier, live: TextClassifier, rows: Sequence[
         return Gate("recent", True, f"{len(rows)} rows", f"nothing below {policy.recent_minimum_rows} rows")
     new, old = accuracy(candidate, rows), accuracy(live, rows)
     return Gate("recent", new > old, f"accuracy {new:.4f} on {len(rows)} rows", f"above the live version's {old:.4f}")
+
+
+def calibration_gate(candidate: TextClassifier, live: TextClassifier, rows: Sequence[Row], policy: GatePolicy) -> Gate:
+    """Truer probabilities on labelled traffic that neither version has learned from, at no cost in accuracy.
+
+    Log loss decides, as a proper score; the calibration error is only told, since of few rows it is mostly noise.
+    """
+    if len(rows) < policy.recent_minimum_rows:
+        return Gate("calibration", True, f"{len(rows)} rows", f"nothing below {policy.recent_minimum_rows} rows")
+    new, old = Sureness.of(candidate, rows), Sureness.of(live, rows)
+    return Gate(
+        "calibration",
+        new.log_loss < old.log_loss and new.accuracy >= old.accuracy,
+        f"{new} on {len(rows)} rows",
+        f"log loss below the live version's, accuracy not below: {old}",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Sureness:
+    """How right a model is, and how well it knows."""
+
+    accuracy: float
+    log_loss: float
+    error: float
+
+    @classmethod
+    def of(cls, model: TextClassifier, rows: Sequence[Row]) -> Self:
+        """Measured on rows answered one at a time, as most requests are."""
+        told = np.array([model.predict({"text": [row.text]}).outputs["probabilities"][0] for row in rows])
+        truth = np.array([[row.label == label for label in model.manifest.labels] for row in rows])  # (rows, labels)
+        right = truth[np.arange(len(rows)), told.argmax(1)]
+        return cls(float(right.mean()), log_loss((told * truth).sum(1)), calibration_error(told.max(1), right))
+
+    def __str__(self) -> str:
+        return f"accuracy {self.accuracy:.4f}, log loss {self.log_loss:.4f}, calibration error {self.error:.4f}"
 
 
 def latency_gate(

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 Reason = Literal["drift", "feedback", "schedule", "person"]
-RECIPES: Mapping[str, str] = {"text-classifier": "transfer"}
-"""What trains a kind of model anew."""
-TRAINED_BY: Mapping[str, frozenset[str]] = {"transfer": frozenset({"fine_tune_head", "full_retrain"})}
+RECIPES: Mapping[str, tuple[str, ...]] = {"text-classifier": ("transfer", "recalibrate")}
+"""What makes a new version of a kind of model; the first where no drift says which."""
+TRAINED_BY: Mapping[str, frozenset[str]] = {
+    "transfer": frozenset({"fine_tune_head", "full_retrain"}),
+    "recalibrate": frozenset({"recalibrate_threshold", "recalibrate_confidences"}),
+}
 """The cures of a drift that each recipe is."""
-WITHOUT_TRAINING = frozenset({"nothing", "recalibrate_threshold", "recalibrate_confidences"})
-"""Cures that need no training, and so none of these recipes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +55,14 @@ def decide_retrain(state: State, policy: Policy, now_ms: int) -> Decision:
         return Decision("wait", f"run {state.active_run} is under way")
     if state.asked_because == "schedule" and not state.drift_is_open:
         return Decision("wait", "no drift is open")
-    if state.asked_because in ("drift", "schedule") and (other := _other_cure(state)):
-        return Decision("wait", other)
+    recipe = _recipe(state)
+    if recipe is None:
+        return Decision("wait", _other_cure(state))
     if state.labels < policy.minimum_labels:
         return Decision("wait", f"{state.labels} labelled answers, a run needs {policy.minimum_labels}")
     if state.asked_because != "person" and (left := _cooldown_left(state, policy, now_ms)) > 0:
         return Decision("wait", f"the last run ended too recently: {left:.1f} hours to wait")
-    return Decision("retrain", f"{state.asked_because}, with {state.labels} labelled answers", RECIPES[state.kind])
+    return Decision("retrain", f"{state.asked_because}, with {state.labels} labelled answers", recipe)
 
 
 def decide_elsewhere(model: str) -> Decision:
@@ -68,14 +70,20 @@ def decide_elsewhere(model: str) -> Decision:
     return Decision("wait", f"{model} is not served here: retrain it where it is served")
 
 
+def _recipe(state: State) -> str | None:
+    """What to run: the recipe that is the drift's cure, None when there is no such; feedback and people ask for all."""
+    recipes = RECIPES[state.kind]
+    if not state.cure or state.asked_because not in ("drift", "schedule"):
+        return recipes[0]
+    return next((recipe for recipe in recipes if state.cure in TRAINED_BY[recipe]), None)
+
+
 def _other_cure(state: State) -> str:
-    """Why the cure that the drift check found is none that a recipe gives; empty when one does, or none was found."""
+    """Why a drift's cure is none that a recipe gives."""
+    if state.cure == "nothing":
+        return "the drift asks for nothing but to be watched"
     wanted = state.cure.replace("_", " ")
-    if state.cure in WITHOUT_TRAINING:
-        return f"the drift asks for no training: {wanted}"
-    if state.cure and state.cure not in TRAINED_BY[RECIPES[state.kind]]:
-        return f"the drift asks for {wanted}, which no recipe does yet: a person may start a run"
-    return ""
+    return f"the drift asks for {wanted}, which no recipe does yet: a person may start a run"
 
 
 def _cooldown_left(state: State, policy: Policy, now_ms: int) -> float:

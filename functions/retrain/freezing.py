@@ -1,89 +1,147 @@
-"""Joins labelled feedback with captured traffic and freezes it, with the parent's data, as the next dataset."""
+"""Freezes the next dataset: select, join, screen, agree, leave out what repeats, split, and say what was left out.
 
-import hashlib
+Traffic streams by: what is held at once is the labelled texts and their votes, however many answers were captured.
+"""
+
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from typing import Any
 
 from pawl.dataset import FrozenDataset, Row, freeze
 from pawl.identity import isoformat
+from pawl.minhash import first_alike
+from pawl.quarantine import Entry
 from pawl.records import CaptureRecord
-
-RECENT_SHARE = 0.25
-NEW_LABEL_ROWS = 10
+from pawl.store import Traffic
+from pawl.tombstones import Tombstones
+from pawl.votes import Item, Value, Vote
+from retrain.card import LEFT_OUT, NEW_LABEL_ROWS, data_card
+from retrain.consensus import Agreed, agree
+from retrain.joining import Asked, join, text_key
+from retrain.selection import Said, Selection, select
+from retrain.splitting import RECENT, TRAIN, Belonging, Splits, held_out
+from retrain.trust import Trust
 
 
 @dataclass(frozen=True, slots=True)
-class Labelled:
-    """A captured text with the label that people gave it, and the answer it belongs to."""
+class Rules:
+    """What people have said on what counts: whom to believe, which feedback they restored, who was erased."""
 
-    inference_uuid: str
-    row: Row
-
-
-def label_votes(feedback: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
-    """The labels of each answer by the answer's inference_id: the majority of its raters, the earlier word on a tie."""
-    votes: dict[str, list[tuple[str, list[str]]]] = {}
-    for item in feedback:
-        if item["metric"] == "label":
-            votes.setdefault(item["inference_id"], []).append((item["given_at"], item["value"]))
-    return {inference_id: _majority(sorted(given)) for inference_id, given in votes.items()}
+    trust: Trust = field(default_factory=Trust)
+    restored: frozenset[str] = frozenset()
+    erased: Tombstones = field(default_factory=Tombstones)
 
 
-def join(records: Iterable[CaptureRecord], labels: Mapping[str, list[str]]) -> list[Labelled]:
-    """Each labelled text of the captured traffic once, however often it was asked."""
-    found: dict[str, Labelled] = {}
-    for record in records:
-        uuid = record.inference_id.split(".")[1]
-        for text, label in zip(record.inputs["text"], labels.get(record.inference_id, []), strict=False):
-            found[text.casefold().strip()] = Labelled(uuid, Row(text, label, {}, "traffic"))
-    return list(found.values())
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """A dataset, how many of its texts are new, and the feedback that it was not made of until somebody restores it."""
+
+    dataset: FrozenDataset
+    learned: int
+    quarantined: list[Entry]
 
 
-def assemble(parent: FrozenDataset, labelled: Iterable[Labelled], window_ms: tuple[int, int]) -> FrozenDataset:
-    """The next dataset: the parent's rows, the labelled traffic, and a quarter of it held out as `recent`.
-
-    A text goes to `recent` by its own digest, so it stays on its side in every later dataset, and no text of the
-    inherited holdout is ever trained on. A label that the parent does not know needs NEW_LABEL_ROWS rows to be
-    learned: one person's slip of the pen is no new class; its rows are left out, and counted in the lineage.
-    """
-    known = {row.text.casefold().strip() for rows in parent.splits.values() for row in rows}
-    offered = [each.row for each in labelled if each.row.text.casefold().strip() not in known]
-    labels = _learnable_labels(parent, offered)
-    fresh = [row for row in offered if row.label in labels]
-    recent = [row for row in fresh if _is_held_out(row.text)]
-    train = [row for row in fresh if not _is_held_out(row.text)]
-    splits = {
-        "train": [*parent.splits["train"], *train],
-        "holdout": parent.splits["holdout"],
-        "recent": [*parent.splits.get("recent", []), *recent],
-    }
+def freeze_traffic(
+    selection: Selection, parent: FrozenDataset, feedback: Iterable[Mapping[str, Any]], traffic: Traffic, rules: Rules
+) -> Frozen:
+    """The next dataset of a model: its parent's rows, and what people agree on of its traffic since."""
+    selected = select(feedback, selection, rules.restored, rules.erased)
+    inherited, erased_rows = _inherited(parent, rules.erased)
+    joined = join(_answers(selected.said, selection, traffic), selected.said)
+    left_out = selected.left_out + Counter({"without answer": joined.without_answer, "erased row": erased_rows})
+    votes = learnable(joined.votes, {row.label for row in inherited[TRAIN]})
+    agreed = agree(votes, selected.said, _gold(inherited), rules.trust, rules.restored)
+    splits = assemble(inherited, joined.texts, agreed, left_out)
+    learned = sum(map(len, splits.values())) - sum(map(len, inherited.values()))
     lineage = {
         "parent": parent.digest,
-        "traffic_window": [isoformat(each) for each in window_ms],
-        "feedback": len(fresh),
-        "left_out": len(offered) - len(fresh),
+        "version": selection.version,
+        "traffic_window": [isoformat(each) for each in selection.window_ms],
+        "feedback": learned,
+        "raters": agreed.raters,
+        "left_out": {reason: left_out[reason] for reason in LEFT_OUT},
+        "quarantined": dict(agreed.suspicious),
     }
-    return freeze(parent.model, splits, lineage)
+    card = data_card(parent.model, splits, lineage)
+    return Frozen(freeze(parent.model, splits, lineage, card), learned, agreed.quarantined)
 
 
-def _learnable_labels(parent: FrozenDataset, offered: Iterable[Row]) -> set[str]:
-    """The parent's labels, and new ones with enough rows to train on."""
-    new_rows = Counter(row.label for row in offered if not _is_held_out(row.text))
-    return {row.label for row in parent.splits["train"]} | {
+def assemble(
+    inherited: Splits, texts: Mapping[str, Asked], agreed: Agreed, left_out: Counter[str]
+) -> dict[str, list[Row]]:
+    """The splits of the next dataset: what is inherited, and the texts that are new; counts the others in `left_out`.
+
+    No text of the inherited rows changes, nor is one held out that is trained on. A label that the parent does not know
+    needs NEW_LABEL_ROWS rows to be learned: one person's slip of the pen is no new class.
+    """
+    known = {text_key(row.text) for rows in inherited.values() for row in rows}
+    offered = sorted((key for key in texts if key not in known), key=lambda key: (texts[key].answer, texts[key].row))
+    left_out["known"] += len(texts) - len(offered)
+    left_out.update(agreed.without.get(key, "rare label") for key in offered if key not in agreed.labels)
+    fresh = _without_repeats([key for key in offered if key in agreed.labels], texts, inherited)
+    left_out["near duplicate"] += sum(key in agreed.labels for key in offered) - len(fresh)
+    rows = [
+        Row(texts[key].text, agreed.labels[key], {}, "traffic", texts[key].answer, texts[key].subject) for key in fresh
+    ]
+    belongings = [Belonging(key, texts[key].subject, texts[key].is_rater) for key in fresh]
+    sides = [RECENT if is_out else TRAIN for is_out in held_out(belongings, inherited)]
+    labels = _learnable_labels(inherited, zip(rows, sides, strict=True))
+    splits = {name: list(given) for name, given in inherited.items()} | {RECENT: list(inherited.get(RECENT, []))}
+    for row, side in zip(rows, sides, strict=True):
+        if row.label in labels:
+            splits[side].append(row)
+        else:
+            left_out["rare label"] += 1
+    return splits
+
+
+def learnable(votes: Sequence[Vote], known: Set[str]) -> list[Vote]:
+    """The votes for labels that are known or that NEW_LABEL_ROWS texts or more were given: no others can be learned.
+
+    A screening's memory grows with the square of the labels, and people mistype them in ever new ways.
+    """
+    texts: dict[str, set[Item]] = {}
+    for vote in votes:
+        if vote.value not in known:
+            texts.setdefault(str(vote.value), set()).add(vote.item)
+    labels = {*known, *(label for label, given in texts.items() if len(given) >= NEW_LABEL_ROWS)}
+    return [vote for vote in votes if vote.value in labels]
+
+
+def _answers(said: Iterable[Said], selection: Selection, traffic: Traffic) -> Iterator[CaptureRecord]:
+    """The captured answers of which something was said, version by version."""
+    wanted: dict[str, set[str]] = {}
+    for each in said:
+        wanted.setdefault(each.version, set()).add(each.inference_id)
+    for version, inference_ids in sorted(wanted.items()):
+        yield from traffic.answers(selection.model, version, *selection.window_ms, inference_ids)
+
+
+def _inherited(parent: FrozenDataset, erased: Tombstones) -> tuple[dict[str, list[Row]], int]:
+    """The parent's rows less those of erased subjects and answers, and how many these are."""
+    splits = {
+        split: [row for row in rows if not erased.cover(row.answer, row.subject)]
+        for split, rows in parent.splits.items()
+    }
+    return splits, sum(map(len, parent.splits.values())) - sum(map(len, splits.values()))
+
+
+def _gold(inherited: Splits) -> dict[Item, Value]:
+    """What is known of texts before anybody votes on them: the starter's rows; a consensus would prove itself right."""
+    return {text_key(row.text): row.label for rows in inherited.values() for row in rows if row.source != "traffic"}
+
+
+def _without_repeats(keys: Sequence[str], texts: Mapping[str, Asked], inherited: Splits) -> list[str]:
+    """The keys of texts that nearly repeat neither an inherited row nor an earlier text."""
+    before = [row.text for rows in inherited.values() for row in rows]
+    first = first_alike([*before, *(texts[key].text for key in keys)])
+    return [key for place, key in enumerate(keys, len(before)) if first[place] == place]
+
+
+def _learnable_labels(inherited: Splits, offered: Iterable[tuple[Row, str]]) -> set[str]:
+    """The inherited labels, and new ones with enough rows to train on."""
+    new_rows = Counter(row.label for row, side in offered if side == TRAIN)
+    return {row.label for row in inherited[TRAIN]} | {
         label for label, rows in new_rows.items() if rows >= NEW_LABEL_ROWS
     }
-
-
-def _majority(given: list[tuple[str, list[str]]]) -> list[str]:
-    """The most frequent value, the earliest given among equals."""
-    counts: dict[tuple[str, ...], int] = {}
-    for _, value in given:
-        counts[tuple(value)] = counts.get(tuple(value), 0) + 1
-    return list(max(counts, key=lambda value: counts[value]))
-
-
-def _is_held_out(text: str) -> bool:
-    digest = hashlib.sha256(text.casefold().strip().encode()).digest()
-    return digest[0] < 256 * RECENT_SHARE

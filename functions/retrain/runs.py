@@ -13,10 +13,14 @@ from typing import TYPE_CHECKING, Any
 from pawl.errors import Conflict, NotFound
 from pawl.events import Announcer
 from pawl.identity import isoformat
+from pawl.quarantine import Quarantine
 from pawl.registry import Live, Registry
 from pawl.store import Bucket, Datasets, FeedbackTable, Traffic
+from pawl.tombstones import Tombstones
 from retrain.decision import Decision, Policy, Reason, State, decide_elsewhere, decide_retrain
-from retrain.freezing import assemble, join, label_votes
+from retrain.freezing import Frozen, Rules, freeze_traffic
+from retrain.selection import Selection, tells_labels
+from retrain.trust import trust_in
 
 if TYPE_CHECKING:
     from mypy_boto3_batch import BatchClient
@@ -54,13 +58,17 @@ class Runs:
         if self.registry.elsewhere(model) is not None and model not in self.registry.models():
             return decide_elsewhere(model), None
         live = self.registry.live(model)
-        labels = label_votes(self._feedback(live, now_ms))
-        decision = decide_retrain(self._state(live, reason, len(labels), run, cure), self.policy, now_ms)
-        if decision.action == "wait":
+        selection = Selection(model, live.version, (now_ms - round(self.window_days * _DAY_MS), now_ms))
+        decision = decide_retrain(self._state(live, reason, self._labels(selection), run, cure), self.policy, now_ms)
+        if decision.recipe is None:  # it waits
             return decision, None
         if not self.registry.claim_run(model, run):
             return Decision("wait", "another run began at the same moment"), None
-        self._submit(run, live, decision, labels, now_ms)
+        frozen = self._freeze(selection)
+        if not frozen.learned:
+            self.registry.end_run(model, run)
+            return Decision("wait", f"nothing new to learn from: {_reasons(frozen)}"), None
+        self._submit(run, live, decision.recipe, decision.because, frozen, now_ms)
         return decision, run
 
     def end(self, job: Mapping[str, Any], now_ms: int) -> None:
@@ -92,12 +100,14 @@ class Runs:
             "id": run,
             "model": body["model"],
             "version": body["version"],
+            "recipe": body.get("recipe", ""),
             "because": body["because"],
             "status": "running" if pending else body["status"],
             "created_at": isoformat(body["created_ms"]),
             "progress": report.get("progress", 0.0),
             "runtime_seconds": seconds,
             "error": body.get("error", ""),
+            "conclusion": report.get("conclusion", ""),
             "evaluations": report.get("evaluations", []),
             "datasets": [body["dataset"]],
             "estimated_cost_usd": round(seconds / 3600 * self.instance_hour_usd, 4),
@@ -139,27 +149,32 @@ class Runs:
             cure or str((incident or {}).get("cure", {}).get("action", "")),
         )
 
-    def _feedback(self, live: Live, now_ms: int) -> list[dict[str, Any]]:
-        since_ms = now_ms - round(self.window_days * _DAY_MS)
-        return [
-            item for item in self.feedback.within(live.model, since_ms, now_ms) if item["model_version"] == live.version
-        ]
+    def _labels(self, selection: Selection) -> int:
+        """How many answers of the selection people have labelled, whether they will be believed or not."""
+        given = self.feedback.within(selection.model, *selection.window_ms)
+        return len({item["inference_id"] for item in given if tells_labels(item, selection)})
 
-    def _submit(self, run: str, live: Live, decision: Decision, labels: Mapping[str, list[str]], now_ms: int) -> None:
-        window = (now_ms - round(self.window_days * _DAY_MS), now_ms)
-        parent = Datasets(self.bucket).load(self.registry.manifest(live.model, live.version).lineage.dataset)
-        dataset = assemble(
-            parent, join(Traffic(self.bucket).records(live.model, live.version, *window), labels), window
-        )
-        address = Datasets(self.bucket).store(dataset)
+    def _freeze(self, selection: Selection) -> Frozen:
+        """Freeze the selection's dataset, and leave what it set aside where a person can look at it."""
+        parent = Datasets(self.bucket).load(self.registry.manifest(selection.model, selection.version).lineage.dataset)
+        quarantine = Quarantine(self.bucket, selection.model)
+        rules = Rules(trust_in(self.bucket, selection.model), quarantine.restored(), Tombstones.of(self.bucket))
+        feedback = self.feedback.within(selection.model, *selection.window_ms)
+        frozen = freeze_traffic(selection, parent, feedback, Traffic(self.bucket), rules)
+        quarantine.replace(selection.version, frozen.quarantined)
+        return frozen
+
+    def _submit(self, run: str, live: Live, recipe: str, because: str, frozen: Frozen, now_ms: int) -> None:
+        address = Datasets(self.bucket).store(frozen.dataset)
         known = self.registry.run(run)
         version = known["version"] if known else self.registry.next_version(live.model)
         body = {
             "model": live.model,
             "version": version,
-            "dataset": dataset.digest,
+            "recipe": recipe,
+            "dataset": frozen.dataset.digest,
             "status": "pending",
-            "because": decision.because,
+            "because": because,
             "created_ms": now_ms,
             "job_id": "",
         }
@@ -169,12 +184,14 @@ class Runs:
             jobQueue=self.job_queue,
             jobDefinition=self.job_definition,
             parameters={
+                "recipe": recipe,
                 "model": live.model,
                 "version": version,
                 "dataset": address,
                 "run": run,
                 "output": f"s3://{self.bucket.name}/candidates/{live.model}/{version}/",
                 "parent": f"models:/{live.model}/{live.version}",
+                "live": f"s3://{self.bucket.name}/models/{live.model}/{live.version}/",
             },
         )
         self.registry.record_run(run, {**body, "job_id": job["jobId"]})
@@ -190,3 +207,9 @@ class Runs:
         if body is None:
             raise NotFound(f"no training run {run!r}")
         return body
+
+
+def _reasons(frozen: Frozen) -> str:
+    """How many texts and pieces of feedback were left out, by reason."""
+    counts = sorted(frozen.dataset.lineage["left_out"].items())
+    return ", ".join(f"{count} {reason}" for reason, count in counts if count) or "no feedback"

@@ -2,6 +2,7 @@
 
     python -m training starter   --output DIR [--only MODEL]
     python -m training transfer  --model NAME --version N --dataset URI --output URI --run ID [--parent models:/NAME/N]
+    python -m training recalibrate --model NAME --version N --dataset URI --output URI --run ID --live URI
     python -m training generator SOURCE --model NAME [--version N] --output URI
     python -m training embedder  SOURCE --model NAME [--version N] --output URI
 
@@ -16,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -24,13 +26,15 @@ import boto3
 import torch
 import transformers
 
-from pawl.bundle import MANIFEST, Bundle
+from pawl.bundle import MANIFEST, Bundle, open_bundle
 from pawl.dataset import FrozenDataset, thaw
 from pawl.errors import NotFound
 from pawl.identity import isoformat
+from training import recalibrate as recalibration
 from training import starter
 from training.origin import Origin
 from training.progress import RunReport
+from training.recalibrate import recalibrate
 from training.storage import Place, copy_folder, place_at
 from training.transfer import Knobs, Purpose, transfer
 
@@ -74,7 +78,7 @@ def _train_starter(options: argparse.Namespace, code: str, created_at: str) -> N
     copy_files(dataset, place_at(f"{options.output}/datasets/{dataset.digest}", _s3))
     purpose = Purpose(starter.MODEL, "1", "starter", created_at, *_base(options), code=code)
     output = place_at(f"{options.output}/models/{starter.MODEL}/1", _s3)
-    train(lambda: dataset, purpose, _knobs(options), output, place_at(options.output, _s3))
+    train(partial(transfer, dataset, purpose, _knobs(options)), purpose.run, output, place_at(options.output, _s3))
 
 
 def _package_assistant(options: argparse.Namespace, code: str, created_at: str) -> None:
@@ -116,16 +120,47 @@ def _package(kind: str, source: str, origin: Origin, output: Place) -> None:
 def run_transfer(options: argparse.Namespace, code: str, created_at: str) -> None:
     """Train a candidate from a frozen dataset."""
     purpose = Purpose(options.model, options.version, options.run, created_at, *_base(options), options.parent, code)
-    output, source = place_at(options.output, _s3), place_at(options.dataset, _s3)
-    train(lambda: thaw(source.read_all()), purpose, _knobs(options), output, output)
+    output = place_at(options.output, _s3)
+
+    def recipe(folder: Path, report: RunReport) -> Bundle:
+        return transfer(_dataset(options.dataset), purpose, _knobs(options), folder, report)
+
+    train(recipe, options.run, output, output)
 
 
-def train(read: Callable[[], FrozenDataset], purpose: Purpose, knobs: Knobs, output: Place, reports: Place) -> None:
-    """Run the recipe and store its bundle, the manifest after everything else; report the end, good or bad."""
-    report = RunReport(reports, purpose.run, time.monotonic)
+def run_recalibrate(options: argparse.Namespace, code: str, created_at: str) -> None:
+    """Make a candidate of the live bundle by correcting its probabilities, if that is worth it."""
+    purpose = recalibration.Purpose(options.version, options.run, created_at, code)
+    output = place_at(options.output, _s3)
+
+    def recipe(folder: Path, report: RunReport) -> Bundle | None:
+        with TemporaryDirectory() as unpacked:
+            for name, data in place_at(options.live, _s3).read_all().items():
+                (Path(unpacked) / name).write_bytes(data)
+            live = open_bundle(Path(unpacked))
+            learned = _dataset(f"{options.dataset.rstrip('/').rpartition('/')[0]}/{live.manifest.lineage.dataset}")
+            dataset = _dataset(options.dataset)
+            return recalibrate(live, dataset, learned, purpose, recalibration.Knobs(), folder, report)
+
+    train(recipe, options.run, output, output)
+
+
+def _dataset(address: str) -> FrozenDataset:
+    return thaw(place_at(address, _s3).read_all())
+
+
+def train(recipe: Callable[[Path, RunReport], Bundle | None], run: str, output: Place, reports: Place) -> None:
+    """Run a recipe and store its bundle, the manifest after everything else; report the end, good or bad.
+
+    A recipe that makes no bundle has said why, and nothing is stored.
+    """
+    report = RunReport(reports, run, time.monotonic)
     try:
         with TemporaryDirectory() as scratch:
-            bundle = transfer(read(), purpose, knobs, Path(scratch), report)
+            bundle = recipe(Path(scratch), report)
+            if bundle is None:
+                report.complete([])
+                return
             report.begin("storing", 0.98)
             copy_folder(bundle.path, output, but=MANIFEST)
             report.complete(evaluations_of(bundle.manifest.metrics))
@@ -155,12 +190,18 @@ def _parser() -> argparse.ArgumentParser:
     first.add_argument("--only", choices=[starter.MODEL, ASSISTANT, EMBED], help="make this model alone")
     later = recipes.add_parser("transfer", help="train a candidate from a frozen dataset")
     later.set_defaults(recipe=run_transfer)
-    later.add_argument("--model", required=True)
-    later.add_argument("--version", required=True, help="the candidate's version, a whole number")
-    later.add_argument("--dataset", required=True, help="folder or s3:// prefix of a frozen dataset")
-    later.add_argument("--output", required=True, help="folder or s3:// prefix for the bundle and run.json")
-    later.add_argument("--run", required=True, help="the training run's id")
-    later.add_argument("--parent", help="the version it is to follow, such as models:/triage/1")
+    corrected = recipes.add_parser("recalibrate", help="correct the live model's probabilities by its newest labels")
+    corrected.set_defaults(recipe=run_recalibrate)
+    corrected.add_argument("--code", help="revision of this code; default: PAWL_CODE_REVISION")
+    for recipe in (later, corrected):  # a job's words are the same whichever recipe it runs
+        recipe.add_argument("--model", required=True)
+        recipe.add_argument("--version", required=True, help="the candidate's version, a whole number")
+        recipe.add_argument("--dataset", required=True, help="folder or s3:// prefix of a frozen dataset")
+        recipe.add_argument("--output", required=True, help="folder or s3:// prefix for the bundle and run.json")
+        recipe.add_argument("--run", required=True, help="the training run's id")
+        recipe.add_argument("--parent", help="the version it is to follow, such as models:/triage/1")
+    later.add_argument("--live", help="not looked at: this recipe starts from the base")
+    corrected.add_argument("--live", required=True, help="folder or s3:// prefix of the bundle that answers now")
     for recipe in (first, later):
         recipe.add_argument("--base", help="pretrained encoder: folder or hub name; default: the packaged MiniLM")
         recipe.add_argument("--base-licence", default="unknown", help="licence of --base")

@@ -105,6 +105,59 @@ row of {latency["tokens"]} tokens on one thread took {latency["int8_ms"]:.1f} ms
     )
 
 
+def write_recalibrated_card(path: Path, about: Mapping[str, Any], metrics: Mapping[str, Any]) -> None:
+    """Write the card of a classifier whose probabilities were corrected, about to be sealed with these fields."""
+    lineage: Lineage = about["lineage"]
+    how = about["quantization"]
+    biases = "\n".join(f"| `{label}` | {bias:+.3f} |" for label, bias in zip(about["labels"], how["bias"], strict=True))
+    path.write_text(
+        f"""{_metadata(about, metrics)}
+
+{_introduction(about)}
+
+## What was corrected
+
+{lineage.parent}, with its {how["recalibrated"]} corrected by {metrics["fitted_rows"]} labelled answers that came after
+it was made. No weight was changed: its logits are multiplied by {how["scale"]:.3f}, then each label's bias is added.
+
+| label | bias |
+|---|---|
+{biases}
+
+On rows held out in turn, nats of log loss saved a row, and answers put right: {_gains(metrics)}.
+
+## Results
+
+| split | version | rows | accuracy | log loss | calibration error |
+|---|---|---|---|---|---|
+{_compared(metrics)}
+
+{_slices(metrics)}
+
+{_limits(about, metrics)}
+
+{_lineage(lineage)}
+""",
+        encoding="utf-8",
+    )
+
+
+def _gains(metrics: Mapping[str, Any]) -> str:
+    gains = metrics["held_out_gains"].items()
+    return ", ".join(
+        f"{name} {one['nats']:+.4f} (± {one['error']:.4f}) and {one['righted']:+d} right" for name, one in gains
+    )
+
+
+def _compared(metrics: Mapping[str, Any]) -> str:
+    return "\n".join(
+        f"| {split} | {name} | {one['rows']} | {one['accuracy']:.1%} | {one['log_loss']:.3f} | "
+        f"{one['expected_calibration_error']:.3f} |"
+        for split in metrics["int8"]
+        for name, one in (("before", metrics["live"][split]), ("corrected", metrics["int8"][split]))
+    )
+
+
 def _scheme(scheme: Mapping[str, Any]) -> str:
     offsets = ", each with its exact offset" if scheme["minima"] else ""
     spare = f", the {scheme['spare']} loudest channels twice" if scheme["spare"] else ""
@@ -221,6 +274,7 @@ def _lineage(lineage: Lineage) -> str:
             "",
             f"- base model: {lineage.base_model} ({lineage.base_licence})",
             f"- parent: {lineage.parent or 'none'}",
+            f"- recipe: {lineage.recipe or 'packaged as it is'}",
             f"- dataset: `{lineage.dataset}`",
             f"- run: `{lineage.run}`",
             f"- code: `{lineage.code}`",

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pawl.calibration import calibration_error, log_loss
+from pawl.classifier import TextClassifier
 from pawl.dataset import Row
+from pawl.model import Features
 
 Floats = NDArray[np.float64]
-
-ECE_BINS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class Latency:
 
 
 def score(rows: Sequence[Row], labels: Sequence[str], probabilities: Floats) -> dict[str, Any]:
-    """Accuracy (whole and by slice), macro F1 and calibration error of `probabilities`, shape (rows, labels)."""
+    """Accuracy (whole and by slice), macro F1, log loss and calibration error of `probabilities` (rows, labels)."""
     truth = np.array([labels.index(row.label) for row in rows])
     guess = probabilities.argmax(axis=1)
     right = guess == truth
@@ -39,6 +40,7 @@ def score(rows: Sequence[Row], labels: Sequence[str], probabilities: Floats) -> 
         "rows": len(rows),
         "accuracy": _rounded(right.mean()),
         "macro_f1": _rounded(macro_f1(truth, guess)),
+        "log_loss": _rounded(log_loss(probabilities[np.arange(len(truth)), truth])),
         "expected_calibration_error": _rounded(calibration_error(probabilities.max(axis=1), right)),
         "slices": _slices(rows, right),
     }
@@ -57,15 +59,12 @@ def macro_f1(truth: NDArray[np.int64], guess: NDArray[np.int64]) -> float:
     return float(np.mean(scores))
 
 
-def calibration_error(confidences: Floats, right: NDArray[np.bool_]) -> float:
-    """Expected calibration error over ten equal bins: how far confidence lies from accuracy, weighted by rows.
-
-    >>> round(calibration_error(np.array([0.95, 0.95, 0.55, 0.55]), np.array([True, True, True, False])), 4)
-    0.05
-    """
-    bins = np.minimum((confidences * ECE_BINS).astype(int), ECE_BINS - 1)
-    apart = [abs(float(np.sum(confidences[bins == b]) - np.sum(right[bins == b]))) for b in range(ECE_BINS)]
-    return sum(apart) / len(confidences)
+def served_answers(model: TextClassifier, rows: Sequence[Row]) -> tuple[Floats, dict[str, list[Any]]]:
+    """The served model's probabilities (rows, labels) and profile features, one row at a time."""
+    answers = [model.predict({"text": [row.text]}) for row in rows]
+    counted: list[Features] = [answer.features() for answer in answers]
+    features = {name: [each[name][0] for each in counted] for name in counted[0]}
+    return np.array([answer.outputs["probabilities"][0] for answer in answers], np.float64), features
 
 
 def compare_latency(

@@ -27,6 +27,7 @@ class RunReport:
             "losses": [],
             "stages": {},
             "evaluations": [],
+            "conclusion": "",
             "error": "",
         }
         self._stage_began = self._began
@@ -49,6 +50,11 @@ class RunReport:
             flush=True,
         )
         self._write()
+
+    def conclude(self, sentence: str) -> None:
+        """Say in a sentence what came of the run, where its numbers alone do not."""
+        self._facts["conclusion"] = sentence
+        print(sentence, flush=True)
 
     def complete(self, evaluations: Sequence[Mapping[str, Any]]) -> None:
         """Say that the run is done, and how well its model does."""

@@ -24,13 +24,13 @@ from pawl.bundle import Tensor as Signature
 from pawl.classifier import KIND, TextClassifier
 from pawl.dataset import FrozenDataset, Row
 from pawl.errors import InvalidDataset
-from pawl.model import Features, open_session
+from pawl.model import open_session
 from pawl.profile import Profile
 from pawl.records import FEATURE_RANGES
 from training.calibration import fit_temperature
 from training.card import write_card
 from training.classifier import Classifier, load_encoder, load_tokenizer, pad
-from training.evaluate import Floats, compare_latency, score
+from training.evaluate import Floats, compare_latency, score, served_answers
 from training.export import GRAPH, Exported, export
 from training.progress import RunReport
 
@@ -307,14 +307,6 @@ def torch_answers(classifier: Classifier, ids: list[list[int]]) -> Floats:
         return torch.softmax(logits / classifier.temperature, dim=-1).double().numpy()
 
 
-def served_answers(model: TextClassifier, rows: Sequence[Row]) -> tuple[Floats, dict[str, list[Any]]]:
-    """The served model's probabilities (rows, labels) and profile features, one row at a time."""
-    answers = [model.predict({"text": [row.text]}) for row in rows]
-    counted: list[Features] = [answer.features() for answer in answers]
-    features = {name: [each[name][0] for each in counted] for name in counted[0]}
-    return np.array([answer.outputs["probabilities"][0] for answer in answers]), features
-
-
 def measure(
     classifier: Classifier,
     model: TextClassifier,
@@ -419,6 +411,7 @@ def transfer(dataset: FrozenDataset, purpose: Purpose, knobs: Knobs, folder: Pat
             purpose.code,
             dataset.lineage["traffic_window"],
             dataset.lineage["feedback"],
+            "transfer",
         ),
     }
     model = TextClassifier(seal(folder, **about, metrics={}))  # sealed for the measuring; sealed again below

@@ -11,11 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import cost, drift, inference, memory, quantization, release, trust
+from benchmarks import cost, datasets, drift, inference, memory, quantization, release, trust
 from benchmarks.figures import Findings
 
 BENCHMARKS: dict[str, Callable[[argparse.Namespace], Findings]] = {
     "cost": lambda asked: Findings(cost.measure()),
+    "datasets": lambda asked: datasets.measure(datasets.QUICK if asked.quick else datasets.Size()),
     "drift": lambda asked: drift.measure(inference.HOME, asked.quick),
     "inference": lambda asked: inference.measure(asked.quick),
     "memory": lambda asked: Findings(memory.measure(inference.build(), inference.HOME)),
@@ -30,7 +31,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("name", nargs="?", choices=sorted(BENCHMARKS), help="which benchmark (default: all)")
     parser.add_argument("--json", action="store_true", help="end with one line of figures as JSON")
-    parser.add_argument("--quick", action="store_true", help="without the other servers; fewer seeds")
+    parser.add_argument("--quick", action="store_true", help="without the other servers; fewer seeds and rows")
     parser.add_argument("--text", type=Path, help="a text for the quantization's perplexity (default: starter rows)")
     parser.add_argument(
         "--data", type=Path, metavar="DIR", help="a folder of public data sets, for what is measured on"

@@ -1,1 +1,1 @@
-"""What a person does to a running deployment: seed, status, retrain, rollback, promote; on AWS and locally alike."""
+"""What a person does to a running deployment, on AWS and locally alike: releases, runs, quarantine, erasures."""

@@ -4,12 +4,16 @@ import argparse
 import json
 import sys
 import time
+from dataclasses import asdict
 from typing import Any
 
 from artifacts.layers import starter
 from operations.seeding import prepare, seed
 from operations.stack import OperationError, Stack
+from pawl.errors import InvalidReceipt, NotFound
+from pawl.quarantine import Quarantine
 from pawl.registry import vars_of
+from pawl.tombstones import erase_answer, erase_subject
 
 
 def main() -> int:
@@ -18,7 +22,7 @@ def main() -> int:
     stack = Stack(arguments.stack)
     try:
         result = COMMANDS[arguments.command](stack, arguments)
-    except OperationError as error:
+    except (OperationError, InvalidReceipt, NotFound) as error:
         print(f"pawl: {error}", file=sys.stderr)
         return 1
     print(json.dumps(result, indent=1))
@@ -44,6 +48,21 @@ def _promote(stack: Stack, arguments: argparse.Namespace) -> Any:
     return stack.call("POST", f"/releases/{arguments.model}/promote", {"version": arguments.version})
 
 
+def _quarantine(stack: Stack, arguments: argparse.Namespace) -> Any:
+    return [asdict(entry) for entry in Quarantine(stack.bucket, arguments.model).entries()]
+
+
+def _restore(stack: Stack, arguments: argparse.Namespace) -> Any:
+    quarantine = Quarantine(stack.bucket, arguments.model)
+    return {"restored": [asdict(quarantine.restore(feedback_id)) for feedback_id in arguments.feedback_id]}
+
+
+def _erase(stack: Stack, arguments: argparse.Namespace) -> Any:
+    if arguments.inference:
+        return {"erased_answer": erase_answer(stack.bucket, arguments.name)}
+    return {"erased_subject": erase_subject(stack.bucket, arguments.name)}
+
+
 def _seed(stack: Stack, arguments: argparse.Namespace) -> Any:
     return {"registered": seed(stack, starter(), time.time_ns() // 1_000_000)}
 
@@ -58,6 +77,9 @@ COMMANDS = {
     "retrain": _retrain,
     "rollback": _rollback,
     "promote": _promote,
+    "quarantine": _quarantine,
+    "restore": _restore,
+    "erase": _erase,
     "seed": _seed,
 }
 
@@ -73,11 +95,18 @@ def _parse() -> argparse.Namespace:
         ("retrain", "start a training run"),
         ("rollback", "go back to the version before"),
         ("promote", "make a version that has passed its gates live"),
+        ("quarantine", "list the feedback that the last freezes set aside, each with its reason and the evidence"),
+        ("restore", "let feedback in quarantine count from the next dataset on"),
     ):
         command = commands.add_parser(name, help=does)
         command.add_argument("model")
         if name == "promote":
             command.add_argument("version")
+        if name == "restore":
+            command.add_argument("feedback_id", nargs="+", help="as scripts/pawl quarantine lists it")
+    erasing = commands.add_parser("erase", help="keep a person, or one answer, out of every later dataset")
+    erasing.add_argument("name", help="a rater, or what tags.subject or tags.user says")
+    erasing.add_argument("--inference", action="store_true", help="the name is an inference_id: erase that answer")
     return parser.parse_args()
 
 

@@ -400,9 +400,9 @@ def say_label(cloud: Cloud) -> Callable[[CaptureRecord, str], None]:
 
     def say(record: CaptureRecord, label: str) -> None:
         given_at = isoformat(record.unix_ms + 1000)
-        body = {"metric": "label", "inference_id": record.inference_id, "value": [label], "given_at": given_at}
         uuid = record.inference_id.split(".")[1]
-        body["model_version"] = record.version
+        body = {"metric": "label", "inference_id": record.inference_id, "value": [label], "given_at": given_at}
+        body |= {"feedback_id": f"{uuid}/ada", "rater": "ada", "tags": {}, "model_version": record.version}
         cloud.feedback.put(model=record.model, inference_uuid=uuid, metric="label", rater="ada", body=body)
 
     return say

@@ -5,17 +5,20 @@ import io
 import json
 import zipfile
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import boto3
+import numpy as np
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from pawl.bundle import MANIFEST, Bundle
+from pawl.bundle import MANIFEST, Bundle, Manifest, seal
 from pawl.dataset import FrozenDataset, freeze
 from pawl.registry import Elsewhere
 from pawl.store import Datasets
+from training.recalibrate import Correction, correct
 
 PARAMETER = "/pawl/pawl/live-models-layer"
 Ask = Callable[..., tuple[int, Any]]
@@ -82,6 +85,26 @@ def offer(cloud: Any, event: Callable[[str], dict[str, Any]]) -> Callable[[Bundl
 def better(make_bundle: Callable[..., Bundle], dataset: FrozenDataset) -> Bundle:
     """Version 2: right on every word."""
     return make_bundle("2", dataset.digest)
+
+
+@pytest.fixture
+def recalibrated(starter: Bundle, dataset: FrozenDataset, cloud: Any, tmp_path: Path) -> Callable[..., Bundle]:
+    """Makes version 2 of the starter's own graph, logits scaled, and recent questions that it answers rightly."""
+
+    def make(scale: float) -> Bundle:
+        words = [row for row in dataset.splits["holdout"] if row.text != "weather"]
+        recent = [dataclasses.replace(row, text=" ".join([row.text] * times)) for row in words for times in (2, 3)]
+        frozen = freeze("triage", {**dataset.splits, "recent": recent}, {"parent": dataset.digest})
+        Datasets(cloud.bucket).store(frozen)
+        for name in starter.manifest.files:
+            (tmp_path / name).write_bytes((starter.path / name).read_bytes())
+        correct(starter.path / "model.onnx", Correction(scale, np.zeros(3)), tmp_path / "model.onnx")
+        about = {each.name: getattr(starter.manifest, each.name) for each in dataclasses.fields(Manifest)}
+        lineage = dataclasses.replace(starter.manifest.lineage, dataset=frozen.digest, recipe="recalibrate")
+        del about["files"]
+        return seal(tmp_path, **{**about, "version": "2", "lineage": lineage})
+
+    return make
 
 
 @pytest.fixture
@@ -173,6 +196,39 @@ def test_a_good_candidate_goes_live_in_alias_parameter_and_registry_alike(
     (announced,) = cloud.announced()
     assert (announced["type"], announced["source"]) == ("ModelReleased", "pawl.release")
     assert (announced["id"], announced["data"]) == ("released/triage/2", {"version": "2", "previous": "1"})
+
+
+def test_a_recalibrated_candidate_goes_live_though_it_answers_no_better_and_ends_the_drift(
+    release: Callable[[Bundle], None],
+    recalibrated: Callable[..., Bundle],
+    deployed: Callable[[], dict[str, Any]],
+    start: Callable[[str], ModuleType],
+    event: Callable[[str], dict[str, Any]],
+    context: Any,
+    cloud: Any,
+) -> None:
+    cloud.registry.open_incident("triage", "1", {"number": 1, "cure": {"action": "recalibrate_confidences"}})
+
+    release(recalibrated(scale=2.0))
+
+    assert deployed() == RELEASED
+    names = ["integrity", "signature", "holdout", "calibration", "latency", "size"]
+    assert gates_of(cloud) == dict.fromkeys(names, True)
+    start("drift.check").handler(event("scheduled_event"), context)
+    assert cloud.registry.incidents("triage")["1"]["closed_because"] == "version 2 is live"
+    assert [each["type"] for each in cloud.announced()] == ["ModelReleased", "DriftEnded"]
+
+
+def test_a_recalibrated_candidate_that_knows_less_how_sure_to_be_is_refused(
+    release: Callable[[Bundle], None],
+    recalibrated: Callable[..., Bundle],
+    deployed: Callable[[], dict[str, Any]],
+    cloud: Any,
+) -> None:
+    release(recalibrated(scale=0.5))
+
+    assert deployed()["live"] == "1"
+    assert [name for name, passed in gates_of(cloud).items() if not passed] == ["calibration"]
 
 
 def test_the_published_layer_holds_the_sealed_files_and_nothing_else(

@@ -10,9 +10,12 @@ import pytest
 
 from pawl.bundle import Bundle
 from pawl.dataset import FrozenDataset
+from pawl.identity import isoformat
+from pawl.quarantine import Quarantine
 from pawl.records import CaptureRecord
 from pawl.registry import Elsewhere
 from pawl.store import Datasets
+from pawl.tombstones import erase_answer, erase_subject
 
 HOUR_MS = 3_600_000
 FRESH = [f"{word} {place}" for word in ("invoice", "login", "weather") for place in ("berlin", "oslo", "rome", "paris")]
@@ -125,12 +128,14 @@ def test_a_drift_with_enough_labels_submits_one_job_that_knows_all_it_needs(
     body = cloud.registry.run(run)
     assert job["jobName"] == f"pawl-{run}"
     assert job["parameters"] == {
+        "recipe": "transfer",
         "model": "triage",
         "version": "2",
         "dataset": f"s3://pawl-data/datasets/{body['dataset']}/",
         "run": run,
         "output": "s3://pawl-data/candidates/triage/2/",
         "parent": "models:/triage/1",
+        "live": "s3://pawl-data/models/triage/1/",
     }
     assert (body["job_id"], body["status"], body["because"]) == (
         job["jobId"],
@@ -179,6 +184,119 @@ def test_a_text_of_the_holdout_is_never_trained_on_though_people_label_it(
     assert frozen.lineage["feedback"] == 12
 
 
+@pytest.fixture
+def label_hastily(
+    app: ModuleType, answered: Callable[..., CaptureRecord], store_traffic: Callable[..., None], cloud: Any, now_ms: int
+) -> list[str]:
+    """Labels 70 texts within a second, as no person does; the ids of the feedback."""
+    records = [answered(f"login {number}", unix_ms=now_ms - HOUR_MS + number) for number in range(70)]
+    store_traffic(records)
+    for number, record in enumerate(records):
+        uuid = record.inference_id.split(".")[1]
+        body = {"metric": "label", "inference_id": record.inference_id, "value": ["account"], "rater": "bot"}
+        body |= {"given_at": isoformat(now_ms + 10 * number), "feedback_id": f"hasty-{uuid}", "tags": {"rater": "bot"}}
+        body["model_version"] = "1"
+        cloud.feedback.put(model="triage", inference_uuid=uuid, metric="label", rater="bot", body=body)
+    return [f"hasty-{record.inference_id.split('.')[1]}" for record in records]
+
+
+@pytest.fixture
+def learned(cloud: Any) -> Callable[[], set[str]]:
+    """The texts of traffic in the dataset of the run under way."""
+
+    def texts() -> set[str]:
+        frozen = Datasets(cloud.bucket).load(cloud.registry.run(cloud.registry.active_run("triage"))["dataset"])
+        return {row.text for rows in frozen.splits.values() for row in rows if row.source == "traffic"}
+
+    return texts
+
+
+def test_suspicious_feedback_waits_in_quarantine_with_its_evidence_and_the_rest_is_learned(
+    label_hastily: list[str],
+    handle: Callable[..., Any],
+    event: Callable[[str], dict[str, Any]],
+    label_traffic: Callable[..., None],
+    learned: Callable[[], set[str]],
+    cloud: Any,
+) -> None:
+    label_traffic(FRESH)
+    handle(event("sqs_drift_detected"))
+
+    entries = list(Quarantine(cloud.bucket, "triage").entries())
+
+    assert learned() == set(FRESH)
+    assert sorted(entry.feedback_id for entry in entries) == sorted(label_hastily)
+    assert {(entry.rater, entry.reason, entry.number, entry.limit) for entry in entries} == {("bot", "burst", 70, 60)}
+    frozen = Datasets(cloud.bucket).load(cloud.registry.run(cloud.registry.active_run("triage"))["dataset"])
+    assert frozen.lineage["quarantined"] == {"burst": 70}
+    assert b"| 70 | burst |" in frozen.files["card.md"]
+
+
+def test_what_a_person_restores_is_learned_by_the_next_run(
+    label_hastily: list[str],
+    ask: Callable[..., tuple[int, Any]],
+    label_traffic: Callable[..., None],
+    learned: Callable[[], set[str]],
+    cloud: Any,
+) -> None:
+    label_traffic(FRESH)
+    quarantine = Quarantine(cloud.bucket, "triage")
+    ask("POST", "/jobs", {"model": "triage"})
+    cloud.registry.end_run("triage", cloud.registry.active_run("triage"))
+
+    quarantine.restore(label_hastily[3])
+    ask("POST", "/jobs", {"model": "triage"})
+
+    assert learned() == {*FRESH, "login 3"}
+    assert label_hastily[3] not in [entry.feedback_id for entry in quarantine.entries()]
+    assert len(list(quarantine.entries())) == 69
+
+
+def test_feedback_that_is_all_in_quarantine_starts_no_run_and_blocks_none(
+    label_hastily: list[str],
+    ask: Callable[..., tuple[int, Any]],
+    label_traffic: Callable[..., None],
+    jobs: Callable[[], list[dict[str, Any]]],
+    cloud: Any,
+) -> None:
+    status, answer = ask("POST", "/jobs", {"model": "triage"})
+
+    because = "no run was started: nothing new to learn from: 70 quarantined"
+    assert (status, answer, jobs()) == (409, {"error": because}, [])
+    assert len(list(Quarantine(cloud.bucket, "triage").entries())) == 70
+    label_traffic(FRESH)
+    assert ask("POST", "/jobs", {"model": "triage"})[0] == 202
+
+
+def test_a_raters_own_trust_lets_their_haste_count(
+    label_hastily: list[str], ask: Callable[..., tuple[int, Any]], learned: Callable[[], set[str]], cloud: Any
+) -> None:
+    cloud.bucket.write("models/triage/trust.json", b'{"trusted": ["bot"]}')
+
+    assert ask("POST", "/jobs", {"model": "triage"})[0] == 202
+
+    assert learned() == {f"login {number}" for number in range(70)}
+
+
+def test_who_was_erased_is_in_no_dataset_frozen_later(
+    label_hastily: list[str],
+    ask: Callable[..., tuple[int, Any]],
+    label_traffic: Callable[..., None],
+    learned: Callable[[], set[str]],
+    cloud: Any,
+) -> None:
+    cloud.bucket.write("models/triage/trust.json", b'{"trusted": ["bot"]}')
+    label_traffic(FRESH)
+    erase_subject(cloud.bucket, "bot")
+    erased = next(item for item in cloud.feedback.within("triage", 0, 2**42) if item["rater"] == "ada")
+    erase_answer(cloud.bucket, erased["inference_id"])
+
+    assert ask("POST", "/jobs", {"model": "triage"})[0] == 202
+
+    assert len(learned()) == len(FRESH) - 1
+    assert not {text for text in learned() if text.split()[1].isdigit()}
+
+
 def test_the_same_event_again_submits_nothing_more(
     handle: Callable[..., Any],
     event: Callable[[str], dict[str, Any]],
@@ -196,7 +314,55 @@ def test_the_same_event_again_submits_nothing_more(
     assert list(cloud.registry.runs()) == before
 
 
-@pytest.mark.parametrize("cure", ["nothing", "recalibrate_confidences", "automl"])
+@pytest.mark.parametrize("cure", ["recalibrate_threshold", "recalibrate_confidences"])
+def test_a_drift_that_a_recalibration_ends_gets_one_and_no_training(
+    cure: str,
+    handle: Callable[..., Any],
+    event: Callable[[str], dict[str, Any]],
+    ask: Callable[..., tuple[int, Any]],
+    label_traffic: Callable[..., None],
+    jobs: Callable[[], list[dict[str, Any]]],
+    cloud: Any,
+) -> None:
+    label_traffic(FRESH)
+    told = event("sqs_drift_detected")
+    told["Records"][0]["body"] = told["Records"][0]["body"].replace("full_retrain", cure)
+
+    handle(told)
+
+    (job,) = jobs()
+    assert (job["parameters"]["recipe"], job["parameters"]["live"]) == (
+        "recalibrate",
+        "s3://pawl-data/models/triage/1/",
+    )
+    _, shown = ask("GET", "/jobs/{id}", id=cloud.registry.active_run("triage"))
+    assert (shown["recipe"], shown["conclusion"]) == ("recalibrate", "")
+
+
+def test_a_recalibration_that_changed_nothing_is_completed_and_says_so(
+    handle: Callable[..., Any],
+    event: Callable[[str], dict[str, Any]],
+    ask: Callable[..., tuple[int, Any]],
+    label_traffic: Callable[..., None],
+    jobs: Callable[[], list[dict[str, Any]]],
+    cloud: Any,
+) -> None:
+    label_traffic(FRESH)
+    told = event("sqs_drift_detected")
+    told["Records"][0]["body"] = told["Records"][0]["body"].replace("full_retrain", "recalibrate_threshold")
+    handle(told)
+    run = cloud.registry.active_run("triage")
+    report = {"status": "completed", "conclusion": "nothing changed: 9 new labelled rows, a fit needs 30"}
+    cloud.bucket.write("candidates/triage/2/run.json", json.dumps(report).encode())
+
+    finish(event("sqs_batch_job_succeeded"), jobs(), handle)
+
+    _, shown = ask("GET", "/jobs/{id}", id=run)
+    assert (shown["status"], shown["conclusion"]) == ("completed", report["conclusion"])
+    assert cloud.registry.active_run("triage") is None
+
+
+@pytest.mark.parametrize("cure", ["nothing", "automl"])
 def test_a_drift_that_asks_for_another_cure_starts_no_run_on_its_word_nor_by_schedule(
     cure: str,
     handle: Callable[..., Any],
@@ -357,7 +523,7 @@ def test_a_crash_before_any_call_leads_to_one_run_with_one_version_when_the_even
         assert {job["parameters"]["version"] for job in mine} == {body["version"]}, (number, died_before)
         assert len(mine) == 1 or died_before == "dynamodb.PutItem", (number, died_before)
         cloud.registry.end_run("triage", run)
-    assert number == 10  # claim, four files, version, run, job, run, and then nothing was left to die at
+    assert number == 12  # claim, quarantine, five files, version, run, job, run, and then nothing was left to die at
 
 
 def finish(event: dict[str, Any], jobs: list[dict[str, Any]], handle: Callable[..., Any]) -> None:

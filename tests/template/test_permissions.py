@@ -52,8 +52,8 @@ PREFIXES = {
     "DriftInboxRole": ({"inbox", "profiles", "models"}, {"inbox", "profiles"}),
     "FeedbackInboxRole": ({"inbox"}, {"inbox"}),
     "DriftCheckRole": ({"profiles", "models"}, {"reports", "profiles"}),
-    "RetrainRole": ({"traffic", "models", "datasets", "candidates"}, {"datasets"}),
-    "TrainingRole": ({"datasets"}, {"candidates"}),
+    "RetrainRole": ({"traffic", "models", "datasets", "candidates"}, {"datasets", "quarantine"}),
+    "TrainingRole": ({"datasets", "models"}, {"candidates"}),
     "ReleaseRole": ({"candidates", "datasets", "models", "layers"}, {"models", "layers"}),
 }
 
@@ -150,10 +150,15 @@ def test_collect_touches_nothing_of_the_state_table_but_its_ledger(statements: S
     assert statement["Condition"] == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["once#*"]}}
 
 
+def test_retrain_sets_feedback_aside_and_restores_or_erases_nothing_by_itself(statements: Statements) -> None:
+    written = _written(statements["RetrainRole"])
+    assert written == {"datasets/*", "quarantine/*.jsonl"}
+    (listing,) = [each for each in statements["RetrainRole"] if each["Action"] == ["s3:ListBucket"]]
+    assert {"quarantine/*/restored/", "tombstones/*"} <= set(listing["Condition"]["StringLike"]["s3:prefix"])
+
+
 def test_the_inbox_writes_what_is_wrong_with_a_file_beside_it_and_never_a_file(statements: Statements) -> None:
-    (storing,) = [each for each in statements["DriftInboxRole"] if each["Action"] == ["s3:PutObject"]]
-    written = {resource["Fn::Sub"].removeprefix("${Bucket.Arn}/") for resource in storing["Resource"]}
-    assert written == {"profiles/*", f"inbox/traffic/*{ERRORS}*"}
+    assert _written(statements["DriftInboxRole"]) == {"profiles/*", f"inbox/traffic/*{ERRORS}*"}
 
 
 def test_a_file_of_feedback_is_read_and_only_its_faults_are_written(statements: Statements) -> None:
@@ -183,6 +188,11 @@ def test_every_role_writes_its_own_logs_only(statements: Statements, of_type: Ca
     for name in of_type("AWS::Lambda::Function"):
         (statement,) = [each for each in statements[name.replace("Function", "Role")] if each["Sid"] == "WriteLogs"]
         assert statement["Resource"] == [{"Fn::GetAtt": [name.replace("Function", "Logs"), "Arn"]}]
+
+
+def _written(found: list[dict[str, Any]]) -> set[str]:
+    storing = [each for each in found if each["Action"] == ["s3:PutObject"]]
+    return {resource["Fn::Sub"].removeprefix("${Bucket.Arn}/") for each in storing for resource in each["Resource"]}
 
 
 def _prefixes(found: list[dict[str, Any]], action: str) -> set[str]:

@@ -16,7 +16,7 @@ SPLITS = {
 FROZEN = freeze("triage", SPLITS, LINEAGE)
 
 words = st.text(max_size=12)
-rows = st.builds(Row, words, words, st.dictionaries(words, words, max_size=2), words)
+rows = st.builds(Row, words, words, st.dictionaries(words, words, max_size=2), words, words, words)
 
 
 @given(st.lists(rows, min_size=1, max_size=4), st.lists(rows, max_size=4), st.lists(rows, max_size=4))
@@ -106,3 +106,21 @@ def test_a_manifest_that_does_not_fit_is_refused(manifest: Any, message: str) ->
 def test_a_split_with_a_misspelt_name_is_refused_rather_than_left_out() -> None:
     with pytest.raises(InvalidDataset, match=r"splits \['tran'\]: want some of \['train', 'holdout', 'recent'\]"):
         freeze("triage", {"tran": SPLITS["train"]}, LINEAGE)
+
+
+def test_a_row_of_nobody_is_stored_as_it_was_before_rows_knew_whose_they_are() -> None:
+    assert FROZEN.files["holdout.jsonl"].decode() == (
+        '{"label": "outage", "slices": {}, "source": "starter", "text": "za\u017c\u00f3\u0142\u0107"}'
+    )
+
+
+def test_a_card_is_part_of_the_dataset_and_no_split() -> None:
+    carded = freeze("triage", SPLITS, LINEAGE, "# What is in it\n")
+
+    assert carded.digest != FROZEN.digest
+    assert thaw(carded.files) == carded
+    assert (carded.splits, carded.files["card.md"]) == (FROZEN.splits, b"# What is in it\n")
+    with pytest.raises(InvalidDataset, match=r"^card\.md does not match its digest$"):
+        thaw({**carded.files, "card.md": b"# Something else\n"})
+    with pytest.raises(InvalidDataset, match=r"^card\.md is missing$"):
+        thaw({name: data for name, data in carded.files.items() if name != "card.md"})

@@ -21,7 +21,7 @@ states = st.builds(
     st.integers(0, 100),
     st.none() | st.just("run-1"),
     st.none() | st.integers(NOW - 12 * HOUR_MS, NOW),
-    st.sampled_from(["", "nothing", "full_retrain", "rlhf"]),
+    st.sampled_from(["", "nothing", "recalibrate_threshold", "full_retrain", "rlhf"]),
 )
 
 
@@ -52,9 +52,7 @@ def test_what_stands_in_the_way_is_said(changes: dict[str, object], because: str
 @pytest.mark.parametrize(
     ("cure", "because"),
     [
-        ("nothing", "the drift asks for no training: nothing"),
-        ("recalibrate_threshold", "the drift asks for no training: recalibrate threshold"),
-        ("recalibrate_confidences", "the drift asks for no training: recalibrate confidences"),
+        ("nothing", "the drift asks for nothing but to be watched"),
         ("rlhf", "the drift asks for rlhf, which no recipe does yet: a person may start a run"),
         ("automl", "the drift asks for automl, which no recipe does yet: a person may start a run"),
     ],
@@ -63,14 +61,27 @@ def test_a_drift_whose_cure_no_recipe_is_waits_and_says_which(reason: str, cure:
     assert decide_retrain(replace(READY, asked_because=reason, cure=cure), POLICY, NOW) == Decision("wait", because)
 
 
-@pytest.mark.parametrize("cure", ["", "fine_tune_head", "full_retrain"])
-def test_a_drift_whose_cure_a_recipe_is_trains(cure: str) -> None:
-    assert decide_retrain(replace(READY, cure=cure), POLICY, NOW).recipe == "transfer"
+@pytest.mark.parametrize("reason", ["drift", "schedule"])
+@pytest.mark.parametrize(
+    ("cure", "recipe"),
+    [
+        ("", "transfer"),
+        ("fine_tune_head", "transfer"),
+        ("full_retrain", "transfer"),
+        ("recalibrate_threshold", "recalibrate"),
+        ("recalibrate_confidences", "recalibrate"),
+    ],
+)
+def test_a_drift_gets_the_recipe_that_its_cure_asks_for(reason: str, cure: str, recipe: str) -> None:
+    decision = decide_retrain(replace(READY, asked_because=reason, cure=cure), POLICY, NOW)
+
+    assert decision == Decision("retrain", f"{reason}, with 50 labelled answers", recipe)
 
 
 @pytest.mark.parametrize("reason", ["feedback", "person"])
-def test_feedback_and_people_are_a_cause_of_their_own_whatever_cure_a_drift_asks_for(reason: str) -> None:
-    assert decide_retrain(replace(READY, asked_because=reason, cure="nothing"), POLICY, NOW).action == "retrain"
+@pytest.mark.parametrize("cure", ["nothing", "recalibrate_threshold", "automl"])
+def test_feedback_and_people_are_a_cause_of_their_own_whatever_cure_a_drift_asks_for(reason: str, cure: str) -> None:
+    assert decide_retrain(replace(READY, asked_because=reason, cure=cure), POLICY, NOW).recipe == "transfer"
 
 
 @pytest.mark.parametrize("reason", ["drift", "feedback", "person"])
@@ -97,7 +108,8 @@ def test_no_run_starts_beside_another_or_with_too_little_to_learn_from(state: St
 
     if decision.action == "retrain":
         assert state.kind == "text-classifier" and state.active_run is None and state.labels >= POLICY.minimum_labels
-        assert decision.recipe == "transfer"
+        asks = state.asked_because in ("drift", "schedule") and state.cure == "recalibrate_threshold"
+        assert decision.recipe == ("recalibrate" if asks else "transfer")
     else:
         assert decision.recipe is None and decision.because
 

@@ -1,147 +1,300 @@
-from collections.abc import Callable
+"""The next dataset: what people agree on of a model's traffic, with what was left out and why."""
+
+import json
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.freezes import PARENT, World, new_rows
 
-from pawl.dataset import FrozenDataset, Row, freeze
-from pawl.records import CaptureRecord
-from retrain.freezing import Labelled, assemble, join, label_votes
+from pawl.dataset import Row, freeze, thaw
+from pawl.errors import InvalidDataset
+from pawl.tombstones import Tombstones, subject_digest
+from retrain.freezing import Rules
+from retrain.trust import Trust
 
-Make = Callable[..., CaptureRecord]
-WINDOW = (1_700_000_000_000, 1_700_086_400_000)
-PARENT = freeze(
-    "triage",
-    {"train": [Row("no light", "outage")], "holdout": [Row("Wrong Sum", "billing")], "recent": [Row("dark", "outage")]},
-    {"parent": None},
-)
+TEXTS = [f"question number {n} about lamp {n * 7}" for n in range(200)]
 
 
-def _vote(value: list[str], minute: int, inference_id: str = "a", metric: str = "label") -> dict[str, Any]:
-    return {
-        "metric": metric,
-        "inference_id": inference_id,
-        "value": value,
-        "given_at": f"2026-01-01T00:{minute:02d}:00.000Z",
-        "rater": f"rater {minute}",
-    }
+def _label_by_crowd(world: World, texts: list[str], raters: dict[str, str]) -> None:
+    """Each rater says the same of every text; raters map to what they say."""
+    for text in texts:
+        inference_id = world.answer(text)
+        for rater, label in raters.items():
+            world.say(inference_id, label, rater=rater)
 
 
-def _labelled(*texts: str, label: str = "outage") -> list[Labelled]:
-    return [Labelled("0" * 32, Row(text, label, {}, "traffic")) for text in texts]
+def test_each_row_of_an_answer_gets_its_own_label() -> None:
+    world = World()
+    world.say(world.answer("one", "two"), "outage", "billing")
+    world.label("outage", "three")
+
+    assert new_rows(world.freeze()) == {"one": "outage", "two": "billing", "three": "outage"}
 
 
-def test_most_raters_decide_on_an_answers_labels() -> None:
-    votes = [_vote(["billing"], 1), _vote(["outage"], 2), _vote(["outage"], 3)]
+def test_other_metrics_say_nothing_of_labels_and_a_correction_of_labels_does() -> None:
+    world = World()
+    world.say(world.answer("one"), "outage", metric="comment")
+    world.say(world.answer("two"), "outage", metric="correction")
 
-    assert label_votes(votes) == {"a": ["outage"]}
-
-
-@pytest.mark.parametrize("order", [1, -1])
-def test_among_equals_the_earlier_word_counts_in_whatever_order_they_are_read(order: int) -> None:
-    votes = [_vote(["outage"], 1), _vote(["billing"], 2), _vote(["outage"], 3), _vote(["billing"], 4)][::order]
-
-    assert label_votes(votes) == {"a": ["outage"]}
+    assert new_rows(world.freeze()) == {"two": "outage"}
 
 
-def test_each_answer_has_its_own_votes_and_other_metrics_have_none() -> None:
-    votes = [_vote(["outage"], 1), _vote(["billing", "meter"], 2, "b"), _vote(["x"], 3, "c", metric="comment")]
+def test_a_text_asked_often_is_learned_once_as_first_asked_by_the_raters_last_word() -> None:
+    world = World()
+    world.label("outage", "No lamp")
+    world.label("billing", " no LAMP ")
 
-    assert label_votes(votes) == {"a": ["outage"], "b": ["billing", "meter"]}
+    assert new_rows(world.freeze()) == {"No lamp": "billing"}
 
 
-def test_labelled_traffic_is_joined_by_the_receipt(captured: Make) -> None:
-    records = [
-        captured(inference_id="k.uuid-1.rest", inputs={"text": ["one", "two"]}),
-        captured(inference_id="k.uuid-2.rest", inputs={"text": ["three"]}),
+def test_raters_who_are_mostly_right_outvote_more_raters_who_are_not() -> None:
+    world = World()
+    truths = ["outage" if n % 2 else "billing" for n in range(120)]
+    for n, truth in enumerate(truths):
+        inference_id, false = world.answer(TEXTS[n]), "billing" if truth == "outage" else "outage"
+        for rater in ("ada", "bob"):
+            world.say(inference_id, truth, rater=rater)
+        for place, rater in enumerate(("x", "y", "z")):
+            # Each is right on three of five texts; together they are the majority, and wrong, on every fifth.
+            world.say(inference_id, false if n % 5 == 0 or n % 5 == place + 1 else truth, rater=rater)
+
+    frozen = world.freeze()
+
+    assert new_rows(frozen) == dict(zip(TEXTS, truths, strict=False))
+
+
+def test_a_rare_label_that_only_one_rater_gave_stays_theirs() -> None:
+    world = World()
+    world.label("outage", *TEXTS[:150])
+    world.label("billing", TEXTS[150])
+
+    assert new_rows(world.freeze())[TEXTS[150]] == "billing"
+
+
+def test_suspicious_votes_are_set_aside_with_evidence_and_everybody_elses_count() -> None:
+    world = World()
+    _label_by_crowd(world, TEXTS[:30], {"ada": "outage"})
+    inference_ids = [*(record.inference_id for record in world.records), *map(world.answer, TEXTS[30:110])]
+    for place, inference_id in enumerate(inference_ids):
+        world.say(inference_id, "billing", rater="fast", after_min=300.0 - place + place / 200)
+
+    frozen = world.freeze()
+
+    assert new_rows(frozen) == dict.fromkeys(TEXTS[:30], "outage")
+    fast = [entry for entry in frozen.quarantined if entry.rater == "fast"]
+    assert (len(fast), {entry.reason for entry in fast}) == (110, {"burst"})
+    assert fast[0].evidence == "rater fast gives 110 votes within 60 s; a person at most 60"
+    assert (fast[0].number, fast[0].limit) == (110.0, 60.0)
+    assert frozen.dataset.lineage["left_out"]["quarantined"] == 80
+    assert frozen.dataset.lineage["quarantined"] == {"burst": 110}
+
+
+def _burst(world: World) -> list[str]:
+    inference_ids = [world.answer(text) for text in TEXTS[:80]]
+    return [
+        world.say(each, "outage", rater="fast", after_min=200.0 - place + place / 200)
+        for place, each in enumerate(inference_ids)
     ]
 
-    found = join(records, {"k.uuid-1.rest": ["outage", "billing"], "k.uuid-9.rest": ["meter"]})
 
-    assert found == [
-        Labelled("uuid-1", Row("one", "outage", {}, "traffic")),
-        Labelled("uuid-1", Row("two", "billing", {}, "traffic")),
-    ]
+def test_restored_feedback_counts_and_is_in_quarantine_no_more() -> None:
+    world = World()
+    feedback_ids = _burst(world)
+
+    frozen = world.freeze(rules=Rules(restored=frozenset(feedback_ids[:2])))
+
+    assert new_rows(frozen) == dict.fromkeys(TEXTS[:2], "outage")
+    assert sorted(entry.feedback_id for entry in frozen.quarantined) == sorted(feedback_ids[2:])
 
 
-def test_a_text_asked_often_is_learned_once_by_its_latest_label(captured: Make) -> None:
-    records = [
-        captured(inference_id="k.uuid-1.rest", inputs={"text": ["No light"]}),
-        captured(inference_id="k.uuid-2.rest", inputs={"text": [" no LIGHT "]}),
-    ]
+def test_restored_feedback_counts_after_another_version_has_gone_live() -> None:
+    world = World()
+    feedback_ids = _burst(world)
+    world.label("billing", "never in quarantine")
 
-    found = join(records, {"k.uuid-1.rest": ["billing"], "k.uuid-2.rest": ["outage"]})
+    frozen = world.freeze(rules=Rules(restored=frozenset(feedback_ids[:2])), version="4")
 
-    assert found == [Labelled("uuid-2", Row(" no LIGHT ", "outage", {}, "traffic"))]
+    assert new_rows(frozen) == dict.fromkeys(TEXTS[:2], "outage")
+
+
+def test_a_trusted_raters_bursts_count() -> None:
+    world = World()
+    _burst(world)
+
+    frozen = world.freeze(rules=Rules(trust=Trust(trusted=frozenset({"fast"}))))
+
+    assert new_rows(frozen) == dict.fromkeys(TEXTS[:80], "outage")
+    assert frozen.quarantined == []
+
+
+def test_many_labels_in_one_request_are_no_burst() -> None:
+    world = World()
+    world.say(world.answer(*TEXTS[:100]), *["outage"] * 100)
+    for place, text in enumerate(TEXTS[100:]):
+        world.say(world.answer(text), "outage", rater="sync", after_min=300.0 - place - 1)
+
+    assert len(new_rows(world.freeze())) == len(TEXTS)
 
 
 def test_the_next_dataset_holds_the_parents_rows_where_they_were() -> None:
-    dataset = assemble(PARENT, _labelled(*(f"text {n}" for n in range(40))), WINDOW)
+    world = World()
+    world.label("outage", *TEXTS[:40])
 
-    assert dataset.splits["holdout"] == PARENT.splits["holdout"]
-    assert dataset.splits["train"][:1] == PARENT.splits["train"]
-    assert dataset.splits["recent"][:1] == PARENT.splits["recent"]
-    assert len(dataset.splits["train"]) + len(dataset.splits["recent"]) == 42
+    splits = world.freeze().dataset.splits
 
-
-def test_the_next_dataset_tells_where_it_comes_from() -> None:
-    dataset = assemble(PARENT, _labelled("one", "two", "no light"), WINDOW)
-
-    assert dataset.model == "triage"
-    assert dataset.lineage == {
-        "parent": PARENT.digest,
-        "traffic_window": ["2023-11-14T22:13:20.000Z", "2023-11-15T22:13:20.000Z"],
-        "feedback": 2,
-        "left_out": 0,
-    }
+    assert splits["holdout"] == PARENT.splits["holdout"]
+    assert splits["train"][:2] == PARENT.splits["train"]
+    assert splits["recent"][:1] == PARENT.splits["recent"]
+    assert len(splits["train"]) + len(splits["recent"]) == 43
 
 
 @pytest.mark.parametrize("text", ["no light", "wrong sum", " WRONG SUM\n", "Dark"])
 def test_a_text_that_the_parent_knows_changes_no_split(text: str) -> None:
-    assert assemble(PARENT, _labelled(text, label="new"), WINDOW).splits == PARENT.splits
+    world = World()
+    world.label("outage", text)
+
+    frozen = world.freeze()
+
+    assert frozen.dataset.splits == PARENT.splits
+    assert (frozen.learned, frozen.dataset.lineage["left_out"]["known"]) == (0, 1)
 
 
-def test_about_a_quarter_of_the_new_rows_is_held_out() -> None:
-    dataset = assemble(PARENT, _labelled(*(f"text {n}" for n in range(2000))), WINDOW)
+def test_what_nearly_repeats_an_inherited_or_an_earlier_text_is_left_out() -> None:
+    long = "since yesterday evening the lamp in the upper hall goes on and off by itself every few minutes"
+    parent = freeze("triage", {**PARENT.splits, "holdout": [Row(long, "outage")]}, {})
+    world = World()
+    world.label("billing", f"{long} please", TEXTS[0], f"{TEXTS[0]}!")
 
-    assert len(dataset.splits["recent"]) - 1 == pytest.approx(500, abs=60)
+    frozen = world.freeze(parent)
+
+    assert new_rows(frozen, parent) == {TEXTS[0]: "billing"}
+    assert frozen.dataset.lineage["left_out"]["near duplicate"] == 2
 
 
-def test_a_parent_without_recent_rows_gets_them() -> None:
-    starter = freeze("triage", {"train": [Row("a", "b")], "holdout": [Row("c", "d")]}, {})
+def test_a_mistyped_label_is_left_out_and_counted() -> None:
+    world = World()
+    world.label("outage", "dim")
+    world.label("outtage", "lamp")
 
-    assert assemble(starter, _labelled(*(f"text {n}" for n in range(40))), WINDOW).splits["recent"]
+    frozen = world.freeze()
+
+    assert new_rows(frozen) == {"dim": "outage"}
+    assert (frozen.learned, frozen.dataset.lineage["left_out"]["rare label"]) == (1, 1)
 
 
-def _side(dataset: FrozenDataset, text: str) -> set[str]:
-    wanted = text.casefold().strip()
-    return {split for split, rows in dataset.splits.items() for row in rows if row.text.casefold().strip() == wanted}
+def test_a_label_with_rows_enough_is_learned() -> None:
+    world = World()
+    world.label("meter", *TEXTS[:40])
+
+    frozen = world.freeze()
+
+    assert sum(row.label == "meter" for row in frozen.dataset.splits["train"]) >= 10
+    assert frozen.dataset.lineage["left_out"]["rare label"] == 0
+
+
+def test_feedback_without_a_captured_answer_is_counted() -> None:
+    world = World()
+    world.label("outage", "one", "two")
+    world.records.pop()
+
+    frozen = world.freeze()
+
+    assert new_rows(frozen) == {"one": "outage"}
+    assert frozen.dataset.lineage["left_out"]["without answer"] == 1
+
+
+def test_an_erased_rater_subject_or_answer_is_in_no_later_dataset() -> None:
+    world = World()
+    world.label("outage", "by ada", rater="ada")
+    world.label("outage", "about bob", rater="carl", subject="bob")
+    world.label("outage", "for eve", rater="carl", user="eve")
+    world.label("outage", "asked once", "stays", rater="carl")
+    subjects = frozenset(map(subject_digest, ("ada", "bob", "eve")))
+    answers = frozenset({world.records[3].inference_id.split(".")[1]})
+
+    frozen = world.freeze(rules=Rules(erased=Tombstones(subjects, answers)))
+
+    assert new_rows(frozen) == {"stays": "outage"}
+    assert frozen.dataset.lineage["left_out"]["erased"] == 4
+
+
+def test_what_is_erased_leaves_the_rows_that_were_inherited_too() -> None:
+    world = World()
+    world.label("outage", "about bob", rater="carl", subject="bob")
+    world.label("outage", "asked once", "stays", rater="carl")
+    parent = world.freeze().dataset
+    answers = frozenset({world.records[1].inference_id.split(".")[1]})
+
+    frozen = World().freeze(parent, Rules(erased=Tombstones(frozenset({subject_digest("bob")}), answers)))
+
+    texts = {row.text for rows in frozen.dataset.splits.values() for row in rows}
+    assert texts == {row.text for rows in PARENT.splits.values() for row in rows} | {"stays"}
+    assert frozen.dataset.lineage["left_out"]["erased row"] == 2
+    assert "bob" not in frozen.dataset.files["train.jsonl"].decode().replace("about bob", "")
+
+
+def test_the_same_facts_in_another_order_give_the_same_dataset() -> None:
+    world = World()
+    _label_by_crowd(world, TEXTS[:60], {"ada": "outage", "bob": "billing", "carl": "outage"})
+    world.label("billing", TEXTS[0].upper(), *TEXTS[60:90], subject="eve")
+
+    assert world.freeze(backwards=True).dataset.digest == world.freeze().dataset.digest
+
+
+def test_the_lineage_tells_where_the_dataset_comes_from() -> None:
+    world = World()
+    world.label("outage", "one", "two", "no light")
+
+    lineage: Any = world.freeze().dataset.lineage
+
+    assert (lineage["parent"], lineage["version"], lineage["feedback"], lineage["raters"]) == (PARENT.digest, "3", 2, 1)
+    assert lineage["traffic_window"] == ["2026-01-01T00:00:00.000Z", "2026-01-02T00:00:00.000Z"]
+
+
+def test_the_card_counts_what_was_left_out_and_names_nobody() -> None:
+    world = World()
+    _burst(world)
+    world.label("outage", "lantern", "no light", rater="ada", subject="bob")
+    frozen = world.freeze()
+
+    card = frozen.dataset.files["card.md"].decode()
+
+    assert "\n| 1 | known | texts that the parent dataset has already |\n" in card
+    assert "\n| 80 | burst |\n" in card
+    assert "\n| holdout | 1 | 0 | 1 | 1 to 1 |\n" in card
+    assert "1 new texts of answers by version 3" in card
+    assert not {"ada", "bob", "fast", "lantern", subject_digest("bob")} & set(card.replace("|", " ").split())
+
+
+def test_the_card_is_under_the_datasets_digest() -> None:
+    world = World()
+    world.label("outage", "one")
+    files = world.freeze().dataset.files
+
+    assert "card" in json.loads(files["manifest.json"])
+    with pytest.raises(InvalidDataset, match=r"^card\.md does not match its digest"):
+        thaw({**files, "card.md": files["card.md"] + b" "})
+
+
+def test_nothing_said_is_nothing_learned() -> None:
+    frozen = World().freeze()
+
+    assert (frozen.learned, frozen.quarantined, frozen.dataset.splits) == (0, [], PARENT.splits)
 
 
 @given(st.lists(st.text(min_size=1, max_size=6), min_size=1, max_size=8), st.lists(st.text(max_size=6), max_size=4))
 def test_a_text_stays_on_its_side_in_every_later_dataset(texts: list[str], others: list[str]) -> None:
-    first = assemble(PARENT, _labelled(*texts), WINDOW)
-    alone = {text: _side(assemble(PARENT, _labelled(text.upper()), WINDOW), text.upper()) for text in texts}
-    later = assemble(first, _labelled(*others, *(f" {text} " for text in texts)), WINDOW)
+    world, later = World(), World()
+    world.label("outage", *texts)
+    first = world.freeze().dataset
+    later.label("outage", *others, *(f" {text} " for text in texts))
 
-    for text in texts:
-        assert _side(later, text) == _side(first, text)
-        assert len(_side(first, text)) == 1
-        if text.upper().casefold() == text.casefold():
-            assert alone[text] == _side(first, text)
+    second = later.freeze(first).dataset
 
-
-def test_a_mistyped_label_is_left_out_and_counted() -> None:
-    frozen = assemble(PARENT, [*_labelled("dim"), *_labelled("lamp", label="outtage")], WINDOW)
-
-    texts = {row.text for rows in frozen.splits.values() for row in rows}
-    assert ("dim" in texts, "lamp" in texts) == (True, False)
-    assert (frozen.lineage["feedback"], frozen.lineage["left_out"]) == (1, 1)
-
-
-def test_a_label_with_rows_enough_is_learned() -> None:
-    frozen = assemble(PARENT, _labelled(*(f"meter {n}" for n in range(40)), label="meter"), WINDOW)
-
-    assert sum(row.label == "meter" for row in frozen.splits["train"]) >= 10
-    assert frozen.lineage["left_out"] == 0
+    for side in ("train", "recent"):
+        before = first.splits[side]
+        assert second.splits[side][: len(before)] == before
+    sides = [{row.text.casefold().strip() for row in second.splits[side]} for side in ("train", "recent", "holdout")]
+    assert not sides[0] & sides[1] and not sides[0] & sides[2] and not sides[1] & sides[2]

@@ -1,3 +1,4 @@
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
@@ -8,7 +9,8 @@ from pawl.bundle import Manifest, Tensor
 from pawl.classifier import TextClassifier
 from pawl.dataset import FrozenDataset, Row, freeze
 from pawl.model import Answer, Column, Parameter
-from release.gates import GatePolicy, accuracy, judge_candidate
+from release.gates import RECALIBRATED, GatePolicy, Sureness, accuracy, judge_candidate
+from release.gates import calibration_gate as judge_calibration
 from release.gates import holdout_gate as judge_holdout
 from release.gates import latency_gate as judge_latency
 from release.gates import recent_gate as judge_recent
@@ -30,23 +32,36 @@ class Clock:
 
 
 class FakeModel:
-    """A model that is wrong about the first texts, and takes its time by the clock."""
+    """A model that is wrong about the first texts, says how sure it is, and takes its time by the clock."""
 
     def __init__(
-        self, manifest: Manifest, wrong: int = 0, clock: Clock | None = None, took: Sequence[float] = ()
+        self,
+        manifest: Manifest,
+        wrong: int = 0,
+        clock: Clock | None = None,
+        took: Sequence[float] = (),
+        sure: float = 0.9,
     ) -> None:
         self.manifest = manifest
         self.asked: list[list[str]] = []
         self._clock = clock
         self._took: Iterator[float] = iter(took)
+        self._sure = sure
         self._answers = {row.text: row.label if n >= wrong else "wrong" for n, row in enumerate(ROWS)}
+        self._right = {row.text: row.label for row in ROWS}
 
     def predict(self, inputs: Mapping[str, Column], parameters: Mapping[str, Parameter] = {}) -> Answer:
         texts = list(inputs["text"])
         self.asked.append(texts)
         if self._clock:
             self._clock.now += next(self._took)
-        return Answer({"label": self.predict_labels(texts)}, dict)
+        answered = self.predict_labels(texts)
+        return Answer({"label": answered, "probabilities": [self._probabilities(text) for text in texts]}, dict)
+
+    def _probabilities(self, text: str) -> list[float]:
+        """Of `billing` and `outage`: a text that it is wrong about gets the label that is not its own."""
+        is_outage = (self._right[text] == "outage") == (self._answers[text] != "wrong")
+        return [1 - self._sure, self._sure] if is_outage else [self._sure, 1 - self._sure]
 
     def predict_labels(self, texts: Sequence[str], batch: int = 32) -> list[str]:
         return [self._answers[text] for text in texts]
@@ -82,6 +97,63 @@ def test_too_few_recent_rows_ask_for_nothing(manifest: Manifest, rows: int, pass
     gate = judge_recent(_model(manifest, wrong=100), _model(manifest), ROWS[:rows], POLICY)
 
     assert gate.passed == passed
+
+
+def test_how_sure_a_model_is_and_how_right_it_is_are_measured_together(manifest: Manifest) -> None:
+    measured = Sureness.of(_model(manifest, wrong=25, sure=0.9), ROWS)
+
+    assert measured.accuracy == 0.75
+    assert measured.log_loss == pytest.approx(-(0.75 * math.log(0.9) + 0.25 * math.log(0.1)))
+    assert measured.error == pytest.approx(0.9 - 0.75)
+    assert str(measured) == "accuracy 0.7500, log loss 0.6547, calibration error 0.1500"
+
+
+def test_a_label_that_the_model_does_not_know_was_given_no_probability(manifest: Manifest) -> None:
+    assert Sureness.of(_model(_changed(manifest, labels=["billing", "meter"])), ROWS[1:2]).log_loss == pytest.approx(
+        -math.log(2**-23)
+    )
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sure", "passed"),
+    [
+        (25, 0.75, True),  # as right as ever, and it knows
+        (25, 0.99, False),  # surer than before
+        (25, 0.9, False),  # no truer
+        (26, 0.75, False),  # truer, at the cost of an answer
+        (20, 0.8, True),
+    ],
+)
+def test_a_recalibrated_candidate_must_know_better_how_sure_to_be_and_lose_no_answer(
+    manifest: Manifest, wrong: int, sure: float, passed: bool
+) -> None:
+    gate = judge_calibration(
+        _model(manifest, wrong=wrong, sure=sure), _model(manifest, wrong=25, sure=0.9), ROWS, POLICY
+    )
+
+    assert (gate.name, gate.passed) == ("calibration", passed)
+    assert gate.measured.startswith(f"accuracy {1 - wrong / 100:.4f}, log loss ")
+    assert gate.wanted == (
+        "log loss below the live version's, accuracy not below: "
+        "accuracy 0.7500, log loss 0.6547, calibration error 0.1500"
+    )
+
+
+@pytest.mark.parametrize(("rows", "passed"), [(0, True), (9, True), (10, False)])
+def test_too_few_recent_rows_ask_nothing_of_a_recalibrated_candidate_either(
+    manifest: Manifest, rows: int, passed: bool
+) -> None:
+    assert judge_calibration(_model(manifest, wrong=100), _model(manifest), ROWS[:rows], POLICY).passed == passed
+
+
+@pytest.mark.parametrize(("recipe", "name"), [(RECALIBRATED, "calibration"), ("transfer", "recent"), ("", "recent")])
+def test_only_what_was_recalibrated_is_spared_being_better(manifest: Manifest, recipe: str, name: str) -> None:
+    made = _changed(manifest, lineage=replace(manifest.lineage, recipe=recipe))
+
+    gates = judge_candidate(_model(made), _model(manifest), _dataset(True), POLICY, Clock())
+
+    assert gates[2].name == name
+    assert not gates[2].passed  # it is neither better nor truer
 
 
 def _changed(manifest: Manifest, **changes: Any) -> Manifest:

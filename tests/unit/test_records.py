@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pawl.errors import InvalidRecord
-from pawl.records import CaptureRecord, answer_features, columns_of
+from pawl.records import CaptureRecord, answer_features, columns_of, inference_id_in
 
 Make = Callable[..., CaptureRecord]
 json_values = st.recursive(
@@ -102,3 +102,12 @@ def test_the_features_of_an_answer_are_columns_of_plain_rounded_values() -> None
 
 def test_an_answer_without_projections_has_the_other_features() -> None:
     assert sorted(answer_features(["a"], [0.5], [[]])) == ["confidence", "label"]
+
+
+@given(st.text())
+def test_a_lines_inference_id_is_what_reading_all_of_it_finds(inference_id: str) -> None:
+    record = CaptureRecord(inference_id, "triage", "3", 1, {}, {}, {})
+    raw = json.loads(record.to_json())
+
+    for line in (record.to_json(), json.dumps(raw), json.dumps(dict(reversed(raw.items())))):
+        assert inference_id_in(line.encode("utf-8", "surrogatepass")) == inference_id

@@ -110,6 +110,17 @@ def test_a_rater_who_merely_guesses_is_weighed_and_not_accused() -> None:
     assert (screened.consensus == truths).all()
 
 
+def test_many_votes_in_one_request_are_no_burst_and_as_many_requests_are() -> None:
+    votes, _ = _crowd(5, 80, [_right(n, 0.9) for n in range(4)])
+    together = [v._replace(at=0.0) if v.rater == "r002" else v for v in votes]
+    apart = [v._replace(at=0.001 * int(v.id[4:])) if v.rater == "r002" else v for v in votes]
+    requests = [v._replace(at=0.001 * (int(v.id[4:]) // 2)) if v.rater == "r002" else v for v in votes]
+
+    assert _screened(together).is_kept.all()
+    assert _accused(_screened(apart)) == {"burst": {"r002"}}
+    assert _screened(requests).is_kept.all()
+
+
 def test_a_burst_is_quarantined_and_the_same_votes_in_their_own_time_are_not() -> None:
     votes, _ = _crowd(5, 200, [_right(n, 0.9) for n in range(6)])
     hurried = [v._replace(at=0.5 * int(v.id[4:])) if v.rater == "r002" and v.id < "002-0150" else v for v in votes]

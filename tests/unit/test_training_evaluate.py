@@ -5,10 +5,11 @@ import doctest
 import numpy as np
 import pytest
 
+from pawl.calibration import calibration_error
 from pawl.dataset import Row
 from training import evaluate
 from training.calibration import COLDEST, HOTTEST, fit_temperature, softmax
-from training.evaluate import calibration_error, compare_latency, score
+from training.evaluate import compare_latency, score
 
 ROWS = [
     Row("one", "a", {"channel": "chat"}),
@@ -25,6 +26,7 @@ def test_scores_are_exact_on_a_case_made_by_hand() -> None:
         "rows": 4,
         "accuracy": 0.75,
         "macro_f1": 0.7333,
+        "log_loss": 0.3878,
         "expected_calibration_error": 0.275,
         "slices": {"channel": {"chat": {"rows": 2, "accuracy": 1.0}, "email": {"rows": 2, "accuracy": 0.5}}},
     }

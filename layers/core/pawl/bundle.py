@@ -52,6 +52,8 @@ class Lineage:
     code: str
     traffic_window: list[str] = field(default_factory=list[str])
     feedback: int = 0
+    recipe: str = ""
+    """What made it of these, such as `transfer`; empty where it was only packaged."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@
     train.jsonl         rows to learn from
     holdout.jsonl       rows never learned from, inherited unchanged from version to version
     recent.jsonl        the held-out part of the newest labelled traffic; absent in a starter dataset
+    card.md             for people: what went in, what was left out and why; absent in a starter dataset
 
 The digest is the sha256 of the manifest, which covers every file. No AWS and no pickle: it maps names
 to bytes, uncompressed, since compressors differ from machine to machine.
@@ -12,24 +13,31 @@ to bytes, uncompressed, since compressors differ from machine to machine.
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from pawl.errors import InvalidDataset
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
+CARD = "card.md"
 SPLITS = ("train", "holdout", "recent")
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One labelled text. `slices` are attributes to judge fairness by, such as channel and variety."""
+    """One labelled text. `slices` are attributes to judge fairness by, such as channel and variety.
+
+    A row of traffic knows the uuid of its answer, and whose it is by the digest of their name, so that either can be
+    erased from later datasets; a row written before it did is stored as it was.
+    """
 
     text: str
     label: str
     slices: dict[str, str] = field(default_factory=dict[str, str])
     source: str = "starter"
+    answer: str = ""
+    subject: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +51,10 @@ class FrozenDataset:
     files: dict[str, bytes]
 
 
-def freeze(model: str, splits: Mapping[str, Sequence[Row]], lineage: Mapping[str, Any]) -> FrozenDataset:
-    """Freeze rows under a digest: equal rows and lineage give equal bytes.
+def freeze(
+    model: str, splits: Mapping[str, Sequence[Row]], lineage: Mapping[str, Any], card: str = ""
+) -> FrozenDataset:
+    """Freeze rows under a digest: equal rows, lineage and card give equal bytes.
 
     `lineage` holds what the rows come from: `parent` (a dataset digest or None), `traffic_window` (two instants),
     `feedback` (how many labels).
@@ -58,6 +68,9 @@ def freeze(model: str, splits: Mapping[str, Sequence[Row]], lineage: Mapping[str
         if f"{split}.jsonl" in files
     }
     manifest = {"schema": SCHEMA, "model": model, "files": about, "lineage": dict(lineage)}
+    if card:
+        files[CARD] = card.encode()
+        manifest["card"] = {"sha256": _digest(files[CARD])}
     files[MANIFEST] = (json.dumps(manifest, indent=1, sort_keys=True) + "\n").encode()
     return thaw(files)
 
@@ -72,21 +85,27 @@ def thaw(files: Mapping[str, bytes]) -> FrozenDataset:
             raise InvalidDataset(f"{MANIFEST}: schema {manifest['schema']!r}, want {SCHEMA}")
         model, lineage = manifest["model"], manifest["lineage"]
         digests = {name: about["sha256"] for name, about in manifest["files"].items()}
+        card = {CARD: manifest["card"]["sha256"]} if "card" in manifest else {}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InvalidDataset(f"{MANIFEST} is not a version {SCHEMA} manifest: {error}") from error
-    splits: dict[str, list[Row]] = {}
-    for name, digest in digests.items():
+    for name, digest in {**digests, **card}.items():
         if name not in files:
             raise InvalidDataset(f"{name} is missing")
         if _digest(files[name]) != digest:
             raise InvalidDataset(f"{name} does not match its digest")
-        splits[name.partition(".")[0]] = _unpack(files[name])
+    splits = {name.partition(".")[0]: _unpack(files[name]) for name in digests}
     return FrozenDataset(model, _digest(files[MANIFEST]), splits, lineage, dict(files))
 
 
 def _pack(rows: Iterable[Row]) -> bytes:
-    lines = (json.dumps(asdict(row), sort_keys=True, ensure_ascii=False) for row in rows)
+    lines = (json.dumps(_plain(row), sort_keys=True, ensure_ascii=False) for row in rows)
     return "\n".join(lines).encode()
+
+
+def _plain(row: Row) -> dict[str, Any]:
+    """The row's fields, but `answer` and `subject` only where they are known."""
+    whole = {"text": row.text, "label": row.label, "slices": row.slices, "source": row.source}
+    return whole | {name: value for name, value in (("answer", row.answer), ("subject", row.subject)) if value}
 
 
 def _unpack(packed: bytes) -> list[Row]:

@@ -9,15 +9,17 @@ a range of keys. Layout of the bucket:
     inbox/traffic/<model>/<version>/<file>                     dropped by people: traffic of models served elsewhere
     inbox/feedback/<file>                                      dropped by people: feedback, as POST /feedback takes it
     inbox/.../<file>.errors/<line>.jsonl                       the rows of a dropped file that cannot be read, and why
+    quarantine/<model>/ and tombstones/                        see pawl.quarantine and pawl.tombstones
     datasets/<digest>/  candidates/<model>/<version>/  models/<model>/<version>/  layers/  reports/<model>/
 """
 
 import gzip
+import io
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from botocore.exceptions import ClientError
 
@@ -26,7 +28,7 @@ from pawl.errors import Conflict, InvalidDataset, NotFound
 from pawl.identity import day_of, unix_ms_of
 from pawl.items import error_code, from_item, query_all, require_lost_condition, to_item
 from pawl.profile import Profile
-from pawl.records import CaptureRecord
+from pawl.records import CaptureRecord, inference_id_in
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
 
 _KEYS_A_READ = 100
+_READ_BYTES = 2**18
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,13 @@ class Bucket:
             if error_code(error) in ("PreconditionFailed", "412", "NoSuchKey", "404"):
                 raise Conflict(f"the object {key!r} was replaced while it was read") from error
             raise
+
+    def lines(self, key: str) -> Iterator[bytes]:
+        """The lines of a gzip object, read and decompressed piece by piece."""
+        body = self._client.get_object(Bucket=self.name, Key=key)["Body"]
+        with gzip.open(cast("BinaryIO", body)) as lines:
+            for line in io.BufferedReader(cast("io.RawIOBase", lines), _READ_BYTES):
+                yield line.rstrip(b"\n")
 
     def write(self, key: str, data: bytes) -> None:
         """Store `data` under `key`, replacing what is there."""
@@ -150,6 +160,17 @@ class Traffic:
                 if record.inference_id not in seen:
                     seen.add(record.inference_id)
                     yield record
+
+    def answers(
+        self, model: str, version: str, since_ms: int, until_ms: int, wanted: Container[str]
+    ) -> Iterator[CaptureRecord]:
+        """Those of `records` whose inference_id is wanted; time and memory go with these, hardly with the others."""
+        seen: set[str] = set()
+        for key in self._window("traffic", model, version, since_ms, until_ms):
+            for line in self._bucket.lines(key):
+                if (name := inference_id_in(line)) in wanted and name not in seen:
+                    seen.add(name)
+                    yield CaptureRecord.from_dict(json.loads(line))
 
     def _window(self, kind: str, model: str, version: str, since_ms: int, until_ms: int) -> Iterator[str]:
         for day in _days(since_ms, until_ms):

@@ -87,7 +87,10 @@ class Ownership:
 
 
 def bursts(votes: Votes, is_kept: Flags, policy: Policy) -> Iterator[Finding]:
-    """Votes of one rater, more than `burst_votes` of them within `burst_s`; those of unknown time are not judged."""
+    """Votes of one rater, more than `burst_votes` of them within `burst_s`; those of unknown time are not judged.
+
+    Votes at the very same time count once: they came in one request, which does not tell when each was made up.
+    """
     timed = np.flatnonzero(is_kept & ~np.isnan(votes.at))
     order = timed[np.lexsort((timed, votes.at[timed], votes.raters[timed]))]
     edges = np.flatnonzero(np.diff(votes.raters[order], prepend=-1, append=-1))
@@ -172,7 +175,8 @@ def binomial_survival(hits: int, tries: int, chance: float) -> float:
 def _burst(votes: Votes, order: Codes, policy: Policy) -> Iterator[Finding]:
     at = votes.at[order]
     ends = np.searchsorted(at, at + policy.burst_s, side="right")
-    counts = ends - np.arange(at.size)
+    upto = np.cumsum(np.diff(at, prepend=-np.inf) > 0)
+    counts = upto[ends - 1] - upto + 1
     if counts.max() <= policy.burst_votes:
         return
     edges = np.zeros(at.size + 1, np.int64)

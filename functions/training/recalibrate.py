@@ -1,0 +1,400 @@
+"""The recipe for a text classifier whose answers need no training: its probabilities are corrected, nothing is learned.
+
+The logits are multiplied by one scale (temperature scaling: Guo, Pleiss, Sun, Weinberger 2017) and a bias is added to
+each label (which moves the labels' priors: Saerens, Latinne, Decaestecker 2002; both at once: Alexandari, Kundaje,
+Shrikumar 2020). It is fitted to answers whose label came after the live model was made, and kept only when rows that it
+was not fitted to are told better by it. Read it from top to bottom; `recalibrate` at the end is its contents.
+
+    new rows -> log-probabilities -> fits, held out in turn -> graph -> evaluation -> bundle, or none
+"""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+from pawl.bundle import Bundle, Lineage, Manifest, seal
+from pawl.classifier import TextClassifier
+from pawl.dataset import FrozenDataset, Row
+from pawl.errors import InvalidBundle
+from pawl.profile import Profile
+from pawl.records import FEATURE_RANGES
+from training.calibration import COLDEST, HOTTEST, softmax
+from training.card import write_recalibrated_card
+from training.evaluate import score, served_answers
+from training.progress import RunReport
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.int64]
+
+RECIPE = "recalibrate"
+GRAPH = "model.onnx"
+PROBABILITIES = "probabilities"
+SCALE, BIAS = "recalibrated.scale", "recalibrated.bias"
+_LEAST = float(np.finfo(np.float32).tiny)
+_ROUNDS = 100
+_TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Knobs:
+    """What may be turned."""
+
+    seed: int = 7
+    """Of the dealing of rows to folds."""
+    least_rows: int = 30
+    """With fewer new labelled rows than this nothing is fitted."""
+    folds: int = 10
+    """Parts of the new rows, each told by a fit to the others."""
+    alpha: float = 0.05
+    """The risk that a correction which helps nothing is kept, over all that are tried together."""
+    deviation: float = 1.0
+    """How far scale and biases are expected to lie from 1 and 0: the standard deviation of their normal prior."""
+
+
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """What the run is for: everything that the live bundle and the data do not say."""
+
+    version: str
+    run: str
+    created_at: str
+    code: str = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """What is done to logits before the softmax: one scale, then a bias for each label, shape (labels,)."""
+
+    scale: float
+    bias: Floats
+
+    def apply(self, logits: Floats) -> Floats:
+        """Corrected logits, (rows, labels) both."""
+        return logits * self.scale + self.bias
+
+    def after(self, first: "Correction") -> "Correction":
+        """Both as one, `first` done first."""
+        return Correction(self.scale * first.scale, self.scale * first.bias + self.bias)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Which parts of a correction are fitted; the others stay as they change nothing."""
+
+    name: str
+    has_scale: bool
+    has_bias: bool
+
+
+SHAPES = (  # the simplest first
+    Shape("confidences", has_scale=True, has_bias=False),
+    Shape("thresholds", has_scale=False, has_bias=True),
+    Shape("confidences and thresholds", has_scale=True, has_bias=True),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What a shape came to on rows held out in turn, both (rows,).
+
+    `saved` is nats of log loss; `righted` is 1 where it puts an answer right, -1 where it spoils one, else 0.
+    """
+
+    shape: Shape
+    saved: Floats
+    righted: Floats
+
+    @property
+    def gain(self) -> float:
+        """Nats saved in the mean."""
+        return float(self.saved.mean())
+
+    @property
+    def error(self) -> float:
+        """The standard error of that mean."""
+        return standard_error(self.saved)
+
+    def is_worth_it(self, alpha: float) -> bool:
+        """Whether so much is saved by chance with a probability below alpha only, all shapes together.
+
+        A bias changes answers, so it must as surely put more of them right: log loss alone would give answers away.
+        """
+        z = NormalDist().inv_cdf(1 - alpha / len(SHAPES))
+        needed = [self.saved, self.righted] if self.shape.has_bias else [self.saved]
+        return all(float(values.mean()) > z * standard_error(values) for values in needed)
+
+
+# --- Rows -------------------------------------------------------------------------------------------------------------
+
+
+def new_rows(dataset: FrozenDataset, learned: FrozenDataset, labels: Sequence[str]) -> dict[str, list[Row]]:
+    """Rows of train and recent that the live model was neither trained on nor judged by, with labels that it knows."""
+    old = {row.text for rows in learned.splits.values() for row in rows}
+    return {
+        split: [row for row in dataset.splits.get(split, []) if row.text not in old and row.label in labels]
+        for split in ("train", "recent")
+    }
+
+
+def log_probabilities(model: TextClassifier, rows: Sequence[Row]) -> Floats:
+    """What stands for the logits, (rows, labels): a softmax takes no notice of what is added to a whole row."""
+    return np.log(np.maximum(served_answers(model, rows)[0], _LEAST))
+
+
+# --- The fit ----------------------------------------------------------------------------------------------------------
+
+
+def fit(logits: Floats, labels: Indices, shape: Shape, deviation: float) -> Correction:
+    """The most likely correction of logits (rows, labels) given the true labels (rows,) and the prior.
+
+    The penalized loss is convex in scale and biases together, so Newton's steps, halved until they help, find its one
+    minimum. The biases of all labels come to sum to 0.
+    """
+    count = logits.shape[1]
+    free = np.flatnonzero([shape.has_scale, *[shape.has_bias] * count])
+    neutral = np.array([1.0, *[0.0] * count])
+    found, loss = neutral, _penalized(neutral, neutral, logits, labels, deviation)
+    for _ in range(_ROUNDS):
+        gradient, curvature = _slopes(found, neutral, logits, labels, deviation)
+        step = np.zeros_like(found)
+        step[free] = np.linalg.solve(curvature[np.ix_(free, free)], gradient[free])
+        tried = [found - step / 2**halvings for halvings in range(30)]
+        better = ((each, _penalized(each, neutral, logits, labels, deviation)) for each in tried)
+        found, least = next((pair for pair in better if pair[1] < loss), (found, loss))
+        if loss - least < _TOLERANCE:
+            break
+        loss = least
+    return Correction(float(found[0]), found[1:])
+
+
+def _penalized(found: Floats, neutral: Floats, logits: Floats, labels: Indices, deviation: float) -> float:
+    """Log loss of all rows and the prior's; infinite where the scale is beyond what a temperature may be."""
+    if not 1 / HOTTEST <= found[0] <= 1 / COLDEST:
+        return np.inf
+    losses = row_losses(Correction(float(found[0]), found[1:]).apply(logits), labels)
+    return float(losses.sum() + np.square((found - neutral) / deviation).sum() / 2)
+
+
+def _slopes(found: Floats, neutral: Floats, logits: Floats, labels: Indices, deviation: float) -> tuple[Floats, Floats]:
+    """Gradient (1 + labels,) and Hessian of `_penalized`; the scale comes first."""
+    chances = softmax(logits * found[0] + found[1:])  # (rows, labels)
+    off = chances - np.eye(logits.shape[1])[labels]
+    tilted = chances * (logits - (chances * logits).sum(1, keepdims=True))  # a logit's part of the spread of its row
+    gradient = np.array([(off * logits).sum(), *off.sum(0)]) + (found - neutral) / deviation**2
+    curvature = np.diag(np.full(found.size, 1 / deviation**2))
+    curvature[0, 0] += (tilted * logits).sum()
+    curvature[0, 1:] = curvature[1:, 0] = tilted.sum(0)
+    curvature[1:, 1:] += np.diag(chances.sum(0)) - chances.T @ chances
+    return gradient, curvature
+
+
+def row_losses(logits: Floats, labels: Indices) -> Floats:
+    """Log loss of each row, (rows,)."""
+    highest = logits.max(1)
+    return np.log(np.exp(logits - highest[:, None]).sum(1)) + highest - logits[np.arange(labels.size), labels]
+
+
+# --- The choice -------------------------------------------------------------------------------------------------------
+
+
+def try_shapes(logits: Floats, labels: Indices, knobs: Knobs) -> list[Trial]:
+    """Each shape on rows held out in turn, against leaving the logits as they are."""
+    folds = deal(labels, knobs.folds, knobs.seed)
+    trials: list[Trial] = []
+    for shape in SHAPES:
+        corrected = np.empty_like(logits)
+        for fold in range(knobs.folds):
+            held_out = folds == fold
+            correction = fit(logits[~held_out], labels[~held_out], shape, knobs.deviation)
+            corrected[held_out] = correction.apply(logits[held_out])
+        was_right, is_right = (np.float64(each.argmax(1) == labels) for each in (logits, corrected))
+        saved = row_losses(logits, labels) - row_losses(corrected, labels)
+        trials.append(Trial(shape, saved, is_right - was_right))
+    return trials
+
+
+def deal(labels: Indices, folds: int, seed: int) -> Indices:
+    """The fold of each row, (rows,): rows of one label are spread over all."""
+    shuffled = np.random.default_rng(seed).permutation(labels.size)
+    order = shuffled[np.argsort(labels[shuffled], kind="stable")]
+    dealt = np.empty(labels.size, np.int64)
+    dealt[order] = np.arange(labels.size) % folds
+    return dealt
+
+
+def choose(trials: Sequence[Trial], alpha: float) -> Trial | None:
+    """The simplest shape within a standard error of the best (Breiman et al. 1984), of those worth it; or None.
+
+    Both are told on the same rows, so it is the error of their difference that counts.
+    """
+    worthy = [trial for trial in trials if trial.is_worth_it(alpha)]
+    best = max(worthy, key=lambda trial: trial.gain, default=None)
+    if best is None:
+        return None
+    return next(trial for trial in worthy if best.gain - trial.gain <= standard_error(best.saved - trial.saved))
+
+
+def standard_error(values: Floats) -> float:
+    """Of the mean of values, shape (rows,)."""
+    return float(values.std(ddof=1) / np.sqrt(values.size))
+
+
+def told(trials: Sequence[Trial]) -> str:
+    """The trials as a person reads them."""
+    return "; ".join(
+        f"{trial.shape.name} {trial.gain:+.4f} nats a row (± {trial.error:.4f}), {trial.righted.sum():+.0f} right"
+        for trial in trials
+    )
+
+
+# --- The graph --------------------------------------------------------------------------------------------------------
+
+
+def correct(live: Path, correction: Correction, path: Path) -> Correction:
+    """Write the live graph to `path` with a correction before its softmax; all corrections so far, as one.
+
+    Weights that lie in another file stay there, and that file is not touched. A graph that was corrected before gets
+    new numbers and no new nodes. InvalidBundle when the probabilities come from no softmax.
+    """
+    model = onnx.load(live, load_external_data=False)
+    last = next((node for node in model.graph.node if PROBABILITIES in node.output), None)
+    if last is None or last.op_type != "Softmax":
+        raise InvalidBundle(
+            f"{live.name}: {PROBABILITIES} come from {last.op_type if last else 'nowhere'}, not a Softmax"
+        )
+    known = {tensor.name: tensor for tensor in model.graph.initializer if tensor.name in (SCALE, BIAS)}
+    if known:
+        scale, bias = (numpy_helper.to_array(known[name]).astype(np.float64) for name in (SCALE, BIAS))
+        correction = correction.after(Correction(float(scale), bias))
+        for tensor in known.values():
+            model.graph.initializer.remove(tensor)
+    else:
+        _insert(model.graph, last)
+    for name, value in ((SCALE, correction.scale), (BIAS, correction.bias)):
+        model.graph.initializer.append(numpy_helper.from_array(np.asarray(value, np.float32), name))
+    path.write_bytes(model.SerializeToString())
+    return correction
+
+
+def _insert(graph: onnx.GraphProto, softmax_node: onnx.NodeProto) -> None:
+    """Put the nodes of a correction between a softmax and what it was given."""
+    scaled, shifted = f"{SCALE}.logits", f"{BIAS}.logits"
+    place = list(graph.node).index(softmax_node)
+    graph.node.insert(place, helper.make_node("Mul", [softmax_node.input[0], SCALE], [scaled], name=scaled))
+    graph.node.insert(place + 1, helper.make_node("Add", [scaled, BIAS], [shifted], name=shifted))
+    softmax_node.input[0] = shifted
+
+
+# --- Evaluation -------------------------------------------------------------------------------------------------------
+
+
+def measure(
+    model: TextClassifier, live: TextClassifier, dataset: FrozenDataset, trials: Sequence[Trial], rows: int
+) -> dict[str, Any]:
+    """The manifest's metrics: both versions as served on the rows that neither was fitted to, and the trials."""
+    labels = model.manifest.labels
+    metrics: dict[str, Any] = {"int8": {}, "live": {}}
+    for split in ("holdout", "recent"):
+        if judged := [row for row in dataset.splits.get(split, []) if row.label in labels]:
+            metrics["int8"][split] = score(judged, labels, served_answers(model, judged)[0])
+            metrics["live"][split] = score(judged, labels, served_answers(live, judged)[0])
+    gains = {
+        trial.shape.name: {
+            "nats": round(trial.gain, 4),
+            "error": round(trial.error, 4),
+            "righted": int(trial.righted.sum()),
+        }
+        for trial in trials
+    }
+    return {**metrics, "fitted_rows": rows, "held_out_gains": gains}
+
+
+def describe(
+    live: Manifest, dataset: FrozenDataset, purpose: Purpose, chosen: Trial, correction: Correction
+) -> dict[str, Any]:
+    """The fields of the candidate's manifest: the live version's, but for where it comes from."""
+    return {
+        "name": live.name,
+        "version": purpose.version,
+        "kind": live.kind,
+        "created_at": purpose.created_at,
+        "inputs": live.inputs,
+        "outputs": live.outputs,
+        "labels": live.labels,
+        "max_tokens": live.max_tokens,
+        "quantization": {
+            **live.quantization,
+            "recalibrated": chosen.shape.name,
+            "scale": round(correction.scale, 6),
+            "bias": [round(each, 6) for each in correction.bias.tolist()],
+        },
+        "lineage": Lineage(
+            purpose.run,
+            dataset.digest,
+            f"models:/{live.name}/{live.version}",
+            live.lineage.base_model,
+            live.lineage.base_licence,
+            purpose.code,
+            dataset.lineage["traffic_window"],
+            dataset.lineage["feedback"],
+            RECIPE,
+        ),
+    }
+
+
+# --- The recipe -------------------------------------------------------------------------------------------------------
+
+
+def recalibrate(
+    live: Bundle,
+    dataset: FrozenDataset,
+    learned: FrozenDataset,
+    purpose: Purpose,
+    knobs: Knobs,
+    folder: Path,
+    report: RunReport,
+) -> Bundle | None:
+    """Correct the live bundle by a frozen dataset and leave a sealed one in the empty `folder`; None if nothing helps.
+
+    `learned` is the dataset of the live version: what it was trained on says nothing of its confidences.
+    """
+    report.begin("answers", 0.05)
+    model = TextClassifier(live)
+    labels = live.manifest.labels
+    rows = new_rows(dataset, learned, labels)
+    if len(rows["train"]) < knobs.least_rows:
+        report.conclude(f"nothing changed: {len(rows['train'])} new labelled rows, a fit needs {knobs.least_rows}")
+        return None
+    logits = log_probabilities(model, rows["train"])  # (rows, labels)
+    truth = np.array([labels.index(row.label) for row in rows["train"]])  # (rows,)
+
+    report.begin("fit", 0.4)
+    trials = try_shapes(logits, truth, knobs)
+    chosen = choose(trials, knobs.alpha)
+    if chosen is None:
+        report.conclude(f"nothing changed: no correction helps answers that it was not fitted to: {told(trials)}")
+        return None
+    report.conclude(f"{chosen.shape.name} corrected: {told(trials)}")
+    correction = fit(logits, truth, chosen.shape, knobs.deviation)
+
+    report.begin("export", 0.6)
+    for name in live.manifest.files.keys() - {GRAPH, "reference.json", "card.md"}:
+        shutil.copyfile(live.path / name, folder / name)
+    correction = correct(live.path / GRAPH, correction, folder / GRAPH)
+
+    report.begin("evaluation", 0.7)
+    about = describe(live.manifest, dataset, purpose, chosen, correction)
+    corrected = TextClassifier(seal(folder, **about, metrics={}))  # sealed for the measuring; sealed again below
+    metrics = measure(corrected, model, dataset, trials, truth.size)
+    _, features = served_answers(corrected, [*rows["train"], *rows["recent"]])
+    (folder / "reference.json").write_text(Profile.of(features, FEATURE_RANGES).to_json(), encoding="utf-8")
+    write_recalibrated_card(folder / "card.md", about, metrics)
+    return seal(folder, **about, metrics=metrics)

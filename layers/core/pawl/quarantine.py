@@ -1,0 +1,71 @@
+"""Feedback that a freeze set aside, where a person can look at it and let it count: nothing is ever dropped.
+
+    quarantine/<model>/<version>.jsonl              what the last freeze of this version set aside, one piece a line
+    quarantine/<model>/restored/<feedback_id>       a person's word that this piece counts; empty, the key says all
+
+No text of a user is copied here: an entry names the answer, and the traffic lake holds it as long as it may.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from pawl.errors import NotFound
+
+if TYPE_CHECKING:
+    from pawl.store import Bucket
+
+PREFIX = "quarantine/"
+_RESTORED = "restored/"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One piece of feedback in quarantine: why, the evidence in words, its number and the limit it lies beyond."""
+
+    feedback_id: str
+    inference_id: str
+    rater: str
+    metric: str
+    value: Any
+    given_at: str
+    reason: str
+    evidence: str
+    number: float
+    limit: float
+
+
+class Quarantine:
+    """The quarantine of one model."""
+
+    def __init__(self, bucket: "Bucket", model: str) -> None:
+        self._bucket = bucket
+        self._prefix = f"{PREFIX}{model}/"
+
+    def replace(self, version: str, entries: Iterable[Entry]) -> None:
+        """Keep what a freeze set aside of the feedback on a version, in the place of what the last one did."""
+        lines = (json.dumps(asdict(entry), sort_keys=True, ensure_ascii=False) for entry in entries)
+        self._bucket.write(f"{self._prefix}{version}.jsonl", "\n".join(lines).encode())
+
+    def entries(self) -> Iterator[Entry]:
+        """What is in quarantine and was not restored, version by version."""
+        restored = self.restored()
+        for key in self._bucket.keys(self._prefix):
+            if key.endswith(".jsonl"):
+                for line in self._bucket.read(key).decode().split("\n"):
+                    if line and (entry := Entry(**json.loads(line))).feedback_id not in restored:
+                        yield entry
+
+    def restored(self) -> frozenset[str]:
+        """The ids of the feedback that a person let count."""
+        prefix = self._prefix + _RESTORED
+        return frozenset(key.removeprefix(prefix) for key in self._bucket.keys(prefix))
+
+    def restore(self, feedback_id: str) -> Entry:
+        """Let a piece of feedback count from the next freeze on; NotFound when it is not in quarantine."""
+        found = next((entry for entry in self.entries() if entry.feedback_id == feedback_id), None)
+        if found is None:
+            raise NotFound(f"no feedback {feedback_id!r} in quarantine")
+        self._bucket.write(f"{self._prefix}{_RESTORED}{feedback_id}", b"")
+        return found

@@ -1,0 +1,72 @@
+"""Who and what was erased: no dataset frozen later holds it, not even a row inherited from an earlier one.
+
+An erasure is an empty object whose key says all, so that two of them never race and a reader needs no look inside:
+
+    tombstones/subject/<sha256 of the subject>      a rater, or who `tags.subject` or `tags.user` names
+    tombstones/inference/<uuid of the answer>       one answer, with whatever was asked and said of it
+
+A digest keeps a name from being read off the list. It is a pseudonym all the same: who guesses the name can check it.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from pawl.errors import InvalidReceipt
+
+if TYPE_CHECKING:
+    from pawl.store import Bucket
+
+PREFIX = "tombstones/"
+_SUBJECT, _INFERENCE = f"{PREFIX}subject/", f"{PREFIX}inference/"
+
+
+def subject_digest(subject: str) -> str:
+    """What stands for a subject where their name must not.
+
+    >>> subject_digest("ada")[:12]
+    'fdee430d40bd'
+    """
+    return hashlib.sha256(subject.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def answer_uuid(inference_id: str) -> str:
+    """The uuid in an inference_id, which names the answer where the whole receipt is not kept."""
+    parts = inference_id.split(".")
+    if len(parts) < 2 or not parts[1]:
+        raise InvalidReceipt(f"no inference_id: {inference_id!r}; want one as an answer came with")
+    return parts[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstones:
+    """The erased subjects, by digest, and answers, by uuid."""
+
+    subjects: frozenset[str] = frozenset()
+    answers: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, bucket: "Bucket") -> Self:
+        """All that were ever erased in a deployment."""
+        subjects, answers = (
+            frozenset(key.removeprefix(prefix) for key in bucket.keys(prefix)) for prefix in (_SUBJECT, _INFERENCE)
+        )
+        return cls(subjects, answers)
+
+    def cover(self, answer: str, *subjects: str) -> bool:
+        """Whether an answer's uuid, or one of these subjects' digests, was erased; an empty one is nobody's."""
+        return answer in self.answers or not self.subjects.isdisjoint(subjects)
+
+
+def erase_subject(bucket: "Bucket", subject: str) -> str:
+    """Erase a subject from every later dataset, and return their digest; again changes nothing."""
+    digest = subject_digest(subject)
+    bucket.write(_SUBJECT + digest, b"")
+    return digest
+
+
+def erase_answer(bucket: "Bucket", inference_id: str) -> str:
+    """Erase one answer from every later dataset, and return its uuid; again changes nothing."""
+    uuid = answer_uuid(inference_id)
+    bucket.write(_INFERENCE + uuid, b"")
+    return uuid

@@ -1,0 +1,62 @@
+"""The traffic lake read for a freeze: the answers that are wanted, each once, of objects that are never held whole."""
+
+import gzip
+import tracemalloc
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pawl.bundle import Bundle
+from pawl.dataset import FrozenDataset
+from pawl.records import CaptureRecord
+
+
+@pytest.fixture
+def lake(
+    cloud: Any,
+    starter: Bundle,
+    dataset: FrozenDataset,
+    answered: Callable[..., CaptureRecord],
+    store_traffic: Callable[..., None],
+    now_ms: int,
+) -> list[CaptureRecord]:
+    """Three batches of ten answers, the first of them delivered again in the second."""
+    cloud.seed(starter, dataset)
+    records = [answered(f"login {number}\u2028", unix_ms=now_ms - 60_000 + number) for number in range(30)]
+    for first in (0, 10, 20):
+        store_traffic([*records[first : first + 10], *(records[:1] if first == 10 else [])])
+    return records
+
+
+def test_the_answers_wanted_are_found_each_once_and_no_others(
+    lake: list[CaptureRecord], cloud: Any, now_ms: int
+) -> None:
+    wanted = {lake[place].inference_id for place in (0, 7, 29)} | {"k.none.triage"}
+
+    found = list(cloud.traffic.answers("triage", "1", now_ms - 120_000, now_ms, wanted))
+
+    assert found == [lake[0], lake[7], lake[29]]
+    assert list(cloud.traffic.answers("triage", "1", now_ms - 120_000, now_ms, frozenset())) == []
+
+
+def test_all_answers_are_the_records_of_the_window(lake: list[CaptureRecord], cloud: Any, now_ms: int) -> None:
+    everything = {record.inference_id for record in lake}
+
+    for window in ((now_ms - 120_000, now_ms), (now_ms - 59_995, now_ms), (0, 1)):
+        assert list(cloud.traffic.answers("triage", "1", *window, everything)) == list(
+            cloud.traffic.records("triage", "1", *window)
+        )
+
+
+def test_an_object_is_read_piece_by_piece(cloud: Any) -> None:
+    text = b"login " * 2_000
+    cloud.bucket.write("traffic/big.gz", gzip.compress(b"\n".join([text] * 5_000), 6))
+
+    tracemalloc.start()
+    found = sum(line == text for line in cloud.bucket.lines("traffic/big.gz"))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert found == 5_000
+    assert peak < 6_000_000  # a tenth of the text; some of it is what the SDK takes by itself
