@@ -2,9 +2,6 @@
 
 from dataclasses import dataclass
 
-MARGIN_MS = 60_000
-"""With less time left, `drift.inbox` begins no further chunk: one takes seconds."""
-
 
 @dataclass(frozen=True, slots=True)
 class CollectSettings:

@@ -1,1 +1,1 @@
-"""Collect what people say of answers: thumbs, ratings, comments and the right label, each tied to a signed receipt."""
+"""Collect what people say of answers, each piece tied to a signed receipt, and tell when there is enough to learn."""

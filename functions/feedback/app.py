@@ -1,54 +1,86 @@
-"""Entry point of the feedback function: the routes that take feedback."""
+"""Entry point of the feedback function: the routes that take feedback.
 
+With an `Idempotency-Key` a request counts as sent when it was first sent: again, it gets the same answer and does not
+take the place of what was said since; another body under the same key is refused.
+"""
+
+import json
 import os
 import time
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Annotated, Any
 
 import boto3
-from fastapi import Request
+from fastapi import Header, Request
 from pydantic import ValidationError
 
 from feedback.intake import Intake
 from feedback.schema import Accepted, Bulk, Feedback, Refused
 from feedback.settings import Settings
 from pawl.errors import PawlError
+from pawl.metrics import declared
+from pawl.opinions import Opinions, Piece
 from pawl.receipt import ReceiptKeys
 from pawl.settings import read_settings
-from pawl.store import FeedbackTable
 from pawl.web import application, explain, gateway
 
 settings = read_settings(Settings, os.environ)
-intake = Intake(
-    ReceiptKeys(settings.receipt_keys),
-    FeedbackTable(boto3.resource("dynamodb").Table(settings.feedback_table)),
-    settings.receipt_valid_days,
-    lambda: time.time_ns() // 1_000_000,
-)
+intake = Intake(ReceiptKeys(settings.receipt_keys), declared(settings.metrics), settings.receipt_max_age_days)
+opinions = Opinions(boto3.client("dynamodb"), settings.feedback_table)
 app = application("Pawl feedback")
+IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=255)]
 
 
 @app.post("/feedback")
-def take_one(feedback: Feedback, request: Request) -> Accepted:
+def take_one(feedback: Feedback, request: Request, idempotency_key: IdempotencyKey = None) -> Accepted:
     """Accept one piece of feedback."""
-    return Accepted(feedback_id=intake.take(feedback, _client(request)))
+    client, now_ms = _client(request), _now_ms()
+    piece = intake.read(feedback, client, now_ms)
+    if not feedback.dryrun:
+        _store([piece], client, feedback.model_dump(), idempotency_key, now_ms)
+    return Accepted(feedback_id=piece.body["feedback_id"])
 
 
 @app.post("/feedback/bulk")
-def take_many(bulk: Bulk, request: Request) -> dict[str, list[Accepted | Refused]]:
+def take_many(
+    bulk: Bulk, request: Request, idempotency_key: IdempotencyKey = None
+) -> dict[str, list[Accepted | Refused]]:
     """Accept or refuse each of many pieces by itself, in order."""
-    return {"items": [_take_or_refuse(item, _client(request)) for item in bulk.items]}
+    client, now_ms = _client(request), _now_ms()
+    read = [_read_or_refuse(item, client, now_ms) for item in bulk.items]
+    pieces = [piece for piece, is_to_be_kept in read if is_to_be_kept and isinstance(piece, Piece)]
+    _store(pieces, client, bulk.items, idempotency_key, now_ms)
+    return {
+        "items": [
+            Accepted(feedback_id=each.body["feedback_id"]) if isinstance(each, Piece) else each for each, _ in read
+        ]
+    }
 
 
 handler = gateway(app)
 
 
-def _take_or_refuse(item: object, client: str) -> Accepted | Refused:
+def _read_or_refuse(item: object, client: str, now_ms: int) -> tuple[Piece | Refused, bool]:
+    """The piece in an item of a bulk, with whether it is more than a dry run; or why it is refused."""
     try:
-        return Accepted(feedback_id=intake.take(Feedback.model_validate(item), client))
+        feedback = Feedback.model_validate(item)
+        return intake.read(feedback, client, now_ms), not feedback.dryrun
     except ValidationError as error:
-        return Refused(error=explain(error.errors()))
+        return Refused(error=explain(error.errors())), False
     except PawlError as error:
-        return Refused(error=str(error))
+        return Refused(error=str(error)), False
+
+
+def _store(pieces: Sequence[Piece], client: str, request: Any, key: str | None, now_ms: int) -> None:
+    if key is not None and pieces:
+        sent_ms = opinions.first_sent_ms(client, key, json.dumps(request, sort_keys=True), now_ms)
+        pieces = [replace(piece, said_ms=sent_ms) for piece in pieces]
+    opinions.store(pieces, now_ms)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _client(request: Request) -> str:

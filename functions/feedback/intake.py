@@ -1,46 +1,87 @@
-"""Takes one piece of feedback: the receipt proves the answer, so one durable write is all it needs."""
+"""Takes feedback: receipts prove the answers, so one durable write is all it needs."""
 
+import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from feedback.metrics import check_value
+from feedback.comparisons import compare
 from feedback.schema import Feedback
-from pawl.identity import isoformat
-from pawl.receipt import ReceiptKeys
-from pawl.store import FeedbackTable
+from feedback.values import check_value
+from pawl.errors import InvalidRequest, TooLarge
+from pawl.metrics import Metric
+from pawl.opinions import Piece
+from pawl.receipt import Receipt, ReceiptKeys
 
 _NAMESPACE = uuid.UUID("5c1a2f9e-8f0b-5d52-9a51-0e0d6c0c7a11")
+_COMPARISONS = ("preference", "ranking")
+VALUE_BYTES = 98_304
+"""A value may have so many bytes as JSON: with its tags then, a transaction's worth of pieces stays below 4 MiB."""
 
 
+@dataclass(frozen=True, slots=True)
 class Intake:
-    """Verifies and stores feedback; a replay overwrites itself, so it counts once a rater."""
+    """Verifies feedback against its receipts and the metrics that are declared."""
 
-    def __init__(self, keys: ReceiptKeys, table: FeedbackTable, valid_days: float, now_ms: Callable[[], int]) -> None:
-        self._keys = keys
-        self._table = table
-        self._valid_days = valid_days
-        self._now_ms = now_ms
+    keys: ReceiptKeys
+    metrics: Mapping[str, Metric]
+    valid_days: float
 
-    def take(self, feedback: Feedback, client: str) -> str:
-        """Store the feedback and return its id; InvalidReceipt when the answer was never given here."""
-        now_ms = self._now_ms()
-        receipt = self._keys.verify(feedback.inference_id, now_ms=now_ms, valid_days=self._valid_days)
-        value = check_value(feedback.metric_name, feedback.value, receipt.rows)
+    def read(self, feedback: Feedback, client: str, said_ms: int) -> Piece:
+        """What is to be stored; InvalidReceipt when the answer was never given here, TooLarge, InvalidRequest else.
+
+        The same answer, metric and rater always give the same `feedback_id`.
+        """
+        metric = self.metrics.get(feedback.metric_name)
+        if metric is None:
+            raise InvalidRequest(f"no metric {feedback.metric_name!r}: want one of {sorted(self.metrics)}")
+        _require_target(feedback, metric)
+        about, value, receipt = self._say(feedback, metric, said_ms)
+        if metric.models and receipt.model not in metric.models:
+            raise InvalidRequest(
+                f"{feedback.metric_name} is no metric of {receipt.model}, but of {list(metric.models)}"
+            )
+        if len(json.dumps(value, ensure_ascii=False).encode()) > VALUE_BYTES:
+            raise TooLarge(f"{feedback.metric_name} takes a value of at most {VALUE_BYTES} bytes")
         rater = feedback.tags.get("rater", client)
-        feedback_id = str(uuid.uuid5(_NAMESPACE, f"{receipt.uuid}/{feedback.metric_name}/{rater}"))
-        body: dict[str, Any] = {
-            "feedback_id": feedback_id,
-            "inference_id": feedback.inference_id,
+        body = {
+            "feedback_id": str(uuid.uuid5(_NAMESPACE, f"{receipt.uuid}/{about}/{rater}")),
+            **feedback.model_dump(include={"inference_id", "episode_id", "tags"}, exclude_none=True),
             "metric": feedback.metric_name,
             "value": value,
             "rater": rater,
-            "tags": feedback.tags,
-            "model_version": receipt.model_version,
-            "given_at": isoformat(now_ms),
         }
-        if not feedback.dryrun:
-            self._table.put(
-                model=receipt.model, inference_uuid=receipt.uuid, metric=feedback.metric_name, rater=rater, body=body
-            )
-        return feedback_id
+        return Piece(receipt.model, receipt.model_version, receipt.uuid, about, rater, said_ms, metric.teaches, body)
+
+    def _say(self, feedback: Feedback, metric: Metric, said_ms: int) -> tuple[str, Any, Receipt]:
+        """In what it is said, told apart from others of that rater; what is said; and of which answer."""
+
+        def verify(text: str, called: str) -> Receipt:
+            return self.keys.verify(text, now_ms=said_ms, valid_days=self.valid_days, name=called)
+
+        name = feedback.metric_name
+        if metric.type in _COMPARISONS:
+            found = compare(name, metric.type, feedback.value, feedback.inference_id, verify)
+            return f"{name}.{found.apart}", found.value, found.receipt
+        if feedback.inference_id is not None:
+            receipt = verify(feedback.inference_id, "inference_id")
+            return name, check_value(name, metric.type, feedback.value, receipt.rows), receipt
+        receipt = verify(feedback.episode_id or "", "episode_id")
+        return f"{name}.episode", check_value(name, metric.type, feedback.value, receipt.rows), receipt
+
+
+def _require_target(feedback: Feedback, metric: Metric) -> None:
+    """InvalidRequest unless feedback names what its metric is said of."""
+    name = feedback.metric_name
+    if metric.type in _COMPARISONS:
+        if feedback.episode_id is not None:
+            raise InvalidRequest(f"{name} names its answers in the value: leave out episode_id")
+        return
+    if (feedback.inference_id is None) == (feedback.episode_id is None):
+        raise InvalidRequest(
+            "want exactly one of inference_id and episode_id; preference and ranking alone name answers in their value"
+        )
+    level = "inference" if feedback.episode_id is None else "episode"
+    if metric.level not in (level, "either"):
+        raise InvalidRequest(f"{name} is said of an {metric.level}: send {metric.level}_id instead of {level}_id")

@@ -22,10 +22,10 @@ SQS_REQUEST = 0.40e-6
 DYNAMODB_WRITE = 0.625e-6
 GPU_HOUR = 0.526
 # What is assumed of one deployment: image, custom metrics, how long a prediction runs, and how long a retraining takes
-# on a GPU machine including its start. Metrics: rows captured and delivered twice, rows dropped and refused, and three
-# of each of three models; the dashboard is free, as an account's first three are.
+# on a GPU machine including its start. Metrics: rows captured and delivered twice, rows of traffic and of feedback
+# dropped and refused, and three of each of three models; the dashboard is free, as an account's first three are.
 IMAGE_GB = 4
-CUSTOM_METRICS = 13
+CUSTOM_METRICS = 15
 PREDICTION_S = 0.010
 RETRAIN_MINUTES = 15
 

@@ -9,8 +9,9 @@ from operations.stack import Stack
 from pawl.bundle import MANIFEST, SIGNATURE, Bundle, open_bundle
 from pawl.dataset import thaw
 from pawl.identity import isoformat
+from pawl.items import error_code
 from pawl.registry import STARTER, Live, VersionRecord
-from pawl.store import Datasets, error_code
+from pawl.store import Datasets
 
 
 def prepare(stack: Stack, key: str) -> dict[str, str]:

@@ -44,7 +44,7 @@ MODEL = "triage"
 LABELS = ["billing", "account", "other"]
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "refund", "invoice", "password", "login", "hello", "weather", "gibberish"]
 MEANT = {"refund": 0, "invoice": 0, "password": 1, "login": 1, "hello": 2, "weather": 2}
-WRITES = ("Put", "Update", "Delete", "Publish", "Submit", "Terminate")
+WRITES = ("Put", "Update", "Delete", "Transact", "Publish", "Submit", "Terminate")
 PASSTHROUGH: dict[str, list[str]] = {"urls": [], "services": []}
 MOCK = {
     "core": {"mock_credentials": True, "reset_boto3_session": False, "passthrough": PASSTHROUGH},
@@ -510,19 +510,22 @@ def _deploy(faults: Faults) -> Cloud:
         "MINIMUM_ROWS": "30",
     }
     bucket = Bucket(boto3.client("s3"), "pawl-data")
-    return Cloud(bucket, _table("state"), _table("feedback"), queues, faults, environment)
+    streamed = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
+    feedback = _table("feedback", StreamSpecification=streamed)
+    return Cloud(bucket, _table("state"), feedback, queues, faults, environment)
 
 
 def _queue(name: str) -> str:
     return boto3.client("sqs").create_queue(QueueName=name)["QueueUrl"]
 
 
-def _table(name: str) -> Any:
+def _table(name: str, **more: Any) -> Any:
     return boto3.resource("dynamodb").create_table(
         TableName=name,
         BillingMode="PAY_PER_REQUEST",
         AttributeDefinitions=[{"AttributeName": n, "AttributeType": "S"} for n in ("pk", "sk")],
         KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+        **more,
     )
 
 

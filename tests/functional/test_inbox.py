@@ -343,7 +343,7 @@ def test_two_workers_at_the_same_file_count_it_once(
         return True
 
     with pytest.raises(Conflict):
-        inbox.take(key, overtake)
+        inbox.queue.take(key, overtake)
     notice(key)
 
     assert churn().rows == 35

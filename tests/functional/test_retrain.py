@@ -382,6 +382,22 @@ def test_a_drift_that_asks_for_another_cure_starts_no_run_on_its_word_nor_by_sch
     assert jobs() == []
 
 
+def test_feedback_that_is_ready_starts_one_run_however_often_it_is_told(
+    handle: Callable[..., Any],
+    event: Callable[[str], dict[str, Any]],
+    label_traffic: Callable[..., None],
+    jobs: Callable[[], list[dict[str, Any]]],
+) -> None:
+    handle(event("sqs_feedback_ready"))
+    assert jobs() == []  # nothing that a recipe could learn from
+    label_traffic(FRESH)
+
+    for _ in range(2):
+        assert handle(event("sqs_feedback_ready")) == {"batchItemFailures": []}
+
+    assert len(jobs()) == 1
+
+
 def test_a_drift_of_a_model_served_elsewhere_starts_no_run_and_is_dealt_with(
     handle: Callable[..., Any],
     event: Callable[[str], dict[str, Any]],

@@ -15,6 +15,8 @@ ROOT = Path(__file__).parents[2]
 SETTINGS = {
     "InferenceFunction": "inference.settings.Settings",
     "FeedbackFunction": "feedback.settings.Settings",
+    "FeedbackInboxFunction": "feedback.settings.InboxSettings",
+    "FeedbackReadyFunction": "feedback.settings.ReadySettings",
     "DriftCollectFunction": "drift.settings.CollectSettings",
     "DriftInboxFunction": "drift.settings.InboxSettings",
     "DriftCheckFunction": "drift.settings.CheckSettings",

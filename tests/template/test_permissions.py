@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pawl.drops import ERRORS
+from pawl.opinions import COUNTS
 
 Resources = dict[str, Any]
 Statements = dict[str, list[dict[str, Any]]]
@@ -21,6 +22,7 @@ MANAGED = {
     "ApiLogsRole": "API Gateway checks the account's role for this very policy",
     "TrainingInstanceRole": "what the ECS agent needs is ECS's to say",
 }
+FEEDBACK_TABLE = {"Fn::GetAtt": ["FeedbackTable", "Arn"]}
 VERBS = {
     "Announce",
     "Attach",
@@ -49,6 +51,7 @@ VERBS = {
 PREFIXES = {
     "DriftCollectRole": ({"profiles", "models"}, {"traffic", "profiles"}),
     "DriftInboxRole": ({"inbox", "profiles", "models"}, {"inbox", "profiles"}),
+    "FeedbackInboxRole": ({"inbox"}, {"inbox"}),
     "DriftCheckRole": ({"profiles", "models"}, {"reports", "profiles"}),
     "RetrainRole": ({"traffic", "models", "datasets", "candidates"}, {"datasets", "quarantine"}),
     "TrainingRole": ({"datasets", "models"}, {"candidates"}),
@@ -154,7 +157,22 @@ def test_a_function_speaks_on_the_bus_in_its_own_name(everything: list[tuple[str
         for role, statement in everything
         if "events:PutEvents" in statement["Action"]
     }
-    assert sources == {"DriftCheckRole": "pawl.drift", "RetrainRole": "pawl.retrain", "ReleaseRole": "pawl.release"}
+    assert sources == {
+        "FeedbackReadyRole": "pawl.feedback",
+        "DriftCheckRole": "pawl.drift",
+        "RetrainRole": "pawl.retrain",
+        "ReleaseRole": "pawl.release",
+    }
+
+
+def test_feedback_is_read_by_its_function_in_repeated_requests_alone(statements: Statements) -> None:
+    found = [each for each in statements["FeedbackRole"] if each["Resource"] == [FEEDBACK_TABLE]]
+    allowed = {tuple(each["Action"]): each.get("Condition") for each in found}
+    assert allowed == {
+        ("dynamodb:PutItem",): None,
+        ("dynamodb:UpdateItem",): {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [COUNTS]}},
+        ("dynamodb:GetItem",): {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["requests"]}},
+    }
 
 
 def test_collect_touches_nothing_of_the_state_table_but_its_ledger(statements: Statements) -> None:
@@ -171,6 +189,23 @@ def test_retrain_sets_feedback_aside_and_restores_or_erases_nothing_by_itself(st
 
 def test_the_inbox_writes_what_is_wrong_with_a_file_beside_it_and_never_a_file(statements: Statements) -> None:
     assert _written(statements["DriftInboxRole"]) == {"profiles/*", f"inbox/traffic/*{ERRORS}*"}
+
+
+def test_a_file_of_feedback_is_read_and_only_its_faults_are_written(statements: Statements) -> None:
+    touched = {
+        action: resource["Fn::Sub"].removeprefix("${Bucket.Arn}/")
+        for statement in statements["FeedbackInboxRole"]
+        for action in statement["Action"]
+        for resource in statement["Resource"]
+        if action in ("s3:GetObject", "s3:PutObject")
+    }
+    assert touched == {"s3:GetObject": "inbox/feedback/*", "s3:PutObject": f"inbox/feedback/*{ERRORS}*"}
+
+
+def test_files_of_feedback_change_nothing_of_the_state_table_but_how_far_they_were_read(statements: Statements) -> None:
+    state = {"Fn::GetAtt": ["StateTable", "Arn"]}
+    (statement,) = [each for each in statements["FeedbackInboxRole"] if each["Resource"] == [state]]
+    assert statement["Condition"] == {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["inbox"]}}
 
 
 def test_the_inbox_moves_no_live_pointer(statements: Statements) -> None:

@@ -1,17 +1,20 @@
 """Asynchronous paths: nothing is lost between two parts, and whatever is given up is kept and raises an alarm."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from drift.dropped import PREFIX
-from drift.settings import MARGIN_MS
 from inference import delivery
+from pawl.dropqueue import MARGIN_MS
+from pawl.opinions import COUNTS
 
 Resources = dict[str, Any]
 OfType = Callable[[str], Resources]
 FOURTEEN_DAYS_S = 14 * 86_400
+STREAM_KEEPS_S = 86_400
 DEAD_LETTERS = "DeadLetterQueue"
 
 
@@ -21,8 +24,15 @@ def queues(of_type: OfType) -> Resources:
 
 
 @pytest.fixture
-def mappings(of_type: OfType) -> list[dict[str, Any]]:
+def sources(of_type: OfType) -> list[dict[str, Any]]:
+    """What functions consume: queues, and a stream."""
     return list(of_type("AWS::Lambda::EventSourceMapping").values())
+
+
+@pytest.fixture
+def mappings(sources: list[dict[str, Any]], queues: Resources) -> list[dict[str, Any]]:
+    """The queues among them."""
+    return [each for each in sources if each["EventSourceArn"]["Fn::GetAtt"][0] in queues]
 
 
 def test_every_queue_is_encrypted(queues: Resources) -> None:
@@ -31,7 +41,7 @@ def test_every_queue_is_encrypted(queues: Resources) -> None:
 
 def test_a_queue_gives_up_after_five_tries_into_dead_letters_of_its_own(queues: Resources) -> None:
     sources = {name: queue for name, queue in queues.items() if not name.endswith(DEAD_LETTERS)}
-    assert sorted(sources) == ["CaptureQueue", "InboxQueue", "ReleaseQueue", "RetrainQueue"]
+    assert sorted(sources) == ["CaptureQueue", "FeedbackInboxQueue", "InboxQueue", "ReleaseQueue", "RetrainQueue"]
     for name, queue in sources.items():
         dead_letters = {"Fn::GetAtt": [name.replace("Queue", DEAD_LETTERS), "Arn"]}
         assert queue["RedrivePolicy"] == {"deadLetterTargetArn": dead_letters, "maxReceiveCount": 5}
@@ -55,7 +65,7 @@ def test_every_dead_letter_raises_an_alarm(queues: Resources, of_type: OfType) -
 def test_a_message_stays_hidden_six_times_as_long_as_its_consumer_may_take(
     queues: Resources, mappings: list[dict[str, Any]], resources: Resources
 ) -> None:
-    assert len(mappings) == 4
+    assert len(mappings) == 5
     for mapping in mappings:
         consumer = resources[mapping["FunctionName"]["Ref"]]["Properties"]
         queue = queues[mapping["EventSourceArn"]["Fn::GetAtt"][0]]
@@ -70,8 +80,24 @@ def test_the_longest_window_and_one_run_fit_into_the_time_that_a_message_stays_h
     assert longest + timeout <= queues["CaptureQueue"]["VisibilityTimeout"]
 
 
-def test_consumers_report_which_messages_failed(mappings: list[dict[str, Any]]) -> None:
-    assert all(mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"] for mapping in mappings)
+def test_consumers_report_which_messages_failed(sources: list[dict[str, Any]]) -> None:
+    assert all(source["FunctionResponseTypes"] == ["ReportBatchItemFailures"] for source in sources)
+
+
+def test_the_counters_of_feedback_are_followed_from_the_first_and_given_up_only_into_dead_letters(
+    sources: list[dict[str, Any]], mappings: list[dict[str, Any]], resources: Resources
+) -> None:
+    (stream,) = [each for each in sources if each not in mappings]
+    table = resources["FeedbackTable"]["Properties"]
+    assert stream["EventSourceArn"] == {"Fn::GetAtt": ["FeedbackTable", "StreamArn"]}
+    assert table["StreamSpecification"] == {"StreamViewType": "NEW_AND_OLD_IMAGES"}
+    assert (stream["FunctionName"], stream["StartingPosition"]) == ({"Ref": "FeedbackReadyFunction"}, "TRIM_HORIZON")
+    (pattern,) = stream["FilterCriteria"]["Filters"]
+    assert json.loads(pattern["Pattern"]) == {"dynamodb": {"Keys": {"pk": {"S": [COUNTS]}}}}
+    assert "MaximumRetryAttempts" not in stream
+    assert stream["MaximumRecordAgeInSeconds"] < STREAM_KEEPS_S
+    dead_letters = {"Fn::GetAtt": ["FeedbackReadyDeadLetterQueue", "Arn"]}
+    assert stream["DestinationConfig"] == {"OnFailure": {"Destination": dead_letters}}
 
 
 def test_every_rule_keeps_what_it_cannot_deliver(of_type: OfType, queues: Resources) -> None:
@@ -148,20 +174,32 @@ def test_a_file_dropped_as_traffic_reaches_the_inbox_queue(of_type: OfType) -> N
     assert rule["Targets"][0]["Arn"] == {"Fn::GetAtt": ["InboxQueue", "Arn"]}
 
 
+def test_a_file_dropped_as_feedback_reaches_the_queue_of_those(of_type: OfType) -> None:
+    rule = of_type("AWS::Events::Rule")["FeedbackDroppedRule"]
+    assert rule["EventPattern"]["source"] == ["aws.s3"]
+    assert rule["EventPattern"]["detail"] == {
+        "bucket": {"name": [{"Ref": "Bucket"}]},
+        "object": {"key": [{"prefix": "inbox/feedback/"}]},
+    }
+    assert rule["Targets"][0]["Arn"] == {"Fn::GetAtt": ["FeedbackInboxQueue", "Arn"]}
+
+
+@pytest.mark.parametrize(("name", "queue"), [("DriftInbox", "InboxQueue"), ("FeedbackInbox", "FeedbackInboxQueue")])
 def test_a_long_file_may_go_on_by_its_own_queue_and_no_recursion_guard_stops_it(
-    resources: Resources, statements: dict[str, list[dict[str, Any]]]
+    name: str, queue: str, resources: Resources, statements: dict[str, list[dict[str, Any]]]
 ) -> None:
-    function = resources["DriftInboxFunction"]["Properties"]
-    (sending,) = [each for each in statements["DriftInboxRole"] if "sqs:SendMessage" in each["Action"]]
-    assert function["Environment"]["Variables"]["INBOX_QUEUE_URL"] == {"Ref": "InboxQueue"}
-    assert sending["Resource"] == [{"Fn::GetAtt": ["InboxQueue", "Arn"]}]
+    function = resources[f"{name}Function"]["Properties"]
+    (sending,) = [each for each in statements[f"{name}Role"] if "sqs:SendMessage" in each["Action"]]
+    assert function["Environment"]["Variables"]["INBOX_QUEUE_URL"] == {"Ref": queue}
+    assert sending["Resource"] == [{"Fn::GetAtt": [queue, "Arn"]}]
     assert function["RecursiveLoop"] == "Allow"
     assert function["Timeout"] * 1000 > 2 * MARGIN_MS
 
 
 def test_many_files_at_once_take_no_concurrency_from_answers(mappings: list[dict[str, Any]]) -> None:
-    (inbox,) = [each for each in mappings if each["FunctionName"] == {"Ref": "DriftInboxFunction"}]
-    assert inbox["ScalingConfig"] == {"MaximumConcurrency": 5}
+    inboxes = [each for each in mappings if "Inbox" in each["FunctionName"]["Ref"]]
+    limits = {each["FunctionName"]["Ref"]: each["ScalingConfig"]["MaximumConcurrency"] for each in inboxes}
+    assert limits == {"DriftInboxFunction": 5, "FeedbackInboxFunction": 2}
 
 
 def test_what_inference_cannot_queue_it_may_put_among_that_queue_s_dead_letters(

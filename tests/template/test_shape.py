@@ -55,7 +55,8 @@ def test_a_deployment_needs_no_parameter(template: Template) -> None:
 
 def test_every_parameter_is_used(template: Template) -> None:
     body = str({name: part for name, part in template.items() if name != "Parameters"})
-    assert [name for name in template["Parameters"] if f"'Ref': '{name}'" not in body] == []
+    used = {name for name in template["Parameters"] if f"'Ref': '{name}'" in body or f"${{{name}}}" in body}
+    assert used == set(template["Parameters"])
 
 
 def test_no_resource_has_a_physical_name(template: Template) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 Resources = dict[str, Any]
+VERIFIERS = {"FeedbackFunction", "FeedbackInboxFunction"}
 KEPT = {"Bucket", "StateTable", "FeedbackTable", "ReceiptSecret"}
 
 
@@ -59,16 +60,19 @@ def test_the_bucket_refuses_plain_http(resources: Resources) -> None:
 def test_traffic_old_versions_and_unfinished_uploads_end(resources: Resources) -> None:
     traffic, dropped, leftovers = resources["Bucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
     assert (traffic["Prefix"], traffic["ExpirationInDays"]) == ("traffic/", {"Ref": "TrafficRetentionDays"})
-    assert (dropped["Prefix"], dropped["ExpirationInDays"]) == ("inbox/traffic/", {"Ref": "TrafficRetentionDays"})
+    assert (dropped["Prefix"], dropped["ExpirationInDays"]) == ("inbox/", {"Ref": "TrafficRetentionDays"})
     assert leftovers["NoncurrentVersionExpiration"] == {"NoncurrentDays": 30}
     assert leftovers["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 7}
 
 
-def test_signer_and_verifier_share_the_secret_and_look_nothing_up(of_type: Callable[[str], Resources]) -> None:
+def test_signer_and_verifiers_share_the_secret_look_nothing_up_and_a_verifier_knows_a_new_key_first(
+    of_type: Callable[[str], Resources], resources: Resources
+) -> None:
     keys = {
         name: function["Environment"]["Variables"]["RECEIPT_KEYS"]
         for name, function in of_type("AWS::Lambda::Function").items()
         if "RECEIPT_KEYS" in function["Environment"]["Variables"]
     }
-    resolved = {"Fn::Sub": "1:{{resolve:secretsmanager:${ReceiptSecret}}}"}
-    assert keys == {"InferenceFunction": resolved, "FeedbackFunction": resolved}
+    resolved = {"Fn::Sub": "${ReceiptKeyId}:{{resolve:secretsmanager:${ReceiptSecret}}}"}
+    assert keys == dict.fromkeys(["InferenceFunction", *VERIFIERS], resolved)
+    assert set(resources["InferenceFunction"]["DependsOn"]) == VERIFIERS

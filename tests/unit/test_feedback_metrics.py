@@ -1,72 +1,67 @@
-import math
+import json
 from typing import Any
 
 import pytest
 
-from feedback.metrics import METRICS, check_value
-from pawl.errors import InvalidRequest
+from pawl.errors import SettingsError
+from pawl.metrics import DEFAULTS, RESERVED, Metric, declared
 
 
-@pytest.mark.parametrize(
-    ("metric", "value", "rows"),
-    [
-        ("thumbs_up", True, 1),
-        ("thumbs_up", False, 9),
-        ("rating", 4, 1),
-        ("rating", -0.5, 1),
-        ("rating", 0, 1),
-        ("rating", 1e9, 1),
-        ("comment", "x", 1),
-        ("comment", "x" * 4000, 1),
-        ("label", ["outage", "billing"], 2),
-        ("label", ["x" * 128], 1),
-    ],
-)
-def test_a_value_that_fits_its_metric_is_kept_as_it_is(metric: str, value: Any, rows: int) -> None:
-    checked = check_value(metric, value, rows)
-
-    assert (checked, type(checked)) == (value, type(value))
+def test_without_a_declaration_there_are_thumbs_ratings_and_the_reserved_names() -> None:
+    assert declared("") == declared("{}") == {**DEFAULTS, **RESERVED}
+    assert {
+        "thumbs_up": Metric("boolean", "inference", "max"),
+        "rating": Metric("float", "inference", "max"),
+    } == DEFAULTS
 
 
-def test_one_label_stands_for_the_one_row_of_an_answer() -> None:
-    assert check_value("label", "outage", 1) == ["outage"]
+def test_a_metric_is_declared_by_its_type_alone_or_in_full() -> None:
+    full = {"type": "float", "level": "episode", "optimize": "min", "models": ["triage"], "teaches": True}
+    found = declared(json.dumps({"solved": {"type": "boolean"}, "minutes": full}))
+
+    assert found["solved"] == Metric("boolean", "inference", "max")
+    assert found["minutes"] == Metric("float", "episode", "min", ("triage",), True)
+    assert found["rating"] == DEFAULTS["rating"]
 
 
-@pytest.mark.parametrize(
-    ("metric", "value", "rows", "message"),
-    [
-        ("stars", 5, 1, r"no metric 'stars': want one of \['comment', 'label', 'rating', 'thumbs_up'\]"),
-        ("thumbs_up", 1, 1, "thumbs_up takes true or false"),
-        ("thumbs_up", "true", 1, "thumbs_up takes true or false"),
-        ("rating", True, 1, "rating takes a number"),
-        ("rating", "4", 1, "rating takes a number"),
-        ("rating", ["4"], 1, "rating takes a number"),
-        ("comment", "", 1, "comment takes 1 to 4000 characters"),
-        ("comment", "x" * 4001, 1, "comment takes 1 to 4000 characters"),
-        ("comment", 5, 1, "comment takes 1 to 4000 characters"),
-        ("comment", ["x"], 1, "comment takes 1 to 4000 characters"),
-        ("label", "outage", 2, "label takes the right label, or a list of 2"),
-        ("label", ["outage"], 2, "label takes the right label, or a list of 2"),
-        ("label", [], 1, "label takes the right label, or a list of 1"),
-        ("label", True, 1, "label takes the right label, or a list of 1"),
-        ("label", 4.0, 1, "label takes the right label, or a list of 1"),
-        ("label", "", 1, "label takes labels of 1 to 128 characters"),
-        ("label", ["outage", ""], 2, "label takes labels of 1 to 128 characters"),
-        ("label", ["x" * 129], 1, "label takes labels of 1 to 128 characters"),
-    ],
-)
-def test_a_value_that_does_not_fit_its_metric_is_refused(metric: str, value: Any, rows: int, message: str) -> None:
-    with pytest.raises(InvalidRequest, match=message):
-        check_value(metric, value, rows)
+def test_a_default_may_be_declared_anew() -> None:
+    found = declared('{"thumbs_up": {"type": "boolean", "teaches": true}}')
+
+    assert found["thumbs_up"].teaches
 
 
-@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf, 1e200, 1e-200, 10**400, -(10**40)])
-def test_a_number_that_the_table_cannot_hold_is_refused(number: float) -> None:
-    with pytest.raises(InvalidRequest, match=r"rating takes 0 or a number of 1e-09 to 1e\+09 in size"):
-        check_value("rating", number, 1)
+def test_what_says_what_would_have_been_right_or_better_teaches() -> None:
+    teaching = {name for name, metric in declared("").items() if metric.teaches}
+
+    assert teaching == {"label", "correction", "demonstration", "preference", "ranking"}
 
 
 def test_every_metric_with_an_order_says_which_way_is_better() -> None:
-    ordered = {name for name, metric in METRICS.items() if metric.type in ("boolean", "float")}
+    ordered = {name for name, metric in declared("").items() if metric.type in ("boolean", "float")}
 
-    assert {name for name, metric in METRICS.items() if metric.optimize} == ordered
+    assert {name for name, metric in declared("").items() if metric.optimize} == ordered
+
+
+@pytest.mark.parametrize(
+    ("declaration", "message"),
+    [
+        ("{", "metrics: want a JSON object"),
+        ([], "metrics: want a JSON object"),
+        ({"label": {"type": "float"}}, "metric 'label': want a name in small letters.* none of"),
+        ({"Solved": {"type": "float"}}, "metric 'Solved': want a name in small letters"),
+        ({"solved": "boolean"}, "metric 'solved': want its type"),
+        ({"solved": {"level": "episode"}}, "metric 'solved': want its type"),
+        ({"solved": {"type": "boolean", "unit": "m"}}, "metric 'solved': want its type, and at most type, level"),
+        ({"solved": {"type": "string"}}, "metric 'solved': type is 'string', want boolean or float"),
+        ({"solved": {"type": "boolean", "level": "either"}}, "level is 'either', want inference or episode"),
+        ({"solved": {"type": "boolean", "optimize": "up"}}, "optimize is 'up', want max or min"),
+        ({"solved": {"type": "boolean", "models": "triage"}}, "models is 'triage', want a list of models' names"),
+        ({"solved": {"type": "boolean", "teaches": 1}}, "teaches is 1, want true or false"),
+    ],
+    ids=str,
+)
+def test_a_wrong_declaration_is_refused_with_what_is_wanted(declaration: Any, message: str) -> None:
+    text = declaration if isinstance(declaration, str) else json.dumps(declaration)
+
+    with pytest.raises(SettingsError, match=message):
+        declared(text)

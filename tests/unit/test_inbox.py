@@ -123,7 +123,11 @@ def test_a_line_beyond_all_measure_is_told_and_not_held(name: str) -> None:
     ("name", "data", "reason"),
     [
         ("f.parquet", b"PAR1", "Parquet is not read here: write CSV or JSON lines instead"),
-        ("f.tsv", b"a\tb\n", "the name does not tell a format: want one that ends in .csv, .csv.gz, .jsonl, .jsonl.gz"),
+        (
+            "f.tsv",
+            b"a\tb\n",
+            "the name does not tell a format: want one that ends in .csv, .csv.gz, .jsonl, .jsonl.gz, .json",
+        ),
         ("f.csv", b"", "the file is empty: want a header"),
         ("f.csv", b"a,a\n1,2\n", "header: want a name of its own for each column"),
         ("f.csv", b"a,\n1,2\n", "header: want a name of its own for each column"),

@@ -14,9 +14,9 @@ from pytest_socket import SocketBlockedError
 import pawl
 
 WITH_MODELS = {"classifier", "decoder", "embedder", "generator", "model", "tensors", "words"}
-AT_THE_EDGE = {"drops", "events", "registry", "store", "web"} | WITH_MODELS
+AT_THE_EDGE = {"dropqueue", "drops", "events", "items", "opinions", "registry", "store", "web"} | WITH_MODELS
 PURE = sorted(module.name for module in pkgutil.iter_modules(pawl.__path__) if module.name not in AT_THE_EDGE)
-WITH_EXAMPLES = {"identity", "stats"}
+WITH_EXAMPLES = {"identity", "metrics", "stats"}
 
 
 @pytest.mark.parametrize("name", PURE)
@@ -43,6 +43,16 @@ def test_importing_brings_nothing_heavy_along(modules: list[str], unwanted: set[
     roots = [path for path in sys.path if Path(path, "pawl").is_dir() or Path(path, "inference").is_dir()]
     imports = f"import sys; sys.path[:0] = {roots}; import {', '.join(modules)}"
     code = f"{imports}; print(*sorted(set(sys.modules) & {unwanted}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+
+    assert done.stdout.strip() == ""
+
+
+def test_feedback_is_taken_without_the_sdk_s_resources() -> None:
+    roots = [path for path in sys.path if Path(path, "pawl").is_dir() or Path(path, "feedback").is_dir()]
+    settings = {"RECEIPT_KEYS": "1:" + "s" * 32, "FEEDBACK_TABLE": "feedback", "AWS_DEFAULT_REGION": "eu-west-1"}
+    code = f"import os, sys; sys.path[:0] = {roots}; os.environ.update({settings}); import feedback.app"
+    code += "; print(*sorted(set(sys.modules) & {'boto3.dynamodb.transform', 'numpy', 'aws_lambda_powertools'}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
 
     assert done.stdout.strip() == ""

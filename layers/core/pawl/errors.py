@@ -5,6 +5,7 @@
     ├── InvalidRequest          the caller's fault; says what would be right
     │   ├── InvalidReceipt      an inference_id that this deployment never gave, or altered since
     │   ├── InvalidRecord       a queued or dropped record that does not fit its schema
+    │   ├── KeyReused           an Idempotency-Key that another request was sent under
     │   └── UnsupportedRequest  the protocol has it, this server does not offer it
     ├── Unauthorized            no key, or one that is not known
     ├── NotFound                no such model, version, job or dataset
@@ -46,6 +47,12 @@ class InvalidReceipt(InvalidRequest):
 
 class InvalidRecord(InvalidRequest):
     """A record from a queue or a file that does not fit its schema."""
+
+
+class KeyReused(InvalidRequest):
+    """The Idempotency-Key of an earlier request, with another body."""
+
+    status = 422
 
 
 class UnsupportedRequest(InvalidRequest):

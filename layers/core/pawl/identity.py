@@ -55,3 +55,12 @@ def unix_ms(instant: str) -> int:
     1700000000123
     """
     return round(datetime.fromisoformat(instant).timestamp() * 1000)
+
+
+def day_of(unix_ms: int) -> str:
+    """The day that an instant lies in, in UTC.
+
+    >>> day_of(1_700_000_000_123)
+    '2023-11-14'
+    """
+    return datetime.fromtimestamp(unix_ms / 1000, UTC).strftime("%Y-%m-%d")

@@ -1,4 +1,4 @@
-"""Reads files that people drop into the inbox: CSV with a header or JSON lines, gzipped or not, of any size.
+"""Reads files that people drop into the inbox: CSV with a header, JSON lines or a JSON array, gzipped or not, any size.
 
 A file is read in chunks, each of which can be read again from its position alone: the same bytes always fall into the
 same chunks, so work that stopped anywhere goes on there. Memory holds one chunk. What is no row is handed over with its
@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from pawl.arrays import read_elements
 from pawl.errors import InvalidRecord
 from pawl.narrowing import is_object
 
@@ -22,7 +23,7 @@ CHUNK_ROWS = 20_000
 CHUNK_BYTES = 8 << 20
 LONGEST = 1 << 20
 """A row may have so many bytes; a longer one is none, and is not held in memory."""
-ENDINGS = (".csv", ".csv.gz", ".jsonl", ".jsonl.gz")
+ENDINGS = (".csv", ".csv.gz", ".jsonl", ".jsonl.gz", ".json", ".json.gz")
 _BLOCK = 1 << 18
 _MARK = b"\xef\xbb\xbf"
 
@@ -41,7 +42,7 @@ Opener = Callable[[int], Stream]
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far a file has been read: unpacked bytes and lines, the header's among them."""
+    """How far a file has been read: unpacked bytes and lines, the header's among them; in an array, its elements."""
 
     offset: int = 0
     line: int = 0
@@ -98,10 +99,12 @@ def read_chunks(
     is_packed, at = name.endswith(".gz"), start or Position()
     names = None
     if name.endswith((".csv", ".csv.gz")):
-        source = _Source(_unpacked(opener, is_packed, 0))
+        source = _Source(_lines(_unpacked(opener, is_packed, 0)))
         names = _header(source)
         at = at if at.offset else source.position
-    source = _Source(_unpacked(opener, is_packed, at.offset), at)
+    stream = _unpacked(opener, is_packed, at.offset)
+    is_array = name.endswith((".json", ".json.gz"))
+    source = _Source(_elements(stream, at.offset > 0) if is_array else _lines(stream), at)
     while True:
         chunk = _read_chunk(source, names, rows, size)
         if chunk.end == chunk.start:
@@ -120,9 +123,9 @@ class _Line:
 class _Source:
     """The lines of a file one after the other; those that were not used after all may be put back."""
 
-    def __init__(self, stream: Stream, position: Position | None = None) -> None:
+    def __init__(self, lines: Iterator[_Line], position: Position | None = None) -> None:
         self.position = position or Position()
-        self._lines = _lines(stream)
+        self._lines = lines
         self._waiting: deque[_Line] = deque()
 
     def take(self) -> _Line | None:
@@ -191,6 +194,10 @@ def _lines(stream: Stream) -> Iterator[_Line]:
             rest = rest[: LONGEST + 1]
     if rest:
         yield _Line(rest, cut + len(rest))
+
+
+def _elements(stream: Stream, is_inside: bool) -> Iterator[_Line]:
+    return (_Line(text.strip(), size) for text, size in read_elements(stream.read, LONGEST, is_inside))
 
 
 def _read_chunk(source: _Source, names: Sequence[str] | None, rows: int, size: int) -> Chunk:

@@ -67,18 +67,21 @@ class ReceiptKeys:
         body = f"{self._signing_id}.{uuid}.{model}.{model_version}.{number}.{rows}.{digest}"
         return f"{body}.{self._mac(self._signing_id, body)}"
 
-    def verify(self, inference_id: str, *, now_ms: int, valid_days: float) -> Receipt:
-        """The receipt's contents, or InvalidReceipt when it is forged, altered or older than `valid_days`."""
+    def verify(self, inference_id: str, *, now_ms: int, valid_days: float, name: str = "inference_id") -> Receipt:
+        """The receipt's contents, or InvalidReceipt when it is forged, altered or older than `valid_days`.
+
+        `name` is what the sender called it, for the error.
+        """
         parts = inference_id.split(".") if len(inference_id) <= _LENGTH_LIMIT else []
         if len(parts) != 8 or parts[0] not in self._keys or not inference_id.isascii():
-            raise InvalidReceipt("inference_id is not one that this deployment gave: send it back as it came")
+            raise InvalidReceipt(f"{name} is not one that this deployment gave: send it back as it came")
         body, _, mac = inference_id.rpartition(".")
         if not hmac.compare_digest(self._mac(parts[0], body), mac):
-            raise InvalidReceipt("inference_id has been altered: send it back as it came")
+            raise InvalidReceipt(f"{name} has been altered: send it back as it came")
         _, uuid, model, version, function_version, rows, digest = parts[:7]
         receipt = Receipt(uuid, model, version, function_version, int(rows), digest)
         if now_ms - receipt.unix_ms > valid_days * 86_400_000:
-            raise InvalidReceipt(f"inference_id is older than {valid_days:g} days: feedback for it is closed")
+            raise InvalidReceipt(f"{name} is older than {valid_days:g} days: feedback for it is closed")
         return receipt
 
     def _mac(self, key_id: str, body: str) -> str:

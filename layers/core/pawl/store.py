@@ -7,6 +7,7 @@ a range of keys. Layout of the bucket:
     profiles/<model>/<version>/<yyyy-mm-dd>/<batch>.json       one small profile beside each traffic object
     profiles/<model>/<version>/reference.json                  learned from the first traffic of a model without one
     inbox/traffic/<model>/<version>/<file>                     dropped by people: traffic of models served elsewhere
+    inbox/feedback/<file>                                      dropped by people: feedback, as POST /feedback takes it
     inbox/.../<file>.errors/<line>.jsonl                       the rows of a dropped file that cannot be read, and why
     quarantine/<model>/ and tombstones/                        see pawl.quarantine and pawl.tombstones
     datasets/<digest>/  candidates/<model>/<version>/  models/<model>/<version>/  layers/  reports/<model>/
@@ -18,15 +19,14 @@ import json
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from botocore.exceptions import ClientError
 
 from pawl.dataset import FrozenDataset, thaw
 from pawl.errors import Conflict, InvalidDataset, NotFound
-from pawl.identity import unix_ms_of
-from pawl.narrowing import is_list, is_object
+from pawl.identity import day_of, unix_ms_of
+from pawl.items import error_code, from_item, query_all, require_lost_condition, to_item
 from pawl.profile import Profile
 from pawl.records import CaptureRecord, inference_id_in
 
@@ -209,7 +209,7 @@ class FeedbackTable:
 
     def put(self, *, model: str, inference_uuid: str, metric: str, rater: str, body: Mapping[str, Any]) -> None:
         """Store one piece of feedback durably, with no look-up before."""
-        day = _day(unix_ms_of(inference_uuid))
+        day = day_of(unix_ms_of(inference_uuid))
         self._table.put_item(Item={"pk": f"{model}#{day}", "sk": f"{inference_uuid}#{metric}#{rater}", **to_item(body)})
 
     def within(self, model: str, since_ms: int, until_ms: int) -> Iterator[dict[str, Any]]:
@@ -289,57 +289,8 @@ class Ledger:
         return {"pk": f"once#{self._scope}", "sk": key}
 
 
-def query_all(table: "Table", pk: str, sk_prefix: str = "") -> Iterator[dict[str, Any]]:
-    """Every item under a partition key whose sort key begins with the prefix, in order, read consistently."""
-    condition, values = "pk = :pk", {":pk": pk}
-    if sk_prefix:
-        condition, values = "pk = :pk AND begins_with(sk, :sk)", {":pk": pk, ":sk": sk_prefix}
-    start: dict[str, Any] = {}
-    while True:
-        page = table.query(
-            KeyConditionExpression=condition, ExpressionAttributeValues=values, ConsistentRead=True, **start
-        )
-        yield from (from_item(item) for item in page["Items"])
-        if "LastEvaluatedKey" not in page:
-            return
-        start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
-
-
-def to_item(body: Mapping[str, Any]) -> dict[str, Any]:
-    """A JSON-like body as DynamoDB takes it: floats become decimals of the same digits."""
-    return json.loads(json.dumps(body), parse_float=Decimal)
-
-
-def from_item(item: Mapping[str, Any]) -> dict[str, Any]:
-    """The body that `to_item` stored: whole decimals become int, others float."""
-    return {name: _plain(value) for name, value in item.items()}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
-    if is_object(value):
-        return from_item(value)
-    return [_plain(each) for each in value] if is_list(value) else value
-
-
-def error_code(error: ClientError) -> str:
-    """The AWS error code of a failed call."""
-    return error.response.get("Error", {}).get("Code", "")
-
-
-def require_lost_condition(error: ClientError) -> None:
-    """Return when a conditional write lost its condition; raise the error again when it failed otherwise."""
-    if error_code(error) != "ConditionalCheckFailedException":
-        raise error
-
-
 def _timed_key(kind: str, model: str, version: str, batch: str, ending: str) -> str:
-    return f"{kind}/{model}/{version}/{_day(unix_ms_of(batch[:32]))}/{batch}.{ending}"
-
-
-def _day(unix_ms: int) -> str:
-    return datetime.fromtimestamp(unix_ms / 1000, UTC).strftime("%Y-%m-%d")
+    return f"{kind}/{model}/{version}/{day_of(unix_ms_of(batch[:32]))}/{batch}.{ending}"
 
 
 def _days(since_ms: int, until_ms: int) -> Iterator[str]:

@@ -35,7 +35,8 @@ def gateway(app: FastAPI) -> Mangum:
 
 def explain(errors: Sequence[Any]) -> str:
     """What pydantic found wrong: which field, and what it should be; never what was sent."""
-    return "; ".join(f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in errors)
+    found = ((".".join(str(part) for part in each["loc"]), str(each["msg"])) for each in errors)
+    return "; ".join(f"{where}: {what}" if where else what for where, what in found)
 
 
 async def _answer_ours(request: Request, error: Exception) -> JSONResponse:

@@ -9,7 +9,8 @@ from typing import Any
 
 from pawl.dataset import thaw
 from pawl.identity import unix_ms
-from pawl.store import Bucket, Datasets, FeedbackTable, Traffic, to_item
+from pawl.items import to_item
+from pawl.store import Bucket, Datasets, FeedbackTable, Traffic
 from retrain.freezing import Rules, freeze_traffic
 from retrain.selection import Selection
 

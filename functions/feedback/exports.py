@@ -1,0 +1,154 @@
+"""Feedback in what annotation tools export as JSON: Label Studio's tasks and Argilla's records.
+
+Label Studio ("JSON", not "JSON-MIN"): each annotation that was not cancelled, by its `completed_by`. A result is said
+in the metric that its `from_name` names, else in that of its type: `choices` is a label, `rating` and `number` a
+rating, `textarea` a demonstration, `pairwise` a preference, `ranker` a ranking of items whose ids are inference_ids.
+Results of other types are no feedback. A task's `data` holds the `inference_id` or `episode_id`, or for pairwise
+`inference_ids`, the left and the right one.
+
+Argilla 2 (`dataset.records.to_json`): each response, by its `user_id`. It is said in the metric that its question
+names, else in one that fits its value: text is a label, a number a rating, a list a ranking, best first, of
+inference_ids or of options whose inference_ids the metadata hold under the options' names. The record's id is the
+inference_id, unless its metadata hold one.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel, JsonValue, ValidationError
+
+from pawl.errors import InvalidRecord
+from pawl.metrics import Metric
+from pawl.narrowing import is_list, is_object
+from pawl.web import explain
+
+_COMPARISONS = ("preference", "ranking")
+_TRUTH = {"true": True, "yes": True, "false": False, "no": False}
+
+
+class Result(BaseModel):
+    """What one control of Label Studio says."""
+
+    from_name: str
+    type: str
+    value: dict[str, JsonValue]
+
+
+class Annotation(BaseModel):
+    """What one person says of a task."""
+
+    result: list[Result]
+    completed_by: int | str | dict[str, JsonValue] | None = None
+    was_cancelled: bool = False
+
+
+class Task(BaseModel):
+    """A task of Label Studio."""
+
+    data: dict[str, JsonValue]
+    annotations: list[Annotation]
+
+
+class Response(BaseModel):
+    """What one person answers to a question of Argilla."""
+
+    value: JsonValue
+    user_id: str
+
+
+class Record(BaseModel):
+    """A record of Argilla."""
+
+    id: str | None = None
+    metadata: dict[str, JsonValue] | None = None
+    responses: dict[str, list[Response]]
+
+
+def feedback_in(row: Mapping[str, Any], metrics: Mapping[str, Metric]) -> list[dict[str, Any]]:
+    """The pieces of feedback in a row: itself, or those of the exported task or record that it is."""
+    try:
+        if "data" in row and "annotations" in row:
+            return list(_of_task(Task.model_validate(row), metrics))
+        if "fields" in row and "responses" in row:
+            return list(_of_record(Record.model_validate({**row, "responses": row["responses"] or {}}), metrics))
+    except ValidationError as error:
+        raise InvalidRecord(f"not as the tool exports it: {explain(error.errors())}") from error
+    return [dict(row)]
+
+
+def _of_task(task: Task, metrics: Mapping[str, Metric]) -> Iterator[dict[str, Any]]:
+    for annotation in task.annotations:
+        by = annotation.completed_by
+        rater = by.get("email") or by.get("id") if is_object(by) else by
+        for result in [] if annotation.was_cancelled else annotation.result:
+            if result.type not in _KINDS:
+                continue
+            kind, read = _KINDS[result.type]
+            name = result.from_name if result.from_name in metrics else kind
+            value = _fit(read(result.value, task.data), metrics[name])
+            target = {each: task.data[each] for each in ("inference_id", "episode_id") if each in task.data}
+            yield _piece(name, value, {} if name in _COMPARISONS else target, f"label-studio/{rater}")
+
+
+def _of_record(record: Record, metrics: Mapping[str, Metric]) -> Iterator[dict[str, Any]]:
+    metadata = record.metadata or {}
+    target = {"inference_id": metadata.get("inference_id", record.id)}
+    for question, responses in record.responses.items():
+        for response in responses:
+            value = response.value
+            kind = "ranking" if is_list(value) else "label" if isinstance(value, str) else "rating"
+            name = question if question in metrics else kind
+            if metrics[name].type == "ranking" and is_list(value):
+                value = _ranks([metadata.get(str(option), option) for option in value])
+            value = _fit(value, metrics[name])
+            yield _piece(name, value, {} if name in _COMPARISONS else target, f"argilla/{response.user_id}")
+
+
+def _piece(name: str, value: Any, target: Mapping[str, Any], rater: str) -> dict[str, Any]:
+    return {"metric_name": name, "value": value, **target, "tags": {"rater": rater}}
+
+
+def _fit(value: Any, metric: Metric) -> Any:
+    """A boolean where the tool has a choice of two words for it."""
+    return _TRUTH.get(value.casefold(), value) if metric.type == "boolean" and isinstance(value, str) else value
+
+
+def _one(name: str) -> Callable[[Mapping[str, Any], Mapping[str, Any]], Any]:
+    def read(value: Mapping[str, Any], data: Mapping[str, Any]) -> Any:
+        found = value.get(name)
+        return found[0] if is_list(found) and len(found) == 1 else found
+
+    return read
+
+
+def _pair(value: Mapping[str, Any], data: Mapping[str, Any]) -> Any:
+    ids, sides = data.get("inference_ids"), ["left", "right"]
+    if not is_list(ids) or len(ids) != len(sides) or value.get("selected") not in sides:
+        raise InvalidRecord(
+            "a pairwise result: want it selected left or right, and both inference_ids in the task's data"
+        )
+    chosen = sides.index(str(value["selected"]))
+    return {"chosen": ids[chosen], "rejected": ids[1 - chosen]}
+
+
+def _order(value: Mapping[str, Any], data: Mapping[str, Any]) -> Any:
+    buckets = value.get("ranker")
+    if not is_object(buckets) or len(buckets) != 1:
+        raise InvalidRecord("a ranker result: want one list of items, without buckets")
+    return _ranks(next(iter(buckets.values())))
+
+
+def _ranks(items: Any) -> list[dict[str, Any]]:
+    if not is_list(items):
+        raise InvalidRecord("a ranking: want a list, best first")
+    return [{"value": item, "rank": place} for place, item in enumerate(items, 1)]
+
+
+_KINDS: Mapping[str, tuple[str, Callable[[Mapping[str, Any], Mapping[str, Any]], Any]]] = {
+    "choices": ("label", _one("choices")),
+    "rating": ("rating", _one("rating")),
+    "number": ("rating", _one("number")),
+    "textarea": ("demonstration", _one("text")),
+    "pairwise": ("preference", _pair),
+    "ranker": ("ranking", _order),
+}

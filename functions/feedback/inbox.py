@@ -1,0 +1,46 @@
+"""Entry point `feedback.inbox`: files dropped under `inbox/feedback/` are taken as `POST /feedback` takes each row."""
+
+import os
+import time
+from typing import Any
+
+import boto3
+from aws_lambda_powertools import Logger, Metrics
+
+from feedback.files import FeedbackFile
+from feedback.intake import Intake
+from feedback.settings import InboxSettings
+from pawl.dropqueue import DropQueue
+from pawl.drops import Drops
+from pawl.metrics import declared
+from pawl.opinions import Opinions
+from pawl.receipt import ReceiptKeys
+from pawl.settings import read_settings
+from pawl.store import Bucket
+
+settings = read_settings(InboxSettings, os.environ)
+metrics = Metrics(namespace="Pawl", service="feedback.inbox")
+task = FeedbackFile(
+    Intake(ReceiptKeys(settings.receipt_keys), declared(settings.metrics), settings.receipt_max_age_days),
+    Opinions(boto3.client("dynamodb"), settings.feedback_table),
+    lambda: time.time_ns() // 1_000_000,
+)
+queue = DropQueue(
+    boto3.client("sqs"),
+    settings.inbox_queue_url,
+    Drops(
+        Bucket(boto3.client("s3"), settings.bucket),
+        boto3.resource("dynamodb").Table(settings.state_table),
+        settings.chunk_rows,
+    ),
+    lambda key: task,
+    Logger(service="feedback.inbox"),
+    metrics,
+)
+
+
+@metrics.log_metrics
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Go on with the files of a batch; failures raise, and the queue delivers it again."""
+    queue.work(event["Records"], context.get_remaining_time_in_millis)
+    return {"batchItemFailures": []}

@@ -1,0 +1,179 @@
+"""Writes feedback: durable in one call without a look-up, and counted toward a training in that very call.
+
+Items of the feedback table (`pk`, `sk`), beside those that `pawl.store.FeedbackTable` reads:
+
+    <model>#<day of the answer>   <answer>#<metric>#<rater>    one piece; a rater's later word takes its place
+    counts                        <model>#<version>            how many pieces taught, each rater and answer once
+    requests                      <client>#<digest of a key>   a request that came with an Idempotency-Key
+    announced                     <id of an event>             a threshold of `counts` that was announced
+
+A piece that teaches is put where none is and counted in one transaction, so neither a second delivery nor a writer at
+the same moment can count it twice, and no crash can keep it uncounted. A word that replaces another is not counted, and
+never takes the place of one that was said later: what is delivered again long after changes nothing.
+"""
+
+import hashlib
+import json
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from pawl.errors import KeyReused, TooBusy
+from pawl.identity import day_of, isoformat, unix_ms_of
+from pawl.items import attributes, error_code, require_lost_condition
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.client import DynamoDBClient
+
+COUNTS = "counts"
+TOGETHER = 25
+"""So many pieces in one transaction, which may hold 4 MiB."""
+_KEEP_KEY_S = 86_400
+_TRIES = 8
+_FIRST_PAUSE_S = 0.02
+_NEWER = "attribute_not_exists(said_ms) OR (digest <> :digest AND said_ms <= :said_ms)"
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What one rater said of one answer, or episode, in one metric.
+
+    `answer` is its UUIDv7; `about` the metric, and what else tells it from others of that rater; `said_ms` when it was
+    said, which is not when it is written where a file or a queue came between; `body` holds the rest, as JSON has it.
+    """
+
+    model: str
+    version: str
+    answer: str
+    about: str
+    rater: str
+    said_ms: int
+    teaches: bool
+    body: Mapping[str, Any] = field(hash=False)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The keys of its item."""
+        return f"{self.model}#{day_of(unix_ms_of(self.answer))}", f"{self.answer}#{self.about}#{self.rater}"
+
+
+class Opinions:
+    """The feedback table, for writing."""
+
+    def __init__(self, client: "DynamoDBClient", table: str, pause: Callable[[float], None] = time.sleep) -> None:
+        self._client = client
+        self._table = table
+        self._pause = pause
+
+    def store(self, pieces: Sequence[Piece], now_ms: int) -> None:
+        """Store pieces durably and count those that teach; each only once, however often it comes.
+
+        TooBusy when others write the same at the same time, again and again; a part may then be stored, and to store
+        all of it once more is safe.
+        """
+        latest = list({piece.key: piece for piece in pieces}.values())
+        for start in range(0, len(latest), TOGETHER):
+            self._store_together(latest[start : start + TOGETHER], now_ms)
+
+    def first_sent_ms(self, client: str, key: str, body: str, now_ms: int) -> int:
+        """When a request with this Idempotency-Key was first sent, now or in the last day.
+
+        KeyReused when it was another request.
+        """
+        where = attributes({"pk": "requests", "sk": f"{client}#{_digest(key)}"})
+        about = {"digest": _digest(body), "sent_ms": now_ms, "expires_at": now_ms // 1000 + _KEEP_KEY_S}
+        try:
+            self._client.put_item(
+                TableName=self._table,
+                Item={**where, **attributes(about)},
+                ConditionExpression="attribute_not_exists(pk) OR expires_at < :now",
+                ExpressionAttributeValues=attributes({":now": now_ms // 1000}),
+            )
+        except ClientError as error:
+            require_lost_condition(error)
+            before = self._client.get_item(TableName=self._table, Key=where, ConsistentRead=True).get("Item", {})
+            if before.get("digest") != {"S": about["digest"]}:
+                raise KeyReused("this Idempotency-Key came with another body before: take a new key") from error
+            return int(before["sent_ms"].get("N", now_ms))
+        return now_ms
+
+    def _store_together(self, pieces: Sequence[Piece], now_ms: int) -> None:
+        waiting = [(piece, piece.teaches) for piece in pieces]
+        for attempt in range(_TRIES):
+            waiting, is_contended = self._attempt(waiting, now_ms)
+            if not waiting:
+                return
+            if is_contended:  # jitter: writers that collided must not meet again
+                self._pause(_FIRST_PAUSE_S * 2**attempt * random.random())
+        raise TooBusy("others write the same feedback at this moment: send it again")
+
+    def _attempt(self, waiting: "Waiting", now_ms: int) -> tuple["Waiting", bool]:
+        """Write pieces, each with whether it is put as a new one; what is left to do, and whether others were first."""
+        puts = [_put(piece, is_new, now_ms) for piece, is_new in waiting]
+        if len(puts) == 1 and not waiting[0][1]:  # half the price of a transaction
+            try:
+                self._client.put_item(TableName=self._table, **puts[0])
+            except ClientError as error:
+                if error_code(error) == "TransactionConflictException":
+                    return waiting, True
+                require_lost_condition(error)
+            return [], False
+        counts = Counter((piece.model, piece.version) for piece, is_new in waiting if is_new)
+        actions: list[Any] = [{"Put": {"TableName": self._table, **put}} for put in puts]
+        actions += [{"Update": {"TableName": self._table, **_add(*of, number)}} for of, number in counts.items()]
+        try:
+            self._client.transact_write_items(TransactItems=actions)
+        except ClientError as error:
+            return _left(waiting, _reasons(error))
+        return [], False
+
+
+Waiting = list[tuple[Piece, bool]]
+
+
+def _left(waiting: Waiting, reasons: Sequence[str]) -> tuple[Waiting, bool]:
+    """What a cancelled transaction leaves to do: where a piece is already, to replace it; where it may not, nothing."""
+    left = [
+        (piece, is_new and reason != "ConditionalCheckFailed")
+        for (piece, is_new), reason in zip(waiting, reasons[: len(waiting)], strict=True)
+        if is_new or reason != "ConditionalCheckFailed"
+    ]
+    return left, not any(reason == "ConditionalCheckFailed" for reason in reasons)
+
+
+def _reasons(error: ClientError) -> list[str]:
+    """Why each action of a transaction failed, None where it did not; raises what no other try could mend."""
+    if error_code(error) != "TransactionCanceledException":
+        raise error
+    reasons = [str(each.get("Code", "None")) for each in error.response.get("CancellationReasons", [])]
+    if not set(reasons) - {"None"} <= {"ConditionalCheckFailed", "TransactionConflict"}:
+        raise error
+    return reasons
+
+
+def _put(piece: Piece, is_new: bool, now_ms: int) -> dict[str, Any]:
+    pk, sk = piece.key
+    digest = _digest(json.dumps(piece.body, sort_keys=True))
+    about = {"said_ms": piece.said_ms, "digest": digest, "given_at": isoformat(now_ms)}
+    put = {"Item": attributes({"pk": pk, "sk": sk, **piece.body, "model_version": piece.version, **about})}
+    if is_new:
+        return {**put, "ConditionExpression": "attribute_not_exists(pk)"}
+    values = {":digest": digest, ":said_ms": piece.said_ms}
+    return {**put, "ConditionExpression": _NEWER, "ExpressionAttributeValues": attributes(values)}
+
+
+def _add(model: str, version: str, number: int) -> dict[str, Any]:
+    return {
+        "Key": attributes({"pk": COUNTS, "sk": f"{model}#{version}"}),
+        "UpdateExpression": "ADD taught :number",
+        "ExpressionAttributeValues": attributes({":number": number}),
+    }
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
