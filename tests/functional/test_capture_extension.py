@@ -37,7 +37,8 @@ from inference.settings import Settings
 from pawl.records import CaptureRecord
 
 api = os.environ.get("AWS_LAMBDA_RUNTIME_API")
-capture = open_capture(Settings("", os.environ["QUEUE"], os.environ.get("DEAD_LETTERS", "")), "inference-1")
+queues = {"capture_queue_url": os.environ["QUEUE"], "capture_dead_letter_queue_url": os.environ.get("DEAD_LETTERS", "")}
+capture = open_capture(Settings(receipt_keys="", trusted_keys="", **queues), "inference-1")
 kept = []
 
 def record(name):
