@@ -21,8 +21,9 @@ _CELLS = 1 << 19
 _CELLS_A_BIN_BITS = 7
 # Enough values to make a step's call cheap, few enough for the scratch to stay near the core.
 _CHUNK = 1 << 16
-# 2^15 squares of at most 2^38: whole numbers that a float64 sums without rounding, in whatever order.
-_SUMMED = 1 << 15
+# So many squares of at most 2^38 are whole numbers that a float64 sums without rounding, in whatever order, and too few
+# for a BLAS to wake its threads, which take more time than they save.
+_SUMMED = 1 << 13
 
 
 @dataclass(slots=True)
@@ -186,7 +187,9 @@ class NumericSketch:
         self.counts[BINS] += found[BINS]  # the range's upper end belongs to the last bin
         np.rint(scaled, out=scaled)
         self.cells += int(scaled.sum())
-        self.squares += sum(int(part.dot(part)) for part in (scaled[:_SUMMED], scaled[_SUMMED:]))
+        for start in range(0, scaled.size, _SUMMED):
+            part = scaled[start : start + _SUMMED]
+            self.squares += int(part.dot(part))
 
     def _set_aside(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Count what is missing or outside the range; what is left."""
