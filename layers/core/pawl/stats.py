@@ -96,7 +96,7 @@ def kolmogorov_smirnov(reference: ArrayLike, recent: ArrayLike) -> tuple[float, 
     (0.0, 1.0)
     """
     p, q = np.asarray(reference, float), np.asarray(recent, float)
-    distance = float(np.max(np.abs(np.cumsum(shares(p)) - np.cumsum(shares(q)))))
+    distance = float(np.abs(np.cumsum(shares(p) - shares(q))).max())
     effective = p.sum() * q.sum() / (p.sum() + q.sum())
     return distance, kolmogorov_survival(distance * math.sqrt(effective))
 

@@ -19,8 +19,14 @@ def kolmogorov_survival(x: float) -> float:
     """P(K > x) of Kolmogorov's distribution (Marsaglia, Tsang, Wang 2003, equation 1)."""
     if x < 0.2:
         return 1.0
-    terms = ((-1) ** (k - 1) * math.exp(-2.0 * k * k * x * x) for k in range(1, 101))
-    return min(1.0, max(0.0, 2.0 * sum(terms)))
+    total, sign = 0.0, 1.0
+    for k in range(1, 101):
+        term = math.exp(-2.0 * k * k * x * x)
+        total += sign * term
+        if term <= 1e-18 * total:  # what is left of an alternating sum is less than its next term
+            break
+        sign = -sign
+    return min(1.0, max(0.0, 2.0 * total))
 
 
 def equal_samples_survival(steps: int, rows: int) -> float:
