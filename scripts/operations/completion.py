@@ -9,11 +9,15 @@ PROGRAM = "pawl"
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command as a shell completes it: its meaning, its options with theirs, and the words its argument may be."""
+    """A command as a shell completes it: its meaning, its options with theirs, and the words its argument may be.
+
+    `valued` are the options that a value follows.
+    """
 
     name: str
     help: str
     options: Mapping[str, str]
+    valued: frozenset[str]
     words: tuple[str, ...]
 
 
@@ -29,25 +33,27 @@ def commands_of(parser: argparse.ArgumentParser) -> list[Command]:
 
 def _command(name: str, meaning: str, parser: argparse.ArgumentParser) -> Command:
     options = {option: action.help or "" for action in parser._actions for option in action.option_strings}
+    valued = {option for action in parser._actions if action.nargs != 0 for option in action.option_strings}
     words = [
         str(word)
         for action in parser._actions
         if not action.option_strings and not isinstance(action, argparse._SubParsersAction)
         for word in action.choices or ()
     ]
-    return Command(name, meaning, options, tuple(words))
+    return Command(name, meaning, options, frozenset(valued), tuple(words))
 
 
 def bash(commands: list[Command]) -> str:
     """A completion script for bash."""
     own, *others = commands
-    cases = "\n".join(f'    {each.name}) words="{" ".join([*each.words, *each.options])}" ;;' for each in others)
+    cases = "\n".join(f'    {each.name}) words="{" ".join([*each.words, *each.options])}"; break ;;' for each in others)
+    valued = "|".join(sorted(frozenset().union(*(each.valued for each in commands))))
     return f"""# {PROGRAM} completion for bash: source <({PROGRAM} completion bash)
 _{PROGRAM}() {{
   local words="{" ".join([*(each.name for each in others), *own.options])}" at
   for ((at = 1; at < COMP_CWORD; at++)); do
     case ${{COMP_WORDS[at]}} in
-    --stack) ((at++)) ;;
+    {valued}) ((at++)) ;;
 {cases}
     esac
   done
@@ -87,13 +93,12 @@ def fish(commands: list[Command]) -> str:
     own, *others = commands
     begin, first = f"complete -c {PROGRAM}", "-n __fish_use_subcommand"
     lines = [f"# {PROGRAM} completion for fish: {PROGRAM} completion fish | source", f"{begin} -f"]
-    lines += [f"{begin} {_fish_option(option)} -d {_quoted(does)}" for option, does in own.options.items()]
+    lines += [f"{begin} {option}" for option in _fish_options(own, {})]
     for each in others:
         within = f"-n '__fish_seen_subcommand_from {each.name}'"
         lines.append(f"{begin} {first} -a {each.name} -d {_quoted(each.help)}")
         lines += [f"{begin} {within} -a {_quoted(' '.join(each.words))}"] if each.words else []
-        own_options = {option: does for option, does in each.options.items() if option not in own.options}
-        lines += [f"{begin} {within} {_fish_option(option)} -d {_quoted(does)}" for option, does in own_options.items()]
+        lines += [f"{begin} {within} {option}" for option in _fish_options(each, own.options)]
     return "\n".join(lines) + "\n"
 
 
@@ -101,16 +106,26 @@ SHELLS: Mapping[str, Callable[[list[Command]], str]] = {"bash": bash, "zsh": zsh
 
 
 def _zsh_arguments(command: Command) -> list[str]:
-    return [*_zsh_options(command), _quoted(f"*:word:({' '.join(command.words)})")]
+    words = [_quoted(f"1:word:({' '.join(command.words)})")] if command.words else []
+    return [*_zsh_options(command), *words]
 
 
 def _zsh_options(command: Command) -> list[str]:
     escapes = str.maketrans({":": "\\:", "[": "\\[", "]": "\\]"})
-    return [_quoted(f"{option}[{does.translate(escapes)}]") for option, does in command.options.items()]
+    return [
+        _quoted(f"{option}[{does.translate(escapes)}]{':value:' if option in command.valued else ''}")
+        for option, does in command.options.items()
+    ]
 
 
-def _fish_option(option: str) -> str:
-    return f"-l {option[2:]}" if option.startswith("--") else f"-s {option[1:]}"
+def _fish_options(command: Command, known: Mapping[str, str]) -> list[str]:
+    """The options that are not known already."""
+    return [
+        f"{'-r ' if option in command.valued else ''}{'-l' if option.startswith('--') else '-s'} {option.lstrip('-')}"
+        f" -d {_quoted(does)}"
+        for option, does in command.options.items()
+        if option not in known
+    ]
 
 
 def _quoted(text: str) -> str:

@@ -1,7 +1,7 @@
 """What made a version, and what a piece of data went into: walks over what manifests and datasets say of each other.
 
 Nothing here reads anything. A dataset's rows are inherited from version to version, so a model that is trained anew has
-seen what its own dataset holds and no more; one that keeps its parent's weights has seen what the parent has.
+seen what its own dataset holds and no more; one that goes on from its parent's weights has seen what the parent has.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,14 +10,14 @@ from typing import Any
 
 from pawl.dataset import Row
 
-KEEPS_WEIGHTS = frozenset({"recalibrate"})
-"""The recipes whose versions answer with their parent's weights."""
+TRAINED_ANEW = frozenset({"", "transfer"})
+"""The recipes that start from the base model; any other is taken to go on from its parent's weights."""
 LEARNED_FROM, JUDGED_BY, KEPT_WEIGHTS = "learned from it", "was judged by it", "keeps weights that learned from it"
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A model version and what it was made of; where no bundle says, its run does, and `state` is the run's."""
+    """A model version and what it was made of; where no bundle says, its run does."""
 
     model: str
     version: str
@@ -122,7 +122,7 @@ class Lineage:
         found: dict[str, Exposure] = {}
         for version in sorted(self.versions.values(), key=lambda each: (each.model, int(each.version))):
             held = rows.get(version.dataset, {})
-            kept = found.get(version.parent or "") if version.recipe in KEEPS_WEIGHTS else None
+            kept = None if version.recipe in TRAINED_ANEW else found.get(version.parent or "")
             if held.get("train"):
                 found[version.uri] = Exposure(version, LEARNED_FROM, version.dataset, held)
             elif kept and kept.how != JUDGED_BY:

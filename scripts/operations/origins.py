@@ -23,9 +23,8 @@ def read_lineage(registry: Registry, bucket: Bucket) -> Lineage:
     versions = [_version(bucket, record) for model in registry.models() for record in registry.versions(model)]
     known = {version.uri: version for version in versions}
     for run in registry.runs():
-        version = Version(
-            run["model"], run["version"], run["status"], run["sk"], run["dataset"], recipe=run.get("recipe", "")
-        )
+        state, recipe = f"run {run['status']}", run.get("recipe", "")
+        version = Version(run["model"], run["version"], state, run["sk"], run["dataset"], recipe=recipe)
         known.setdefault(version.uri, version)
     return Lineage(known, {dataset.digest: dataset for dataset in _datasets(bucket)})
 

@@ -96,8 +96,11 @@ def _verdict(record: VersionRecord) -> tuple[str, str]:
     if not record.gates:
         return "a starter: registered with the deployment, it passed no gates", then if record.state != "live" else ""
     if record.state == "candidate":
-        return f"all {count} gates passed; its release is under way", "pawl logs release, if this lasts for minutes"
-    return f"released: all {count} gates passed", f"to go {'back' if record.state == 'live' else 'to it again'}: {then}"
+        return f"all gates passed ({count}); its release is under way", "pawl logs release, if this lasts for minutes"
+    return (
+        f"released: all gates passed ({count})",
+        f"to go {'back' if record.state == 'live' else 'to it again'}: {then}",
+    )
 
 
 def _waiting(run: Mapping[str, Any]) -> tuple[str, str]:

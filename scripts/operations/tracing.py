@@ -1,6 +1,6 @@
 """`pawl lineage`: what an id names, what it came from, and every model version that saw it.
 
-    an inference_id, or its uuid    the answer: version, run, datasets, traffic window, code, feedback; what learned from it
+    an inference_id, or its uuid    the answer: version, run, dataset, traffic, code, feedback, who learned from it
     a feedback id                   the same of the answer that it is about
     models:/NAME/VERSION or @live   what made the version, and what followed it
     a run's id, a dataset's digest  what it was made of, and what it made
@@ -27,6 +27,7 @@ _RECEIPT = re.compile(r"[A-Za-z0-9]{1,8}\.[0-9a-f]{32}\.[a-z0-9-]+\.\d+\.\d+\.\d
 _VERSION = re.compile(r"models:/([a-z0-9-]+)(?:/(\d+)|@(live))")
 _UUID = re.compile(r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}")
 _ANSWER = re.compile(r"[0-9a-f]{12}7[0-9a-f]{3}[89ab][0-9a-f]{15}")
+_BEGINNING = re.compile(r"[0-9a-f]{8,63}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 WANTED = (
     "want an inference_id, a feedback id, a run's id (scripts/pawl runs), a dataset's digest, models:/NAME/VERSION "
@@ -52,6 +53,7 @@ class Tracer:
 
     def trace(self, name: str, is_subject: bool = False) -> Trace:
         """All that is known of an id, as JSON has it; OperationError when nothing is."""
+        name = name if is_subject else self._whole(name)
         kind = "subject" if is_subject else self.kind_of(name)
         return {"id": name, "kind": kind, **self._kinds[kind](name)}
 
@@ -68,6 +70,14 @@ class Tracer:
         if _ANSWER.fullmatch(name):
             return "answer"
         return "feedback" if _UUID.fullmatch(name) else "subject"
+
+    def _whole(self, name: str) -> str:
+        """A digest's or a run's id of which only the beginning was given; anything else as it is."""
+        if not _BEGINNING.fullmatch(name):
+            return name
+        runs = (str(run["sk"]) for run in self._stack.registry.runs())
+        found = [each for each in (*self._lineage.datasets, *runs) if each.startswith(name)]
+        return found[0] if len(found) == 1 else name
 
     def _answer(self, inference_id: str) -> Trace:
         if "." not in inference_id:

@@ -10,6 +10,7 @@ from rich.text import Text
 
 Item = Mapping[str, Any]
 Column = tuple[str, Callable[[Item], Any]]
+_BEGINNING = 12
 _STYLES = {
     "live": "green",
     "completed": "green",
@@ -22,6 +23,7 @@ _STYLES = {
     "candidate": "yellow",
     "retired": "dim",
     "cancelled": "dim",
+    "run failed": "red",
 }
 
 
@@ -71,6 +73,11 @@ def field(name: str) -> Callable[[Item], Any]:
 def columns(*names: str) -> list[Column]:
     """Columns of the fields by these names."""
     return [(name.replace("_", " "), field(name)) for name in names]
+
+
+def shortened(name: str) -> Column:
+    """A column of digests by their beginnings, which `pawl lineage` takes as well."""
+    return name, lambda item: item[name][:_BEGINNING]
 
 
 def show_status(result: Mapping[str, Item]) -> RenderableType:
@@ -133,8 +140,8 @@ def show_lineage(result: Item) -> RenderableType:
     if result.get("run"):
         parts.append(facts(result["run"], "Run"))
     if result.get("datasets"):
-        names = ("digest", "rows", "traffic_window", "feedback", "raters")
-        parts.append(listing(result["datasets"], columns(*names), "Datasets, newest first"))
+        names = columns("rows", "traffic_window", "feedback", "raters")
+        parts.append(listing(result["datasets"], [shortened("digest"), *names], "Datasets, newest first"))
     version = [
         ("version", lambda each: f"models:/{each['model']}/{each['version']}"),
         *columns("state", "recipe", "run"),
@@ -143,8 +150,8 @@ def show_lineage(result: Item) -> RenderableType:
         if result.get(name):
             parts.append(listing(result[name], version, title))
     if "seen_by" in result:
-        names = ("version", "state", "how", "rows", "dataset")
-        parts.append(listing(result["seen_by"], columns(*names), "Seen by", "no model: no dataset holds it"))
+        seen = [*columns("version", "state", "how", "rows"), shortened("dataset")]
+        parts.append(listing(result["seen_by"], seen, "Seen by", "no model: no dataset holds it"))
     return Group(*parts)
 
 
