@@ -12,7 +12,7 @@ from rich.console import Console
 from operations.arguments import make_parser
 from operations.completion import SHELLS, commands_of
 from operations.logs import read_logs
-from operations.reading import explain, list_models, list_releases, list_runs
+from operations.reading import explain, list_models, list_releases, list_runs, named_version
 from operations.seeding import prepare, seed, trusted_keys
 from operations.stack import Stack
 from operations.tracing import Tracer
@@ -102,6 +102,8 @@ def _releases(stack: Stack, arguments: argparse.Namespace) -> Any:
 
 
 def _explain(stack: Stack, arguments: argparse.Namespace) -> Any:
+    if arguments.model.startswith("models:"):
+        return explain(stack, *named_version(stack, arguments.model))
     return explain(stack, arguments.model, arguments.version)
 
 

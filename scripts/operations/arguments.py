@@ -61,7 +61,7 @@ def _add_reading(add: Callable[[str, str], argparse.ArgumentParser]) -> None:
     ):
         add(name, does).add_argument("model", nargs="?", help="this model alone")
     explaining = add("explain", "why a version was released or refused, gate by gate")
-    explaining.add_argument("model")
+    explaining.add_argument("model", help="its name, or a version as models:/NAME/VERSION")
     explaining.add_argument("version", nargs="?", default="live", help="a number, or live (default)")
     tracing = add("lineage", "what an id came from, and every model that saw it")
     tracing.add_argument(

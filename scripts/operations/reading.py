@@ -1,6 +1,7 @@
 """What a person asks of a deployment before acting on it: models, runs, releases, and why a version is what it is."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from pawl.errors import NotFound
 from pawl.registry import VersionRecord
 
 Facts = dict[str, Any]
+_URI = re.compile(r"models:/([a-z0-9-]+)[/@](\d+|live)")
 
 
 def list_models(stack: Stack) -> list[Facts]:
@@ -38,9 +40,7 @@ def explain(stack: Stack, model: str, version: str) -> Facts:
     `version` is a number or `live`. Gates come from the registry; `evidence` says whether the signed copy in the bundle
     tells the same.
     """
-    number = stack.registry.live(model).version if version == "live" else version
-    if not number.isdecimal():
-        raise OperationError(f"{version!r} is no version", f"want a number or live: pawl releases {model} lists them")
+    number = number_of(stack, model, version)
     record, run = stack.registry.version(model, number), _run_of(stack, model, number)
     if record is None and run is None:
         raise OperationError(
@@ -58,6 +58,23 @@ def explain(stack: Stack, model: str, version: str) -> Facts:
         "evidence": _evidence(stack, record) if record and record.gates else "",
         "then": then,
     }
+
+
+def named_version(stack: Stack, name: str) -> tuple[str, str]:
+    """The model and the number that a URI names, such as models:/triage/2 or models:/triage@live."""
+    found = _URI.fullmatch(name)
+    if not found:
+        raise OperationError(f"{name!r} names no version", "want models:/NAME/VERSION or models:/NAME@live")
+    return found[1], number_of(stack, found[1], found[2])
+
+
+def number_of(stack: Stack, model: str, version: str) -> str:
+    """A version's number; `live` is that of the one that answers now."""
+    if version == "live":
+        return stack.registry.live(model).version
+    if not version.isdecimal():
+        raise OperationError(f"{version!r} is no version", f"want a number or live: pawl releases {model} lists them")
+    return version
 
 
 def _model(stack: Stack, name: str) -> Facts:

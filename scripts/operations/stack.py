@@ -57,6 +57,10 @@ class Stack:
                 f"no stack {self.name!r} in this account and region: deploy it first, or name another with --stack"
             ) from error
         outputs = {each["OutputKey"]: each["OutputValue"] for each in described.get("Outputs", [])}
+        if "ApiUrl" not in outputs:
+            raise OperationError(
+                f"stack {self.name!r} is {described['StackStatus']}", "deploy it, and wait until that has ended"
+            )
         return {**outputs, "ApiUrl": _reachable(outputs["ApiUrl"])}
 
     @cached_property

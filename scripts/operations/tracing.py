@@ -16,6 +16,7 @@ from typing import Any
 
 from operations.lineage import Exposure, Lineage, Origins, Version
 from operations.origins import captured, count_rows, read_lineage
+from operations.reading import named_version
 from operations.stack import OperationError, Stack
 from pawl.dataset import Row
 from pawl.identity import isoformat, unix_ms_of
@@ -24,7 +25,6 @@ from pawl.store import Datasets
 from pawl.tombstones import Tombstones, subject_digest
 
 _RECEIPT = re.compile(r"[A-Za-z0-9]{1,8}\.[0-9a-f]{32}\.[a-z0-9-]+\.\d+\.\d+\.\d+\.[\w-]+\.[\w-]+")
-_VERSION = re.compile(r"models:/([a-z0-9-]+)(?:/(\d+)|@(live))")
 _UUID = re.compile(r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}")
 _ANSWER = re.compile(r"[0-9a-f]{12}7[0-9a-f]{3}[89ab][0-9a-f]{15}")
 _BEGINNING = re.compile(r"[0-9a-f]{8,63}")
@@ -123,11 +123,7 @@ class Tracer:
         }
 
     def _version(self, name: str) -> Trace:
-        found = _VERSION.fullmatch(name)
-        if not found:
-            raise OperationError(f"{name!r} names no version", "want models:/NAME/VERSION or models:/NAME@live")
-        model, number, _ = found.groups()
-        number = number or self._stack.registry.live(model).version
+        model, number = named_version(self._stack, name)
         version = self._lineage.versions.get(f"models:/{model}/{number}")
         if version is None:
             raise OperationError(f"no version {number} of {model!r}", f"scripts/pawl releases {model} lists them")

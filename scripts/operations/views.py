@@ -176,6 +176,7 @@ VIEWS: Mapping[str, Callable[[Any], RenderableType]] = {
     "lineage": show_lineage,
     "logs": show_logs,
     "quarantine": show_quarantine,
+    "restore": lambda result: show_quarantine(result["restored"]),
     "retrain": facts,
     "rollback": facts,
     "promote": facts,

@@ -12,7 +12,7 @@ from tests.functional.operated import RUN, Operated, operate
 
 import operations.__main__ as command
 from operations.logs import read_logs
-from operations.stack import OperationError
+from operations.stack import OperationError, Stack
 
 Run = Callable[..., str]
 
@@ -102,6 +102,8 @@ def test_a_release_is_explained_with_its_signed_evidence(run: Run, cloud: Any) -
     assert whole["evidence"] == "models/triage/3/evidence.json tells the same"
     assert whole["then"] == "to go back: pawl rollback triage"
 
+    assert json.loads(run("explain", "models:/triage@live", "--json")) == whole
+
     cloud.bucket.write("models/triage/3/evidence.json", b"[]")
     assert "tells something else" in run("explain", "triage", "3")
 
@@ -182,8 +184,24 @@ def test_an_unknown_model_names_the_next_step(run: Run) -> None:
     assert then == "next: scripts/pawl models, releases and runs list what there is"
 
 
-def test_a_stack_that_is_not_deployed_is_told_with_what_to_do(cloud: Any) -> None:
-    from operations.stack import Stack
+TEMPLATE = """
+Resources:
+  DriftCheckLogs: {Type: AWS::Logs::LogGroup}
+  ApiLogs: {Type: AWS::Logs::LogGroup}
+  Queue: {Type: AWS::SQS::Queue}
+"""
 
-    with pytest.raises(OperationError, match="no stack 'nowhere' in this account and region: deploy it first"):
-        _ = Stack("nowhere").outputs
+
+def test_a_stack_knows_the_logs_of_its_functions_and_says_when_it_is_not_ready(cloud: Any) -> None:
+    stack = Stack("unfinished")
+    with pytest.raises(OperationError, match="no stack 'unfinished' in this account and region: deploy it first"):
+        _ = stack.outputs
+
+    boto3.client("cloudformation").create_stack(StackName="unfinished", TemplateBody=TEMPLATE)
+
+    groups = {each["logGroupName"] for each in boto3.client("logs").describe_log_groups()["logGroups"]}
+    assert set(stack.log_groups) == {"drift-check", "api"}
+    assert set(stack.log_groups.values()) == groups
+    with pytest.raises(OperationError, match="stack 'unfinished' is CREATE_COMPLETE") as refused:
+        _ = stack.outputs
+    assert "deploy it" in refused.value.then
