@@ -48,20 +48,24 @@ class Stack:
     @cached_property
     def outputs(self) -> dict[str, str]:
         """The stack's outputs; ApiUrl is where the API answers, in a local cloud too."""
+        outputs = {each["OutputKey"]: each["OutputValue"] for each in self._described.get("Outputs", [])}
+        if "ApiUrl" not in outputs:
+            raise OperationError(
+                f"stack {self.name!r} is {self._described['StackStatus']}", "deploy it, and wait until that has ended"
+            )
+        return {**outputs, "ApiUrl": _reachable(outputs["ApiUrl"])}
+
+    @cached_property
+    def _described(self) -> dict[str, Any]:
         try:
-            described = self.client("cloudformation").describe_stacks(StackName=self.name)["Stacks"][0]
+            return self.client("cloudformation").describe_stacks(StackName=self.name)["Stacks"][0]
         except ClientError as error:
             if error_code(error) != "ValidationError":
                 raise
             raise OperationError(
-                f"no stack {self.name!r} in this account and region: deploy it first, or name another with --stack"
+                f"no stack {self.name!r} in this account and region",
+                "deploy it first, with scripts/deploy or locally with scripts/up, or name another with --stack",
             ) from error
-        outputs = {each["OutputKey"]: each["OutputValue"] for each in described.get("Outputs", [])}
-        if "ApiUrl" not in outputs:
-            raise OperationError(
-                f"stack {self.name!r} is {described['StackStatus']}", "deploy it, and wait until that has ended"
-            )
-        return {**outputs, "ApiUrl": _reachable(outputs["ApiUrl"])}
 
     @cached_property
     def bucket(self) -> Bucket:
@@ -86,7 +90,11 @@ class Stack:
     @cached_property
     def log_groups(self) -> dict[str, str]:
         """The stack's log groups by what writes to them: `drift-check` for DriftCheckLogs."""
-        pages = self.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=self.name)
+        pages = (
+            self.client("cloudformation")
+            .get_paginator("list_stack_resources")
+            .paginate(StackName=self._described["StackName"])
+        )
         return {
             _words(each["LogicalResourceId"].removesuffix("Logs")): each["PhysicalResourceId"]
             for page in pages

@@ -53,6 +53,8 @@ class Tracer:
 
     def trace(self, name: str, is_subject: bool = False) -> Trace:
         """All that is known of an id, as JSON has it; OperationError when nothing is."""
+        if not name:
+            raise OperationError("an empty id names nothing", WANTED)
         name = name if is_subject else self._whole(name)
         kind = "subject" if is_subject else self.kind_of(name)
         return {"id": name, "kind": kind, **self._kinds[kind](name)}

@@ -149,6 +149,7 @@ def test_a_dataset_leads_to_every_version_that_saw_its_rows_though_later_ones_in
         ("00000000-0000-5000-8000-000000000000", "no feedback"),
         ("models:/triage/99", "no version 99 of 'triage'"),
         ("models:/triage", "names no version"),
+        ("", "an empty id names nothing"),
     ],
 )
 def test_what_names_nothing_is_refused_with_what_would_be_right(trace: Any, name: str, message: str) -> None:
