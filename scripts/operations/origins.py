@@ -3,12 +3,13 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, replace
 from typing import Any
 
 from operations.lineage import Dataset, Lineage, Version
-from pawl.bundle import MANIFEST
+from pawl.bundle import MANIFEST, parse_manifest
 from pawl.dataset import Row
-from pawl.errors import NotFound
+from pawl.errors import InvalidBundle, NotFound
 from pawl.identity import unix_ms_of
 from pawl.records import CaptureRecord
 from pawl.registry import Registry, VersionRecord
@@ -23,9 +24,11 @@ def read_lineage(registry: Registry, bucket: Bucket) -> Lineage:
     versions = [_version(bucket, record) for model in registry.models() for record in registry.versions(model)]
     known = {version.uri: version for version in versions}
     for run in registry.runs():
-        state, recipe = f"run {run['status']}", run.get("recipe", "")
-        version = Version(run["model"], run["version"], state, run["sk"], run["dataset"], recipe=recipe)
-        known.setdefault(version.uri, version)
+        told = Version(run["model"], run["version"], f"run {run['status']}", run["sk"], run["dataset"])
+        version = known.get(told.uri, told)
+        if not version.dataset:  # its bundle could not be read, and was refused
+            version = replace(version, run=told.run, dataset=told.dataset)
+        known[told.uri] = version if version.recipe else replace(version, recipe=run.get("recipe", ""))
     return Lineage(known, {dataset.digest: dataset for dataset in _datasets(bucket)})
 
 
@@ -72,8 +75,8 @@ def _stored_manifest(bucket: Bucket, model: str, version: str) -> Mapping[str, A
     """The manifest of a version that the registry holds none of: a starter's, or a candidate's that did not open."""
     for folder in ("models", "candidates"):
         try:
-            return json.loads(bucket.read(f"{folder}/{model}/{version}/{MANIFEST}"))
-        except (NotFound, ValueError):
+            return asdict(parse_manifest(bucket.read(f"{folder}/{model}/{version}/{MANIFEST}")))
+        except (NotFound, InvalidBundle):
             continue
     return {}
 

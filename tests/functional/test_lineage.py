@@ -8,6 +8,7 @@ from tests.functional.operated import RUN, Operated, operate
 from operations.stack import OperationError
 from operations.tracing import Tracer
 from pawl.quarantine import Entry, Quarantine
+from pawl.registry import VersionRecord
 from pawl.tombstones import answer_uuid, subject_digest
 
 
@@ -140,6 +141,15 @@ def test_a_dataset_leads_to_every_version_that_saw_its_rows_though_later_ones_in
     assert trace(operated.datasets[2].digest[:12]) == found
     first = trace(dataset.digest)
     assert [each["version"][-1] for each in first["seen_by"]] == ["1", "2", "3", "4", "5"]
+
+
+def test_a_candidate_that_could_not_be_opened_saw_what_its_run_was_given(operated: Operated, cloud: Any) -> None:
+    cloud.registry.record_version(VersionRecord("triage", "5", "refused", ""))
+    cloud.bucket.write("candidates/triage/5/manifest.json", b"[]")
+
+    found = Tracer(operated.stack).trace(operated.asked)
+
+    assert [(each["version"], each["state"]) for each in found["seen_by"]][-1] == ("models:/triage/5", "refused")
 
 
 @pytest.mark.parametrize(
