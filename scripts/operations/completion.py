@@ -107,7 +107,7 @@ SHELLS: Mapping[str, Callable[[list[Command]], str]] = {"bash": bash, "zsh": zsh
 
 def _zsh_arguments(command: Command) -> list[str]:
     words = [_quoted(f"1:word:({' '.join(command.words)})")] if command.words else []
-    return [*_zsh_options(command), *words, "'*: :'"]  # without the last, no option follows an argument
+    return [*_zsh_options(command), *words, "'*:word:()'"]  # without the last, no option follows an argument
 
 
 def _zsh_options(command: Command) -> list[str]:
