@@ -7,29 +7,52 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from artifacts.layers import starter
-from artifacts.signing import local_key
-from artifacts.target import BuildError
+from rich.console import Console
+
+from operations.arguments import make_parser
+from operations.completion import SHELLS, commands_of
+from operations.logs import read_logs
+from operations.reading import explain, list_models, list_releases, list_runs, named_version
 from operations.seeding import prepare, seed, trusted_keys
-from operations.stack import OperationError, Stack
-from pawl.errors import InvalidReceipt, NotFound
+from operations.stack import Stack
+from operations.tracing import Tracer
+from operations.troubles import KNOWN, next_step
+from operations.views import VIEWS
 from pawl.quarantine import Quarantine
 from pawl.registry import vars_of
 from pawl.signing import to_pem
 from pawl.tombstones import erase_answer, erase_subject
 
+_PIPED_WIDTH = 240  # whoever reads it next cuts lines by itself
+
 
 def main() -> int:
-    """Carry out one command; 1 with a message when it cannot be done."""
-    arguments = _parse()
-    stack = Stack(arguments.stack)
+    """Carry out one command; 1 with a message and the next step when it cannot be done."""
+    arguments = make_parser().parse_args()
     try:
-        result = COMMANDS[arguments.command](stack, arguments)
-    except (BuildError, OperationError, InvalidReceipt, NotFound) as error:
-        print(f"pawl: {error}", file=sys.stderr)
+        result = COMMANDS[arguments.command](Stack(arguments.stack), arguments)
+    except KNOWN as error:
+        report(error, arguments.json)
         return 1
-    print(result if isinstance(result, str) else json.dumps(result, indent=1))
+    show(arguments.command, result, arguments.json)
     return 0
+
+
+def show(command: str, result: Any, as_json: bool) -> None:
+    """Print a result: text as it is, else a table where the command has one and nobody asked for JSON."""
+    if isinstance(result, str):
+        print(result, end="" if result.endswith("\n") else "\n")
+    elif as_json or command not in VIEWS:
+        print(json.dumps(result, indent=1))
+    else:
+        Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH, highlight=False).print(VIEWS[command](result))
+
+
+def report(error: Exception, as_json: bool) -> None:
+    """Say on standard error what went wrong, and what to do next."""
+    told = {"error": str(error), "next": next_step(error)}
+    text = json.dumps(told) if as_json else f"pawl: {told['error']}\nnext: {told['next']}"
+    print(text, file=sys.stderr)
 
 
 def _status(stack: Stack, arguments: argparse.Namespace) -> Any:
@@ -66,11 +89,45 @@ def _erase(stack: Stack, arguments: argparse.Namespace) -> Any:
     return {"erased_subject": erase_subject(stack.bucket, arguments.name)}
 
 
+def _models(stack: Stack, arguments: argparse.Namespace) -> Any:
+    return list_models(stack)
+
+
+def _runs(stack: Stack, arguments: argparse.Namespace) -> Any:
+    return list_runs(stack, arguments.model)
+
+
+def _releases(stack: Stack, arguments: argparse.Namespace) -> Any:
+    return list_releases(stack, arguments.model)
+
+
+def _explain(stack: Stack, arguments: argparse.Namespace) -> Any:
+    if arguments.model.startswith("models:"):
+        return explain(stack, *named_version(stack, arguments.model))
+    return explain(stack, arguments.model, arguments.version)
+
+
+def _lineage(stack: Stack, arguments: argparse.Namespace) -> Any:
+    return Tracer(stack).trace(arguments.id, arguments.subject)
+
+
+def _logs(stack: Stack, arguments: argparse.Namespace) -> Any:
+    return read_logs(stack, arguments.function, time.time_ns() // 1_000_000 - arguments.since)
+
+
+def _completion(stack: Stack, arguments: argparse.Namespace) -> Any:
+    return SHELLS[arguments.shell](commands_of(make_parser()))
+
+
 def _seed(stack: Stack, arguments: argparse.Namespace) -> Any:
+    from artifacts.layers import starter  # it knows how to build, which no other command needs
+
     return {"registered": seed(stack, starter(), time.time_ns() // 1_000_000)}
 
 
 def _prepare(stack: Stack, arguments: argparse.Namespace) -> Any:
+    from artifacts.signing import local_key
+
     return prepare(stack, local_key().trusted)
 
 
@@ -82,6 +139,13 @@ COMMANDS = {
     "prepare": _prepare,
     "keys": _keys,
     "status": _status,
+    "models": _models,
+    "runs": _runs,
+    "releases": _releases,
+    "explain": _explain,
+    "lineage": _lineage,
+    "logs": _logs,
+    "completion": _completion,
     "retrain": _retrain,
     "rollback": _rollback,
     "promote": _promote,
@@ -90,33 +154,6 @@ COMMANDS = {
     "erase": _erase,
     "seed": _seed,
 }
-
-
-def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="scripts/pawl", description=__doc__)
-    parser.add_argument("--stack", default="pawl", help="name of the stack (default: pawl)")
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("status", help="what is live, and what is only watched")
-    commands.add_parser("keys", help="the public keys that models may be signed with, as PEM")
-    commands.add_parser("prepare", help="make the parameters that the template reads, before the first deployment")
-    commands.add_parser("seed", help="register the starter models, once after the first deployment")
-    for name, does in (
-        ("retrain", "start a training run"),
-        ("rollback", "go back to the version before"),
-        ("promote", "make a version that has passed its gates live"),
-        ("quarantine", "list the feedback that the last freezes set aside, each with its reason and the evidence"),
-        ("restore", "let feedback in quarantine count from the next dataset on"),
-    ):
-        command = commands.add_parser(name, help=does)
-        command.add_argument("model")
-        if name == "promote":
-            command.add_argument("version")
-        if name == "restore":
-            command.add_argument("feedback_id", nargs="+", help="as scripts/pawl quarantine lists it")
-    erasing = commands.add_parser("erase", help="keep a person, or one answer, out of every later dataset")
-    erasing.add_argument("name", help="a rater, or what tags.subject or tags.user says")
-    erasing.add_argument("--inference", action="store_true", help="the name is an inference_id: erase that answer")
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -16,14 +16,26 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.exceptions import ClientError
 
+from pawl.items import error_code
 from pawl.registry import Registry
-from pawl.store import Bucket, Traffic
+from pawl.store import Bucket, FeedbackTable, Traffic
 
 _ADDRESS = re.compile(r"https://([a-z0-9]+)\.execute-api\.[^/]+/(.+)")
+_THEN = {
+    403: "let your role call execute-api:Invoke on this API",
+    404: "scripts/pawl models lists the models, scripts/pawl runs the runs, scripts/pawl releases MODEL the versions",
+    409: "scripts/pawl releases MODEL tells the state of each version, scripts/pawl runs that of each run",
+    500: "scripts/pawl logs retrain, or logs release, tells what went wrong",
+    504: "it may go on: look with scripts/pawl runs or scripts/pawl status before you try again",
+}
 
 
 class OperationError(Exception):
-    """An operation that cannot be done; the message says why and what to do."""
+    """An operation that cannot be done; the message says why, `then` what to do where the message does not."""
+
+    def __init__(self, message: str, then: str = "") -> None:
+        super().__init__(message)
+        self.then = then
 
 
 class Stack:
@@ -36,14 +48,24 @@ class Stack:
     @cached_property
     def outputs(self) -> dict[str, str]:
         """The stack's outputs; ApiUrl is where the API answers, in a local cloud too."""
-        try:
-            described = self.client("cloudformation").describe_stacks(StackName=self.name)["Stacks"][0]
-        except ClientError as error:
+        outputs = {each["OutputKey"]: each["OutputValue"] for each in self._described.get("Outputs", [])}
+        if "ApiUrl" not in outputs:
             raise OperationError(
-                f"no stack {self.name!r} in this account and region: deploy it first, or name another with --stack"
-            ) from error
-        outputs = {each["OutputKey"]: each["OutputValue"] for each in described.get("Outputs", [])}
+                f"stack {self.name!r} is {self._described['StackStatus']}", "deploy it, and wait until that has ended"
+            )
         return {**outputs, "ApiUrl": _reachable(outputs["ApiUrl"])}
+
+    @cached_property
+    def _described(self) -> dict[str, Any]:
+        try:
+            return self.client("cloudformation").describe_stacks(StackName=self.name)["Stacks"][0]
+        except ClientError as error:
+            if error_code(error) != "ValidationError":
+                raise
+            raise OperationError(
+                f"no stack {self.name!r} in this account and region",
+                "deploy it first, with scripts/deploy or locally with scripts/up, or name another with --stack",
+            ) from error
 
     @cached_property
     def bucket(self) -> Bucket:
@@ -59,6 +81,26 @@ class Stack:
     def traffic(self) -> Traffic:
         """The stack's captured traffic."""
         return Traffic(self.bucket)
+
+    @cached_property
+    def feedback(self) -> FeedbackTable:
+        """What people said of the stack's answers."""
+        return FeedbackTable(self._session.resource("dynamodb").Table(self.outputs["FeedbackTable"]))
+
+    @cached_property
+    def log_groups(self) -> dict[str, str]:
+        """The stack's log groups by what writes to them: `drift-check` for DriftCheckLogs."""
+        pages = (
+            self.client("cloudformation")
+            .get_paginator("list_stack_resources")
+            .paginate(StackName=self._described["StackName"])
+        )
+        return {
+            _words(each["LogicalResourceId"].removesuffix("Logs")): each["PhysicalResourceId"]
+            for page in pages
+            for each in page["StackResourceSummaries"]
+            if each["ResourceType"] == "AWS::Logs::LogGroup"
+        }
 
     @cached_property
     def api_key(self) -> str:
@@ -80,7 +122,11 @@ class Stack:
             with urllib.request.urlopen(plain, timeout=60) as response:
                 return json.loads(response.read())
         except urllib.error.HTTPError as error:
-            raise OperationError(f"{verb} {path}: {error.code} {_message(error.read())}") from error
+            raise OperationError(
+                f"{verb} {path}: {error.code} {_message(error.read())}", _THEN.get(error.code, "")
+            ) from error
+        except urllib.error.URLError as error:
+            raise OperationError(f"{verb} {path}: {error.reason}", "see whether the address is right and up") from error
 
     def invoke(self, output: str, event: Any) -> Any:
         """Invoke the function named by a stack output and return its answer."""
@@ -89,6 +135,15 @@ class Stack:
         if "FunctionError" in reply:
             raise OperationError(f"{output}: {answer.get('errorType')}: {answer.get('errorMessage')}")
         return answer
+
+
+def _words(name: str) -> str:
+    """A name of the template as a person types it.
+
+    >>> _words("DriftCheck")
+    'drift-check'
+    """
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower()
 
 
 def _reachable(address: str) -> str:

@@ -219,6 +219,20 @@ class FeedbackTable:
                 if since_ms <= unix_ms_of(str(item["sk"]).partition("#")[0]) < until_ms:
                     yield item
 
+    def of_answer(self, model: str, inference_uuid: str) -> Iterator[dict[str, Any]]:
+        """All feedback for one answer."""
+        yield from query_all(self._table, f"{model}#{day_of(unix_ms_of(inference_uuid))}", f"{inference_uuid}#")
+
+    def all(self) -> Iterator[dict[str, Any]]:
+        """All feedback there is, in no order: it reads the whole table, which costs what the table is long."""
+        start: dict[str, Any] = {}
+        while True:
+            page = self._table.scan(FilterExpression="attribute_exists(feedback_id)", **start)
+            yield from (from_item(item) for item in page["Items"])
+            if "LastEvaluatedKey" not in page:
+                return
+            start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+
 
 class Ledger:
     """Which deliveries have been dealt with, so that a second delivery of the same thing changes nothing.
