@@ -12,10 +12,11 @@ from artifacts.signing import local_key
 from artifacts.target import BuildError
 from operations.seeding import prepare, seed, trusted_keys
 from operations.stack import OperationError, Stack
-from pawl.errors import InvalidReceipt, NotFound
+from pawl.errors import InvalidRequest, NotFound
 from pawl.quarantine import Quarantine
 from pawl.registry import vars_of
 from pawl.signing import to_pem
+from pawl.subjects import Subject, erase, export
 from pawl.tombstones import erase_answer, erase_subject
 
 
@@ -25,7 +26,7 @@ def main() -> int:
     stack = Stack(arguments.stack)
     try:
         result = COMMANDS[arguments.command](stack, arguments)
-    except (BuildError, OperationError, InvalidReceipt, NotFound) as error:
+    except (BuildError, OperationError, InvalidRequest, NotFound) as error:
         print(f"pawl: {error}", file=sys.stderr)
         return 1
     print(result if isinstance(result, str) else json.dumps(result, indent=1))
@@ -66,6 +67,15 @@ def _erase(stack: Stack, arguments: argparse.Namespace) -> Any:
     return {"erased_subject": erase_subject(stack.bucket, arguments.name)}
 
 
+def _export_subject(stack: Stack, arguments: argparse.Namespace) -> Any:
+    return export(stack.deployment, Subject.of(arguments.name, stack.receipt_keys))
+
+
+def _erase_subject(stack: Stack, arguments: argparse.Namespace) -> Any:
+    subject = Subject.of(arguments.name, stack.receipt_keys)
+    return erase(stack.deployment, subject, time.time_ns() // 1_000_000)
+
+
 def _seed(stack: Stack, arguments: argparse.Namespace) -> Any:
     return {"registered": seed(stack, starter(), time.time_ns() // 1_000_000)}
 
@@ -88,6 +98,8 @@ COMMANDS = {
     "quarantine": _quarantine,
     "restore": _restore,
     "erase": _erase,
+    "export-subject": _export_subject,
+    "erase-subject": _erase_subject,
     "seed": _seed,
 }
 
@@ -116,6 +128,12 @@ def _parse() -> argparse.Namespace:
     erasing = commands.add_parser("erase", help="keep a person, or one answer, out of every later dataset")
     erasing.add_argument("name", help="a rater, or what tags.subject or tags.user says")
     erasing.add_argument("--inference", action="store_true", help="the name is an inference_id: erase that answer")
+    for name, does in (
+        ("export-subject", "all that is kept of a person, as JSON, and which models were trained on it"),
+        ("erase-subject", "erase a person: traffic, feedback, quarantine and every later dataset; prints a receipt"),
+    ):
+        command = commands.add_parser(name, help=does)
+        command.add_argument("name", help="a rater, what tags.subject or tags.user says, or a request's user")
     return parser.parse_args()
 
 

@@ -16,8 +16,10 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.exceptions import ClientError
 
+from pawl.receipt import ReceiptKeys
 from pawl.registry import Registry
-from pawl.store import Bucket, Traffic
+from pawl.store import Bucket, FeedbackTable, Traffic
+from pawl.subjects import Deployment
 
 _ADDRESS = re.compile(r"https://([a-z0-9]+)\.execute-api\.[^/]+/(.+)")
 
@@ -59,6 +61,19 @@ class Stack:
     def traffic(self) -> Traffic:
         """The stack's captured traffic."""
         return Traffic(self.bucket)
+
+    @cached_property
+    def deployment(self) -> Deployment:
+        """Where the stack keeps what may be a person's."""
+        table = self._session.resource("dynamodb").Table(self.outputs["FeedbackTable"])
+        return Deployment(self.bucket, FeedbackTable(table), self.registry)
+
+    @cached_property
+    def receipt_keys(self) -> ReceiptKeys:
+        """The secrets that inference signs with, and calls subjects by, as that function has them."""
+        name = self.outputs["InferenceFunction"]
+        variables = self.client("lambda").get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+        return ReceiptKeys(variables["RECEIPT_KEYS"])
 
     @cached_property
     def api_key(self) -> str:
