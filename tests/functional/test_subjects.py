@@ -27,6 +27,8 @@ from pawl.tombstones import Tombstones, subject_digest
 HOUR_MS = 3_600_000
 HERS = ("asked", "named", "rated")
 """Answers that are hers: she asked, feedback names her, she alone has rated it."""
+WRITES = 17
+"""What an erasure writes: it may die before any of it."""
 NOT_HERS = ("rated by two", "asked by bob", "nobody's")
 
 
@@ -153,6 +155,7 @@ def test_an_erasure_reaches_lake_table_quarantine_and_later_datasets(
     counted = {name: receipt[name] for name in ("answers", "traffic_records", "feedback", "quarantine_entries")}
     assert counted == {"answers": 3, "traffic_records": 3, "feedback": 5, "quarantine_entries": 2}
     assert (sum(receipt["rows_in_datasets"].values()), receipt["models"]) == (2, ["triage@1"])
+    assert len(world.faults.writes) == WRITES
     stones = Tombstones.of(world.bucket)
     assert stones.answers == {uuid_of_id(each["inference_id"]) for each in exported["traffic"]}
     for row in exported["dataset_rows"]:
@@ -187,7 +190,7 @@ def test_an_erasure_again_changes_nothing_but_says_so(world: Any, run: Callable[
     assert len(before) <= len(all_bytes(world)) < len(before) + 1_000  # one more receipt
 
 
-@pytest.mark.parametrize("write", range(1, 18))
+@pytest.mark.parametrize("write", range(1, WRITES + 1))
 def test_an_erasure_that_dies_before_any_write_is_finished_by_the_next(
     world: Any, run: Callable[[str, str], Any], write: int
 ) -> None:

@@ -55,6 +55,11 @@ def test_what_only_looks_like_personal_data_stays(text: str) -> None:
     assert masked(text) == text
 
 
+@pytest.mark.parametrize("address", ["j.o'neil@example.ie", "jürgen@müller-beispiel.de", "a@b.example.museum"])
+def test_an_address_is_masked_whole_whatever_its_letters_and_in_quotes_too(address: str) -> None:
+    assert masked(f"'{address}', <{address}>") == "'<EMAIL>', <<EMAIL>>"
+
+
 def test_an_iban_ends_where_its_country_says_whatever_follows() -> None:
     assert masked("from GB82 WEST 1234 5698 7654 32 BIC MIDLGB22") == "from <IBAN> BIC MIDLGB22"
 

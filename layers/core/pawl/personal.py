@@ -48,7 +48,7 @@ def check_regions(regions: Sequence[str]) -> None:
 
 Place = tuple[int, int]
 _WORTH_A_LOOK = re.compile(r"[@\d]|::")
-_EMAIL = re.compile(r"(?<![\w.+%-])[\w.+%-]++@(?:[\w-]++\.)+[^\W\d_]{2,63}(?![\w-])")
+_EMAIL = re.compile(r"(?<![\w.+%-])[\w.+%-]++(?:'[\w.+%-]++){0,3}@(?:[\w-]++\.)+[^\W\d_]{2,63}(?![\w-])")
 _IBAN_BEGINS = re.compile(r"(?<!\w)[A-Za-z]{2}\d\d(?= ?[A-Za-z0-9])")
 _IBAN_LENGTHS = {
     code: int(length)
