@@ -12,12 +12,14 @@ from aws_lambda_powertools.metrics import MetricUnit
 from drift.intake import TrafficIntake
 from drift.settings import CollectSettings
 from pawl.errors import InvalidRecord, PawlError
+from pawl.masking import Policy, mask_record
 from pawl.records import CaptureRecord
 from pawl.registry import Registry
 from pawl.settings import read_settings
 from pawl.store import Bucket, Ledger, Traffic
 
 settings = read_settings(CollectSettings, os.environ)
+policy = Policy.of(settings.mask_personal_data, settings.phone_regions)
 logger = Logger(service="drift.collect")
 metrics = Metrics(namespace="Pawl", service="drift.collect")
 bucket = Bucket(boto3.client("s3"), settings.bucket)
@@ -27,13 +29,13 @@ intake = TrafficIntake(Traffic(bucket), Registry(state, bucket), Ledger(state, "
 
 @metrics.log_metrics
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Store one batch of captured records; records that cannot be stored go back to the queue by themselves."""
+    """Store one batch of captured records, masked; records that cannot be stored go back to the queue by themselves."""
     failed: list[str] = []
     records: dict[str, list[str]] = {}
     parsed: dict[str, CaptureRecord] = {}
     for message in event["Records"]:
         try:
-            record = parse_message(message["body"])
+            record = mask_record(parse_message(message["body"]), policy)
             parsed[record.inference_id] = record
             records.setdefault(record.inference_id, []).append(message["messageId"])
         except InvalidRecord as error:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from pawl.masking import ALL_KINDS, REGIONS
+
 
 @dataclass(frozen=True, slots=True)
 class CollectSettings:
@@ -11,6 +13,10 @@ class CollectSettings:
     """The bucket of the lake, the profiles and the models."""
     state_table: str
     """The table of the once-only ledger."""
+    mask_personal_data: str = ALL_KINDS
+    """The kinds of personal data that are masked before anything is stored, or none."""
+    phone_regions: str = REGIONS
+    """The countries whose phone numbers are found without their +code."""
 
 
 @dataclass(frozen=True, slots=True)

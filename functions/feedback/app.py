@@ -19,6 +19,7 @@ from feedback.intake import Intake
 from feedback.schema import Accepted, Bulk, Feedback, Refused
 from feedback.settings import Settings
 from pawl.errors import PawlError
+from pawl.masking import Policy
 from pawl.metrics import declared
 from pawl.opinions import Opinions, Piece
 from pawl.receipt import ReceiptKeys
@@ -26,7 +27,12 @@ from pawl.settings import read_settings
 from pawl.web import application, explain, gateway
 
 settings = read_settings(Settings, os.environ)
-intake = Intake(ReceiptKeys(settings.receipt_keys), declared(settings.metrics), settings.receipt_max_age_days)
+intake = Intake(
+    ReceiptKeys(settings.receipt_keys),
+    declared(settings.metrics),
+    settings.receipt_max_age_days,
+    Policy.of(settings.mask_personal_data, settings.phone_regions),
+)
 opinions = Opinions(boto3.client("dynamodb"), settings.feedback_table)
 app = application("Pawl feedback")
 IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=255)]

@@ -12,6 +12,7 @@ from feedback.intake import Intake
 from feedback.settings import InboxSettings
 from pawl.dropqueue import DropQueue
 from pawl.drops import Drops
+from pawl.masking import Policy
 from pawl.metrics import declared
 from pawl.opinions import Opinions
 from pawl.receipt import ReceiptKeys
@@ -21,7 +22,12 @@ from pawl.store import Bucket
 settings = read_settings(InboxSettings, os.environ)
 metrics = Metrics(namespace="Pawl", service="feedback.inbox")
 task = FeedbackFile(
-    Intake(ReceiptKeys(settings.receipt_keys), declared(settings.metrics), settings.receipt_max_age_days),
+    Intake(
+        ReceiptKeys(settings.receipt_keys),
+        declared(settings.metrics),
+        settings.receipt_max_age_days,
+        Policy.of(settings.mask_personal_data, settings.phone_regions),
+    ),
     Opinions(boto3.client("dynamodb"), settings.feedback_table),
     lambda: time.time_ns() // 1_000_000,
 )

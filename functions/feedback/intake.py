@@ -3,19 +3,22 @@
 import json
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from feedback.comparisons import compare
 from feedback.schema import Feedback
 from feedback.values import check_value
 from pawl.errors import InvalidRequest, TooLarge
+from pawl.masking import Masker, Policy
 from pawl.metrics import Metric
 from pawl.opinions import Piece
 from pawl.receipt import Receipt, ReceiptKeys
 
 _NAMESPACE = uuid.UUID("5c1a2f9e-8f0b-5d52-9a51-0e0d6c0c7a11")
 _COMPARISONS = ("preference", "ranking")
+_TEXTS = ("comment", "demonstration", "correction")
+_WHOSE = ("rater", "subject", "user")
 VALUE_BYTES = 98_304
 """A value may have so many bytes as JSON: with its tags then, a transaction's worth of pieces stays below 4 MiB."""
 
@@ -27,6 +30,7 @@ class Intake:
     keys: ReceiptKeys
     metrics: Mapping[str, Metric]
     valid_days: float
+    policy: Policy = field(default_factory=Policy)
 
     def read(self, feedback: Feedback, client: str, said_ms: int) -> Piece:
         """What is to be stored; InvalidReceipt when the answer was never given here, TooLarge, InvalidRequest else.
@@ -45,14 +49,23 @@ class Intake:
         if len(json.dumps(value, ensure_ascii=False).encode()) > VALUE_BYTES:
             raise TooLarge(f"{feedback.metric_name} takes a value of at most {VALUE_BYTES} bytes")
         rater = feedback.tags.get("rater", client)
+        value, tags = self._masked(feedback, metric, value)
         body = {
             "feedback_id": str(uuid.uuid5(_NAMESPACE, f"{receipt.uuid}/{about}/{rater}")),
-            **feedback.model_dump(include={"inference_id", "episode_id", "tags"}, exclude_none=True),
+            **feedback.model_dump(include={"inference_id", "episode_id"}, exclude_none=True),
+            "tags": tags,
             "metric": feedback.metric_name,
             "value": value,
             "rater": rater,
         }
         return Piece(receipt.model, receipt.model_version, receipt.uuid, about, rater, said_ms, metric.teaches, body)
+
+    def _masked(self, feedback: Feedback, metric: Metric, value: Any) -> tuple[Any, dict[str, str]]:
+        """The value and the tags without personal data; whom tags name is what an erasure goes by, and stays."""
+        mask = Masker(self.policy)
+        is_text = metric.type in _TEXTS or (metric.type in _COMPARISONS and feedback.inference_id is not None)
+        value = mask(value) if is_text else value
+        return value, {name: each if name in _WHOSE else mask(each) for name, each in feedback.tags.items()}
 
     def _say(self, feedback: Feedback, metric: Metric, said_ms: int) -> tuple[str, Any, Receipt]:
         """In what it is said, told apart from others of that rater; what is said; and of which answer."""

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from pawl.masking import ALL_KINDS, REGIONS
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -15,6 +17,10 @@ class Settings:
     """How long after an answer its feedback is accepted."""
     metrics: str = ""
     """Metrics of this deployment, as `pawl.metrics` has them; empty for thumbs_up and rating alone."""
+    mask_personal_data: str = ALL_KINDS
+    """The kinds of personal data that are masked before anything is stored, or none."""
+    phone_regions: str = REGIONS
+    """The countries whose phone numbers are found without their +code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,5 +53,9 @@ class InboxSettings:
     """How long after an answer its feedback is accepted."""
     metrics: str = ""
     """Metrics of this deployment, as `pawl.metrics` has them."""
+    mask_personal_data: str = ALL_KINDS
+    """The kinds of personal data that are masked before anything is stored, or none."""
+    phone_regions: str = REGIONS
+    """The countries whose phone numbers are found without their +code."""
     chunk_rows: int = 2_000
     """After so many rows the place is written down. To be changed while no file is being read."""

@@ -31,6 +31,7 @@ class EmbeddingRequest:
     texts: list[str]
     is_base64: bool
     dimensions: int | None
+    user: str = ""
 
 
 def parse_embedding(body: str | bytes, row_limit: int) -> EmbeddingRequest:
@@ -47,7 +48,7 @@ def parse_embedding(body: str | bytes, row_limit: int) -> EmbeddingRequest:
     form = fields.text("encoding_format")
     if form not in (None, "float", "base64"):
         raise fields.refuse("encoding_format", "want float or base64")
-    return EmbeddingRequest(model, texts, form == "base64", fields.whole("dimensions", 1, 1 << 20))
+    return EmbeddingRequest(model, texts, form == "base64", fields.whole("dimensions", 1, 1 << 20), fields.user())
 
 
 def embed(service: Service, body: str | bytes, call: Call) -> Reply:
@@ -62,7 +63,8 @@ def embed(service: Service, body: str | bytes, call: Call) -> Reply:
     features = answer.features()
     inference_id, unix_ms = service.receipt(manifest, len(texts), "\0".join(texts).encode(), call)
     service.statistics.count_success(manifest, len(texts), took_ns, unix_ms)
-    service.record(partial(_captured, inference_id, unix_ms, model, texts, timed(features, len(texts), took_ns)))
+    features = timed(features, len(texts), took_ns)
+    service.record(partial(_captured, inference_id, unix_ms, model, texts, features), request.user)
     tokens = sum(features["tokens"])
     rows = np.asarray(answer.outputs["embedding"], "<f4")
     vectors = [_write(manifest.outputs[0], row, request.is_base64) for row in rows]

@@ -17,7 +17,7 @@ HINTS: Mapping[str, tuple[type, str]] = {
     "metadata": (dict, "an object"),
     "parallel_tool_calls": (bool, "true or false"),
 }
-"""What a request may say of who asks and how to keep it: checked, and gone; neither a log nor a record has it."""
+"""What a request may say of who asks and how to keep it: checked, and gone; a record has a pseudonym of who asks."""
 _SHOWN = 5
 
 
@@ -47,6 +47,10 @@ class Fields:
         for name, (kind, wanted) in HINTS.items():
             if not isinstance(self.raw.get(name), kind | None):
                 raise self.refuse(name, f"want {wanted}")
+
+    def user(self) -> str:
+        """Who asks, under OpenAI's newer name for it or its older one; empty where the request does not tell."""
+        return self.raw.get("safety_identifier") or self.raw.get("user") or ""
 
     def number(self, name: str, default: float, low: float, high: float) -> float:
         """A number from `low` to `high`."""

@@ -136,7 +136,7 @@ class Generation:
         else:
             statistics.count_success(self.manifest, len(self.choices), self._took_ns, self.unix_ms)
         if ending != FAILED or (self.options.is_stream and any(choice.tokens for choice in self.choices)):
-            self._service.record(partial(self._captured, ending))
+            self._service.record(partial(self._captured, ending), self.options.user)
 
     def _captured(self, ending: str) -> CaptureRecord:
         from pawl.generator import Completion, completion_features

@@ -31,6 +31,7 @@ from pawl.narrowing import is_list, is_object
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 """The HTTP header of the binary extension: where the JSON ends and the tensors begin."""
+_OURS = {"binary_data_output", "user"}  # parameters that no model is asked with
 _REQUEST_FIELDS = {"id", "parameters", "inputs", "outputs"}
 _INPUT_FIELDS = {"name", "shape", "datatype", "parameters", "data"}
 _OUTPUT_FIELDS = {"name", "parameters"}
@@ -47,13 +48,14 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class InferRequest:
-    """A checked request: a column for each input of the model, and the outputs that it wants."""
+    """A checked request: a column for each input of the model, the outputs that it wants, and who asks if it tells."""
 
     id: str | None
     inputs: dict[str, Column]
     rows: int
     parameters: Mapping[str, Parameter]
     outputs: Sequence[Wanted]
+    user: str = ""
 
 
 def parse_infer(body: str | bytes, header_length: int | None, manifest: Manifest, row_limit: int) -> InferRequest:
@@ -117,8 +119,11 @@ def _parse(body: str | bytes, binary: bytes | memoryview, manifest: Manifest, ro
     parameters = _check_parameters("parameters", raw.get("parameters"))
     inputs = _parse_inputs(raw.get("inputs"), binary, manifest.inputs)
     outputs = _parse_outputs(raw.get("outputs"), manifest.outputs, parameters.get("binary_data_output") is True)
-    own = {name: value for name, value in parameters.items() if name != "binary_data_output"} if parameters else {}
-    return InferRequest(identifier, inputs, _count_rows(inputs, manifest, row_limit), own, outputs)
+    own = {name: value for name, value in parameters.items() if name not in _OURS} if parameters else {}
+    rows, user = _count_rows(inputs, manifest, row_limit), parameters.get("user", "")
+    if not isinstance(user, str):
+        raise InvalidRequest("parameters: user must be a string")
+    return InferRequest(identifier, inputs, rows, own, outputs, user)
 
 
 def parse_object(body: str | bytes, wanted: str) -> dict[str, Any]:

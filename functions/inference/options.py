@@ -37,6 +37,7 @@ class Options:
     n: int
     is_stream: bool
     includes_usage: bool
+    user: str = ""
 
     def sampling_of(self, number: int) -> Sampling:
         """How a prompt's text of that number is sampled: with a seed of its own, the same one in every request."""
@@ -53,7 +54,7 @@ def parse_options(fields: Fields, top_logprobs: int | None, default_tokens: int 
         about.check_names({"include_usage"}, {"include_obfuscation": (False, True)})
     sampling = _parse_sampling(fields, top_logprobs, default_tokens)
     n = fields.whole("n", 1, CHOICES) or 1
-    return Options(sampling, n, is_stream, about is not None and about.flag("include_usage"))
+    return Options(sampling, n, is_stream, about is not None and about.flag("include_usage"), fields.user())
 
 
 def _parse_sampling(fields: Fields, top_logprobs: int | None, default_tokens: int | None) -> Sampling:

@@ -6,7 +6,7 @@ Knows neither Lambda nor a web framework: the Lambda handler, the container's HT
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol, cast
 
@@ -104,7 +104,7 @@ class Service:
         took_ns = time.perf_counter_ns() - began
         inference_id, unix_ms = self.receipt(manifest, request.rows, _payload(request.inputs), call)
         self.statistics.count_success(manifest, request.rows, took_ns, unix_ms)
-        self.record(partial(_captured, inference_id, unix_ms, manifest, request, answer, took_ns))
+        self.record(partial(_captured, inference_id, unix_ms, manifest, request, answer, took_ns), request.user)
         return inference_id, answer.outputs
 
     def _run(self, model: Model, request: InferRequest, call: Call) -> Answer:
@@ -127,9 +127,12 @@ class Service:
         )
         return inference_id, now_ms
 
-    def record(self, make: Callable[[], CaptureRecord]) -> None:
-        """Capture an answer; `make` is called off the reply's path."""
-        self._capture.offer(make)
+    def record(self, make: Callable[[], CaptureRecord], user: str = "") -> None:
+        """Capture an answer; `make` is called off the reply's path, and what it makes names `user` by a pseudonym."""
+        self._capture.offer(partial(self._of_subject, make, user) if user else make)
+
+    def _of_subject(self, make: Callable[[], CaptureRecord], user: str) -> CaptureRecord:
+        return replace(make(), subject=self._keys.pseudonym(user))
 
 
 def _predict(model: Model, inputs: Mapping[str, Column], parameters: Mapping[str, Parameter]) -> Answer:

@@ -48,7 +48,7 @@ def freeze_traffic(
     """The next dataset of a model: its parent's rows, and what people agree on of its traffic since."""
     selected = select(feedback, selection, rules.restored, rules.erased)
     inherited, erased_rows = _inherited(parent, rules.erased)
-    joined = join(_answers(selected.said, selection, traffic), selected.said)
+    joined = join(_answers(selected.said, selection, traffic, rules.erased), selected.said)
     left_out = selected.left_out + Counter({"without answer": joined.without_answer, "erased row": erased_rows})
     votes = learnable(joined.votes, {row.label for row in inherited[TRAIN]})
     agreed = agree(votes, selected.said, _gold(inherited), rules.trust, rules.restored)
@@ -109,13 +109,17 @@ def learnable(votes: Sequence[Vote], known: Set[str]) -> list[Vote]:
     return [vote for vote in votes if vote.value in labels]
 
 
-def _answers(said: Iterable[Said], selection: Selection, traffic: Traffic) -> Iterator[CaptureRecord]:
-    """The captured answers of which something was said, version by version."""
+def _answers(
+    said: Iterable[Said], selection: Selection, traffic: Traffic, erased: Tombstones
+) -> Iterator[CaptureRecord]:
+    """The captured answers of which something was said, version by version, less those to erased subjects."""
     wanted: dict[str, set[str]] = {}
     for each in said:
         wanted.setdefault(each.version, set()).add(each.inference_id)
     for version, inference_ids in sorted(wanted.items()):
-        yield from traffic.answers(selection.model, version, *selection.window_ms, inference_ids)
+        for record in traffic.answers(selection.model, version, *selection.window_ms, inference_ids):
+            if not erased.cover("", record.subject):
+                yield record
 
 
 def _inherited(parent: FrozenDataset, erased: Tombstones) -> tuple[dict[str, list[Row]], int]:

@@ -13,7 +13,8 @@ from retrain.selection import Said
 class Asked:
     """A text as it was asked first, by the uuid of that answer and the row in it.
 
-    `subject` is the digest of whose it is: whom the feedback names, or its only rater (`is_rater`), or empty.
+    `subject` is the digest of whose it is: whom the feedback names, else the pseudonym of who asked, else the digest of
+    its only rater (`is_rater`), or empty.
     """
 
     text: str
@@ -46,7 +47,7 @@ def join(records: Iterable[CaptureRecord], said: Iterable[Said]) -> Joined:
     votes: list[Vote] = []
     for record in records:
         told = waiting.pop(record.inference_id, [])
-        answer, (subject, is_rater) = answer_uuid(record.inference_id), _whose(told)
+        answer, (subject, is_rater) = answer_uuid(record.inference_id), _whose(told, record.subject)
         for row, text in enumerate(record.inputs["text"] if told else []):
             key, voters = text_key(text), [each for each in told if row < len(each.labels)]
             known = texts.get(key)
@@ -59,12 +60,14 @@ def join(records: Iterable[CaptureRecord], said: Iterable[Said]) -> Joined:
     return Joined(texts, votes, sum(map(len, waiting.values())))
 
 
-def _whose(told: Iterable[Said]) -> tuple[str, bool]:
+def _whose(told: Iterable[Said], asked_by: str) -> tuple[str, bool]:
     """The subject of an answer, and whether it is only known by its rater."""
     told = sorted(told)
     for each in told:
         if each.subject:
             return each.subject, False
+    if asked_by:
+        return asked_by, False
     raters = {each.rater for each in told}
     if len(raters) == 1 and all(each.is_named for each in told):
         return subject_digest(told[0].rater), True

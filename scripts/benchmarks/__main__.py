@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import cost, datasets, drift, inference, memory, quantization, release, trust
+from benchmarks import cost, datasets, drift, inference, memory, privacy, quantization, release, trust
 from benchmarks.figures import Findings
 
 BENCHMARKS: dict[str, Callable[[argparse.Namespace], Findings]] = {
@@ -20,6 +20,7 @@ BENCHMARKS: dict[str, Callable[[argparse.Namespace], Findings]] = {
     "drift": lambda asked: drift.measure(inference.HOME, asked.quick),
     "inference": lambda asked: inference.measure(asked.quick),
     "memory": lambda asked: Findings(memory.measure(inference.build(), inference.HOME)),
+    "privacy": lambda asked: privacy.measure(inference.HOME),
     "quantization": lambda asked: Findings(quantization.measure(asked.text)),
     "release": lambda asked: release.measure(),
     "trust": lambda asked: trust.measure(asked.data, asked.quick),

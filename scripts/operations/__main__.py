@@ -21,6 +21,7 @@ from operations.views import VIEWS
 from pawl.quarantine import Quarantine
 from pawl.registry import vars_of
 from pawl.signing import to_pem
+from pawl.subjects import Subject, erase, export
 from pawl.tombstones import erase_answer, erase_subject
 
 _PIPED_WIDTH = 240  # whoever reads it next cuts lines by itself
@@ -119,6 +120,15 @@ def _completion(stack: Stack, arguments: argparse.Namespace) -> Any:
     return SHELLS[arguments.shell](commands_of(make_parser()))
 
 
+def _export_subject(stack: Stack, arguments: argparse.Namespace) -> Any:
+    return export(stack.deployment, Subject.of(arguments.name, stack.receipt_keys))
+
+
+def _erase_subject(stack: Stack, arguments: argparse.Namespace) -> Any:
+    subject = Subject.of(arguments.name, stack.receipt_keys)
+    return erase(stack.deployment, subject, time.time_ns() // 1_000_000)
+
+
 def _seed(stack: Stack, arguments: argparse.Namespace) -> Any:
     from artifacts.layers import starter  # it knows how to build, which no other command needs
 
@@ -152,6 +162,8 @@ COMMANDS = {
     "quarantine": _quarantine,
     "restore": _restore,
     "erase": _erase,
+    "export-subject": _export_subject,
+    "erase-subject": _erase_subject,
     "seed": _seed,
 }
 

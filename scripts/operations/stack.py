@@ -17,8 +17,10 @@ from botocore.awsrequest import AWSRequest
 from botocore.exceptions import ClientError
 
 from pawl.items import error_code
+from pawl.receipt import ReceiptKeys
 from pawl.registry import Registry
 from pawl.store import Bucket, FeedbackTable, Traffic
+from pawl.subjects import Deployment
 
 _ADDRESS = re.compile(r"https://([a-z0-9]+)\.execute-api\.[^/]+/(.+)")
 _THEN = {
@@ -101,6 +103,18 @@ class Stack:
             for each in page["StackResourceSummaries"]
             if each["ResourceType"] == "AWS::Logs::LogGroup"
         }
+
+    @cached_property
+    def deployment(self) -> Deployment:
+        """Where the stack keeps what may be a person's."""
+        return Deployment(self.bucket, self.feedback, self.registry)
+
+    @cached_property
+    def receipt_keys(self) -> ReceiptKeys:
+        """The secrets that inference signs with, and calls subjects by, as that function has them."""
+        name = self.outputs["InferenceFunction"]
+        variables = self.client("lambda").get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+        return ReceiptKeys(variables["RECEIPT_KEYS"])
 
     @cached_property
     def api_key(self) -> str:

@@ -181,4 +181,5 @@ VIEWS: Mapping[str, Callable[[Any], RenderableType]] = {
     "rollback": facts,
     "promote": facts,
     "erase": facts,
+    "erase-subject": facts,
 }

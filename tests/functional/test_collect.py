@@ -64,6 +64,10 @@ def at(answered: Answer, now_ms: int) -> Answer:
     return lambda *texts, ms=0: answered(*texts, unix_ms=began + ms)
 
 
+def _plain(data: bytes) -> bytes:
+    return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+
+
 def ledger(cloud: Any) -> list[dict[str, Any]]:
     return cloud.state.query(KeyConditionExpression=Key("pk").eq("once#capture"))["Items"]
 
@@ -93,6 +97,36 @@ def test_what_is_stored_is_what_was_captured(
     (key,) = cloud.bucket.keys("traffic/")
     lines = gzip.decompress(cloud.bucket.read(key)).decode().split("\n")
     assert lines == [message["body"] for message in batch["Records"]]
+
+
+def test_no_personal_data_is_stored_and_what_is_labelled_still_joins(
+    deliver: Callable[..., list[str]], at: Answer, lake: Callable[[], dict[str, Any]], cloud: Any, now_ms: int
+) -> None:
+    record = at("refund to ada@example.org, not bob@example.org")
+
+    assert deliver(record) == []
+
+    assert lake()["texts"] == ["refund to <EMAIL>, not <EMAIL_2>"]
+    assert lake()["labels"] == {record.outputs["label"][0]: 1}
+    found = cloud.traffic.answers("triage", "1", now_ms - 2 * HOUR_MS, now_ms, {record.inference_id})
+    assert [each.inference_id for each in found] == [record.inference_id]
+    assert not [key for key in cloud.bucket.keys("") if b"example.org" in _plain(cloud.bucket.read(key))]
+
+
+def test_masking_can_be_turned_off(
+    monkeypatch: pytest.MonkeyPatch,
+    start: Callable[[str], ModuleType],
+    collect: ModuleType,
+    batch_of: Callable[..., dict[str, Any]],
+    at: Answer,
+    lake: Callable[[], dict[str, Any]],
+    context: Any,
+) -> None:
+    monkeypatch.setenv("MASK_PERSONAL_DATA", "none")
+
+    start("drift.collect").handler(batch_of(at("refund ada@example.org").to_json()), context)
+
+    assert lake()["texts"] == ["refund ada@example.org"]
 
 
 def test_the_same_batch_delivered_twice_changes_nothing(

@@ -133,6 +133,20 @@ def test_an_answer_reaches_the_capture_queue_exactly_once(
     assert record["features"]["projection_2"] == [0.0, 1.0]
 
 
+def test_who_asked_is_captured_under_a_pseudonym_alone(
+    app: ModuleType, call: Handler, rest: Callable[..., dict[str, Any]], keys: ReceiptKeys, cloud: Any
+) -> None:
+    for parameters in ({"user": "ada@example.org"}, {}):
+        asked = request("refund", parameters=parameters)
+        assert call(rest("POST", INFER, asked, model="triage"))["statusCode"] == 200
+    assert app.capture.flush(10)
+
+    records = cloud.messages("capture")
+
+    assert sorted(record.get("subject", "") for record in records) == ["", keys.pseudonym("ada@example.org")]
+    assert "example.org" not in json.dumps(records)
+
+
 def test_a_refused_request_is_not_captured(
     app: ModuleType, call: Handler, rest: Callable[..., dict[str, Any]], cloud: Any
 ) -> None:

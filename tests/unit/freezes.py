@@ -45,13 +45,14 @@ class World:
         self.records: list[CaptureRecord] = []
         self.feedback: list[dict[str, Any]] = []
 
-    def answer(self, *texts: str, version: str = "3") -> str:
-        """An answer to these texts; its inference_id."""
+    def answer(self, *texts: str, version: str = "3", asked_by: str = "") -> str:
+        """An answer to these texts, by the pseudonym of who asked; its inference_id."""
         at_ms = BEGAN_MS + MINUTE_MS * len(self.records)
         uuid = uuid7_hex(at_ms, len(self.records).to_bytes(10, "big"))
         inference_id = f"k1.{uuid}.triage.{version}.1.{len(texts)}.digest.mac"
         outputs = {"label": ["other"] * len(texts)}
-        self.records.append(CaptureRecord(inference_id, "triage", version, at_ms, {"text": list(texts)}, outputs, {}))
+        about = (inference_id, "triage", version, at_ms)
+        self.records.append(CaptureRecord(*about, {"text": list(texts)}, outputs, {}, asked_by))
         return inference_id
 
     def say(

@@ -11,6 +11,7 @@ from feedback.intake import VALUE_BYTES, Intake
 from feedback.schema import TEXT_LIMIT, Feedback
 from pawl.errors import InvalidRequest, TooLarge
 from pawl.items import attributes, from_item
+from pawl.masking import Policy
 from pawl.metrics import declared
 from pawl.opinions import TOGETHER, Piece
 from pawl.receipt import ReceiptKeys
@@ -95,3 +96,46 @@ def test_the_largest_pieces_fit_into_a_transaction_together() -> None:
     piece = read("preference", value, inference_id=ANSWERS[0], tags=tags)
 
     assert len(json.dumps(piece.body, ensure_ascii=False).encode()) * TOGETHER < 4 * MEBIBYTE
+
+
+def test_what_people_write_is_masked_and_whom_they_name_is_not() -> None:
+    tags = {"rater": "ada@example.org", "subject": "+49 30 901820", "note": "from bob@example.org"}
+    piece = read("comment", "ask bob@example.org", inference_id=ANSWERS[0], tags=tags)
+
+    assert piece.body["value"] == "ask <EMAIL>"
+    assert piece.body["tags"] == {"rater": "ada@example.org", "subject": "+49 30 901820", "note": "from <EMAIL>"}
+    assert (piece.rater, piece.body["inference_id"]) == ("ada@example.org", ANSWERS[0])
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "kept"),
+    [
+        ("demonstration", "Write to bob@example.org.", "Write to <EMAIL>."),
+        (
+            "correction",
+            {"outputs": [{"name": "text", "data": ["bob@example.org"]}]},
+            {"outputs": [{"name": "text", "data": ["<EMAIL>"]}]},
+        ),
+        (
+            "preference",
+            {"chosen": "bob@example.org", "rejected": "eve@example.org or bob@example.org"},
+            {"chosen": "<EMAIL>", "rejected": "<EMAIL_2> or <EMAIL>"},
+        ),
+        ("label", ["bob@example.org"], ["bob@example.org"]),
+    ],
+)
+def test_each_text_of_a_metric_is_masked_and_a_label_stays_what_it_is(metric: str, value: Any, kept: Any) -> None:
+    assert read(metric, value, inference_id=ANSWERS[0]).body["value"] == kept
+
+
+def test_the_ids_that_a_comparison_names_are_never_masked() -> None:
+    chosen, rejected = ANSWERS[:2]
+
+    assert read("preference", {"chosen": chosen, "rejected": rejected}).body["value"]["chosen"] == chosen
+
+
+def test_where_the_policy_is_none_everything_is_kept_as_it_was_said() -> None:
+    intake = Intake(KEYS, METRICS, 90.0, Policy.of("none", ""))
+    feedback = Feedback(metric_name="comment", value="ask bob@example.org", inference_id=ANSWERS[0])
+
+    assert intake.read(feedback, "key-1", NOW).body["value"] == "ask bob@example.org"

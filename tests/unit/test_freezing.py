@@ -220,6 +220,29 @@ def test_an_erased_rater_subject_or_answer_is_in_no_later_dataset() -> None:
     assert frozen.dataset.lineage["left_out"]["erased"] == 4
 
 
+def test_a_row_knows_who_asked_by_their_pseudonym_unless_feedback_names_somebody() -> None:
+    world = World()
+    world.say(world.answer("asked by ada", asked_by="5c1a"), "outage", rater="carl")
+    world.say(world.answer("about bob", asked_by="5c1a"), "outage", rater="carl", subject="bob")
+
+    rows = [row for split in world.freeze().dataset.splits.values() for row in split if row.answer]
+
+    subjects = {row.text: row.subject for row in rows}
+    assert subjects == {"asked by ada": "5c1a", "about bob": subject_digest("bob")}
+
+
+def test_what_an_erased_subject_asked_is_in_no_later_dataset_though_others_labelled_it() -> None:
+    world = World()
+    world.say(world.answer("asked by ada", asked_by="5c1a"), "outage", rater="carl")
+    world.say(world.answer("asked by bob", asked_by="77f0"), "outage", rater="carl")
+
+    frozen = world.freeze(rules=Rules(erased=Tombstones(frozenset({"5c1a"}))))
+
+    assert new_rows(frozen) == {"asked by bob": "outage"}
+    again = World().freeze(frozen.dataset, Rules(erased=Tombstones(frozenset({"77f0"}))))
+    assert again.dataset.lineage["left_out"]["erased row"] == 1
+
+
 def test_what_is_erased_leaves_the_rows_that_were_inherited_too() -> None:
     world = World()
     world.label("outage", "about bob", rater="carl", subject="bob")

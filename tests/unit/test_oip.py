@@ -113,6 +113,16 @@ def test_an_id_parameters_and_outputs_may_be_given(manifest: Manifest) -> None:
     assert request == InferRequest("7", {"text": ["a"]}, 1, parameters, [Wanted("label")])
 
 
+def test_who_asks_is_a_parameter_that_no_model_sees(manifest: Manifest) -> None:
+    def parse(user: Any) -> InferRequest:
+        body = {"parameters": {"user": user, "b": True}, "inputs": [_tensor("a")]}
+        return parse_infer(json.dumps(body), None, manifest, ROW_LIMIT)
+
+    assert (parse("ada").user, parse("ada").parameters) == ("ada", {"b": True})
+    with pytest.raises(InvalidRequest, match="user must be a string"):
+        parse(7)
+
+
 def test_no_outputs_named_are_all_of_them(manifest: Manifest) -> None:
     assert parse_infer(_body("a", outputs=[]), None, manifest, ROW_LIMIT).outputs == EVERY_OUTPUT
 

@@ -124,7 +124,7 @@ def test_an_answer_may_be_sent_back_as_its_client_dumps_it() -> None:
 @pytest.mark.parametrize(
     "fields",
     [
-        {"user": "ada", "safety_identifier": "a", "prompt_cache_key": "b", "metadata": {"c": "d"}},
+        {"prompt_cache_key": "b", "metadata": {"c": "d"}},
         {"store": False, "service_tier": "auto", "parallel_tool_calls": True, "tool_choice": "auto"},
         {"tools": [], "functions": [], "function_call": "none", "logit_bias": {}, "modalities": ["text"]},
         {"audio": None, "prediction": None, "reasoning_effort": "none", "verbosity": "medium"},
@@ -132,6 +132,14 @@ def test_an_answer_may_be_sent_back_as_its_client_dumps_it() -> None:
 )
 def test_fields_that_ask_for_nothing_are_taken(fields: dict[str, Any]) -> None:
     assert chat(**fields) == chat()
+
+
+@pytest.mark.parametrize(
+    ("fields", "user"),
+    [({"user": "ada"}, "ada"), ({"user": "ada", "safety_identifier": "a-7"}, "a-7"), ({"user": None}, ""), ({}, "")],
+)
+def test_who_asks_is_told_by_the_newer_of_two_names(fields: dict[str, Any], user: str) -> None:
+    assert chat(**fields).options.user == user
 
 
 @pytest.mark.parametrize(
@@ -310,7 +318,7 @@ def test_as_many_texts_as_rows_are_taken_and_the_best_of_all_is_all() -> None:
 def test_a_request_for_embeddings_is_texts_and_a_form() -> None:
     body = {"model": "embed", "input": "a", "dimensions": 384, "encoding_format": "base64", "user": "ada"}
 
-    assert parse_embedding(json.dumps(body), 4) == EmbeddingRequest("embed", ["a"], True, 384)
+    assert parse_embedding(json.dumps(body), 4) == EmbeddingRequest("embed", ["a"], True, 384, "ada")
     assert parse_embedding('{"model":"embed","input":["a",""]}', 4) == EmbeddingRequest("embed", ["a", ""], False, None)
 
 

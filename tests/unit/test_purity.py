@@ -14,7 +14,17 @@ from pytest_socket import SocketBlockedError
 import pawl
 
 WITH_MODELS = {"classifier", "decoder", "embedder", "generator", "model", "tensors", "words"}
-AT_THE_EDGE = {"dropqueue", "drops", "events", "items", "opinions", "registry", "store", "web"} | WITH_MODELS
+AT_THE_EDGE = {
+    "dropqueue",
+    "drops",
+    "events",
+    "items",
+    "opinions",
+    "registry",
+    "store",
+    "subjects",
+    "web",
+} | WITH_MODELS
 PURE = sorted(module.name for module in pkgutil.iter_modules(pawl.__path__) if module.name not in AT_THE_EDGE)
 WITH_EXAMPLES = {"identity", "metrics", "stats"}
 

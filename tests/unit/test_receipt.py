@@ -143,3 +143,12 @@ def test_keys_that_could_not_keep_a_secret_are_refused_without_being_shown(text:
     with pytest.raises(SettingsError, match="want id:secret") as raised:
         ReceiptKeys(text)
     assert "nnn" not in str(raised.value)
+
+
+def test_a_pseudonym_holds_as_long_as_its_key_and_tells_nothing_without_it() -> None:
+    before, after = ReceiptKeys("1:" + "s" * 32), ReceiptKeys(f"2:{'t' * 32},1:{'s' * 32}")
+
+    assert before.pseudonym("ada") in after.pseudonyms("ada")
+    assert after.pseudonyms("ada")[0] == after.pseudonym("ada") != before.pseudonym("ada")
+    assert not set(after.pseudonyms("ada")) & set(after.pseudonyms("bob"))
+    assert before.pseudonym("\ud800") != before.pseudonym("")

@@ -30,6 +30,14 @@ def test_a_record_survives_the_queue(captured: Make) -> None:
     assert CaptureRecord.from_dict(json.loads(line)) == record
 
 
+def test_a_record_with_a_subject_is_of_the_next_schema_and_others_stay_as_they_were(captured: Make) -> None:
+    record = captured(subject="5c1a")
+
+    assert CaptureRecord.from_dict(json.loads(record.to_json())) == record
+    assert (json.loads(record.to_json())["schema"], json.loads(captured().to_json())["schema"]) == (2, 1)
+    assert "subject" not in captured().to_json()
+
+
 @pytest.mark.parametrize("field", ["inference_id", "model", "features", "schema"])
 def test_a_record_without_a_field_is_refused(captured: Make, field: str) -> None:
     raw = _raw(captured)
@@ -44,6 +52,8 @@ def test_a_record_without_a_field_is_refused(captured: Make, field: str) -> None
     [
         ({"extra": 1}, "want exactly the fields"),
         ({"schema": 2}, "with schema 1"),
+        ({"subject": "5c1a"}, "want exactly the fields"),
+        ({"schema": 2, "subject": 7}, "subject must be a string"),
         ({"inference_id": 7}, "inference_id must be a string"),
         ({"version": 3}, "version must be a string"),
         ({"unix_ms": 1.5}, "unix_ms must be a whole number"),

@@ -7,7 +7,7 @@ No text of a user is copied here: an entry names the answer, and the traffic lak
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +56,20 @@ class Quarantine:
                 for line in self._bucket.read(key).decode().split("\n"):
                     if line and (entry := Entry(**json.loads(line))).feedback_id not in restored:
                         yield entry
+
+    def forget(self, is_theirs: Callable[[Entry], bool], feedback_ids: Container[str]) -> int:
+        """Remove entries, and people's word that some feedback counts; how many entries that were."""
+        found = 0
+        for key in list(self._bucket.keys(self._prefix)):
+            if key.rpartition("/")[2] in feedback_ids:
+                self._bucket.remove(key)
+            elif key.endswith(".jsonl"):
+                lines = [line for line in self._bucket.read(key).decode().split("\n") if line]
+                kept = [line for line in lines if not is_theirs(Entry(**json.loads(line)))]
+                if len(kept) < len(lines):
+                    self._bucket.write(key, "\n".join(kept).encode())
+                found += len(lines) - len(kept)
+        return found
 
     def restored(self) -> frozenset[str]:
         """The ids of the feedback that a person let count."""

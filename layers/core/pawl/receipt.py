@@ -84,6 +84,18 @@ class ReceiptKeys:
             raise InvalidReceipt(f"{name} is older than {valid_days:g} days: feedback for it is closed")
         return receipt
 
+    def pseudonym(self, subject: str) -> str:
+        """What a captured answer calls its subject: nobody without the key can tell, or try out, who it is."""
+        return self._pseudonym(self._signing_id, subject)
+
+    def pseudonyms(self, subject: str) -> list[str]:
+        """What answers call a subject, by each of the keys that they may have been given under."""
+        return [self._pseudonym(key_id, subject) for key_id in self._keys]
+
+    def _pseudonym(self, key_id: str, subject: str) -> str:
+        name = subject.encode("utf-8", "surrogatepass")
+        return blake2b(name, key=self._keys[key_id], digest_size=16, person=b"pawl subject").hexdigest()
+
     def _mac(self, key_id: str, body: str) -> str:
         return _b64(blake2b(body.encode("ascii"), key=self._keys[key_id], digest_size=16).digest())
 

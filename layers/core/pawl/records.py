@@ -13,11 +13,15 @@ from pawl.errors import InvalidRecord
 from pawl.narrowing import is_list, is_object
 
 SCHEMA = 1
+WITH_SUBJECT = 2
 
 
 @dataclass(frozen=True, slots=True)
 class CaptureRecord:
-    """One answered request: tensors by name, each a list with one entry a row, and what the profile counts."""
+    """One answered request: tensors by name, each a list with one entry a row, and what the profile counts.
+
+    `subject` is the pseudonym of who asked, where the request told; a record that has one is of schema 2.
+    """
 
     inference_id: str
     model: str
@@ -26,25 +30,28 @@ class CaptureRecord:
     inputs: dict[str, list[Any]]
     outputs: dict[str, list[Any]]
     features: dict[str, list[Any]]
-    schema: int = SCHEMA
+    subject: str = ""
 
     def to_json(self) -> str:
         """One line of JSON."""
-        return json.dumps({name: getattr(self, name) for name in _NAMES}, separators=(",", ":"), ensure_ascii=False)
+        about = {"schema": WITH_SUBJECT, "subject": self.subject} if self.subject else {"schema": SCHEMA}
+        whole = {name: getattr(self, name) for name in _NAMES} | about
+        return json.dumps(whole, separators=(",", ":"), ensure_ascii=False)
 
     @classmethod
     def from_dict(cls, raw: Any) -> Self:
         """The record in `raw`, or InvalidRecord naming the field that is missing, unknown or of the wrong type."""
-        if not is_object(raw) or set(raw) != _FIELDS or raw["schema"] != SCHEMA:
-            raise InvalidRecord(f"capture record: want exactly the fields {sorted(_FIELDS)} with schema {SCHEMA}")
-        for name in ("inference_id", "model", "version"):
-            if not isinstance(raw[name], str):
+        if not is_object(raw) or [raw.get("schema"), set(raw)] not in _KNOWN:
+            wanted = " or ".join(f"{sorted(names)} with schema {schema}" for schema, names in _KNOWN)
+            raise InvalidRecord(f"capture record: want exactly the fields {wanted}")
+        for name in ("inference_id", "model", "version", "subject"):
+            if not isinstance(raw.get(name, ""), str):
                 raise InvalidRecord(f"capture record: {name} must be a string")
         if not isinstance(raw["unix_ms"], int):
             raise InvalidRecord("capture record: unix_ms must be a whole number")
         for name in ("inputs", "outputs", "features"):
             _require_columns(name, raw[name])
-        return cls(**raw)
+        return cls(**{name: value for name, value in raw.items() if name != "schema"})
 
 
 def inference_id_in(line: bytes) -> str:
@@ -59,8 +66,8 @@ def inference_id_in(line: bytes) -> str:
 
 
 _OPENING = b'{"inference_id":"'
-_NAMES = tuple(f.name for f in fields(CaptureRecord))
-_FIELDS = set(_NAMES)
+_NAMES = tuple(f.name for f in fields(CaptureRecord) if f.name != "subject")
+_KNOWN: list[list[Any]] = [[SCHEMA, {*_NAMES, "schema"}], [WITH_SUBJECT, {*_NAMES, "schema", "subject"}]]
 
 
 def columns_of(records: Sequence[CaptureRecord]) -> dict[str, list[Any]]:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from botocore.exceptions import ClientError
 
-from pawl.dataset import FrozenDataset, thaw
+from pawl.dataset import MANIFEST, FrozenDataset, thaw
 from pawl.errors import Conflict, InvalidDataset, NotFound
 from pawl.identity import day_of, unix_ms_of
 from pawl.items import error_code, from_item, query_all, require_lost_condition, to_item
@@ -95,6 +95,21 @@ class Bucket:
     def write(self, key: str, data: bytes) -> None:
         """Store `data` under `key`, replacing what is there."""
         self._client.put_object(Bucket=self.name, Key=key, Body=data)
+
+    def remove(self, key: str) -> None:
+        """Remove what is under `key`; in a bucket with versions it is kept until `forget_replaced`."""
+        self._client.delete_object(Bucket=self.name, Key=key)
+
+    def forget_replaced(self, prefix: str) -> int:
+        """Remove for good what was replaced or removed under `prefix`, and return how many versions that were."""
+        forgotten = 0
+        for page in self._client.get_paginator("list_object_versions").paginate(Bucket=self.name, Prefix=prefix):
+            for each in page.get("Versions", []):
+                if not each.get("IsLatest"):
+                    key, version = each.get("Key", ""), each.get("VersionId", "")
+                    self._client.delete_object(Bucket=self.name, Key=key, VersionId=version)
+                    forgotten += 1
+        return forgotten
 
     def has(self, key: str) -> bool:
         """Whether there is an object under `key`."""
@@ -172,6 +187,18 @@ class Traffic:
                     seen.add(name)
                     yield CaptureRecord.from_dict(json.loads(line))
 
+    def lines(self) -> Iterator[tuple[str, list[bytes]]]:
+        """Every object of the lake by its key, each with its records as lines of JSON."""
+        for key in self._bucket.keys("traffic/"):
+            yield key, list(self._bucket.lines(key))
+
+    def rewrite(self, key: str, lines: Sequence[bytes]) -> None:
+        """Leave an object of the lake with these of its lines; with none, it is removed. Its profile stays."""
+        if lines:
+            self._bucket.write(key, gzip.compress(b"\n".join(lines), 6, mtime=0))
+        else:
+            self._bucket.remove(key)
+
     def _window(self, kind: str, model: str, version: str, since_ms: int, until_ms: int) -> Iterator[str]:
         for day in _days(since_ms, until_ms):
             for key in self._bucket.keys(f"{kind}/{model}/{version}/{day}/"):
@@ -192,6 +219,11 @@ class Datasets:
         for name in sorted(dataset.files, key=lambda name: name == "manifest.json"):
             self._bucket.write(prefix + name, dataset.files[name])
         return f"s3://{self._bucket.name}/{prefix}"
+
+    def digests(self) -> list[str]:
+        """The digests of all datasets that are wholly stored."""
+        keys = [key.split("/") for key in self._bucket.keys("datasets/")]
+        return [digest for _, digest, name in keys if name == MANIFEST]
 
     def load(self, digest: str) -> FrozenDataset:
         """The dataset, its digests checked; NotFound when it was never stored."""
@@ -227,11 +259,15 @@ class FeedbackTable:
         """All feedback there is, in no order: it reads the whole table, which costs what the table is long."""
         start: dict[str, Any] = {}
         while True:
-            page = self._table.scan(FilterExpression="attribute_exists(feedback_id)", **start)
+            page = self._table.scan(FilterExpression="attribute_exists(feedback_id)", ConsistentRead=True, **start)
             yield from (from_item(item) for item in page["Items"])
             if "LastEvaluatedKey" not in page:
                 return
             start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+
+    def remove(self, item: Mapping[str, Any]) -> None:
+        """Remove a piece of feedback."""
+        self._table.delete_item(Key={"pk": item["pk"], "sk": item["sk"]})
 
 
 class Ledger:

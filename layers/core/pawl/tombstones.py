@@ -3,12 +3,14 @@
 An erasure is an empty object whose key says all, so that two of them never race and a reader needs no look inside:
 
     tombstones/subject/<sha256 of the subject>      a rater, or who `tags.subject` or `tags.user` names
+    tombstones/subject/<pseudonym>                  the same person, as captured traffic names them
     tombstones/inference/<uuid of the answer>       one answer, with whatever was asked and said of it
 
 A digest keeps a name from being read off the list. It is a pseudonym all the same: who guesses the name can check it.
 """
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -63,6 +65,12 @@ def erase_subject(bucket: "Bucket", subject: str) -> str:
     digest = subject_digest(subject)
     bucket.write(_SUBJECT + digest, b"")
     return digest
+
+
+def bury(bucket: "Bucket", digests: Iterable[str], answers: Iterable[str]) -> None:
+    """Keep subjects, by digest or pseudonym, and answers, by uuid, out of every later dataset."""
+    for key in [*(_SUBJECT + digest for digest in digests), *(_INFERENCE + uuid for uuid in answers)]:
+        bucket.write(key, b"")
 
 
 def erase_answer(bucket: "Bucket", inference_id: str) -> str:
