@@ -29,7 +29,6 @@ from pawl.metrics import declared
 from pawl.opinions import Opinions, Piece
 from pawl.receipt import ReceiptKeys
 from pawl.settings import read_settings
-from pawl.store import Bucket
 from pawl.web import application, explain, gateway
 
 settings = read_settings(Settings, os.environ)
@@ -88,7 +87,9 @@ handler = gateway(app)
 
 @cache
 def labelling() -> Labelling:
-    """Made when a page first asks: who only sends feedback does not wait for another client."""
+    """Made when a page first asks: who only sends feedback waits neither for another client nor for numpy."""
+    from pawl.store import Bucket
+
     return Labelling(PairFiles(Bucket(boto3.client("s3"), settings.bucket)), tally, intake)
 
 

@@ -10,15 +10,17 @@ how likely a reward model takes the first answer to be better.
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from feedback.schema import Id, Strict, Text
 from pawl.errors import InvalidRecord
-from pawl.store import Bucket
 from pawl.web import explain
+
+if TYPE_CHECKING:
+    from pawl.store import Bucket
 
 PREFIX = "pairs"
 FILE_PAIRS = 2_000
@@ -62,7 +64,7 @@ class Pair(Strict):
 class PairFiles:
     """The pairs of a bucket; a file is read again when its content has changed."""
 
-    def __init__(self, bucket: Bucket) -> None:
+    def __init__(self, bucket: "Bucket") -> None:
         self._bucket = bucket
         self._read: dict[tuple[str, str], list[Pair]] = {}
 

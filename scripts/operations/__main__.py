@@ -5,14 +5,16 @@ import json
 import sys
 import time
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from artifacts.layers import starter
 from artifacts.signing import local_key
 from artifacts.target import BuildError
+from feedback.pairs import PairFiles
 from operations.seeding import prepare, seed, trusted_keys
 from operations.stack import OperationError, Stack
-from pawl.errors import InvalidReceipt, NotFound
+from pawl.errors import InvalidReceipt, InvalidRecord, NotFound
 from pawl.quarantine import Quarantine
 from pawl.registry import vars_of
 from pawl.signing import to_pem
@@ -25,7 +27,7 @@ def main() -> int:
     stack = Stack(arguments.stack)
     try:
         result = COMMANDS[arguments.command](stack, arguments)
-    except (BuildError, OperationError, InvalidReceipt, NotFound) as error:
+    except (BuildError, OperationError, InvalidReceipt, InvalidRecord, NotFound) as error:
         print(f"pawl: {error}", file=sys.stderr)
         return 1
     print(result if isinstance(result, str) else json.dumps(result, indent=1))
@@ -60,6 +62,11 @@ def _restore(stack: Stack, arguments: argparse.Namespace) -> Any:
     return {"restored": [asdict(quarantine.restore(feedback_id)) for feedback_id in arguments.feedback_id]}
 
 
+def _pairs(stack: Stack, arguments: argparse.Namespace) -> Any:
+    key, number = PairFiles(stack.bucket).add(arguments.model, arguments.file.read_bytes())
+    return {"key": key, "pairs": number, "label": f"{stack.outputs['ApiUrl']}/label?model={arguments.model}"}
+
+
 def _erase(stack: Stack, arguments: argparse.Namespace) -> Any:
     if arguments.inference:
         return {"erased_answer": erase_answer(stack.bucket, arguments.name)}
@@ -87,6 +94,7 @@ COMMANDS = {
     "promote": _promote,
     "quarantine": _quarantine,
     "restore": _restore,
+    "pairs": _pairs,
     "erase": _erase,
     "seed": _seed,
 }
@@ -106,11 +114,14 @@ def _parse() -> argparse.Namespace:
         ("promote", "make a version that has passed its gates live"),
         ("quarantine", "list the feedback that the last freezes set aside, each with its reason and the evidence"),
         ("restore", "let feedback in quarantine count from the next dataset on"),
+        ("pairs", "put pairs of answers before the people who label, JSON lines as in functions/feedback/pairs.py"),
     ):
         command = commands.add_parser(name, help=does)
         command.add_argument("model")
         if name == "promote":
             command.add_argument("version")
+        if name == "pairs":
+            command.add_argument("file", type=Path)
         if name == "restore":
             command.add_argument("feedback_id", nargs="+", help="as scripts/pawl quarantine lists it")
     erasing = commands.add_parser("erase", help="keep a person, or one answer, out of every later dataset")

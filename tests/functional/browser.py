@@ -97,8 +97,15 @@ class Tab:
 
     def heard(self) -> list[tuple[str, str]]:
         """Role and name of all that a screen reader finds, in its order."""
-        nodes = self.call("Accessibility.getFullAXTree")["nodes"]
-        return [(node["role"]["value"], node.get("name", {}).get("value", "")) for node in nodes if not node["ignored"]]
+        nodes = {node["nodeId"]: node for node in self.call("Accessibility.getFullAXTree")["nodes"]}
+
+        def walk(node: Any) -> Iterator[tuple[str, str]]:
+            if not node["ignored"]:
+                yield node["role"]["value"], node.get("name", {}).get("value", "")
+            for child in node.get("childIds", []):
+                yield from walk(nodes[child])
+
+        return list(walk(next(iter(nodes.values()))))
 
     def faults(self) -> list[str]:
         """What axe-core finds wrong that is serious or critical."""

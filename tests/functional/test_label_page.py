@@ -176,6 +176,22 @@ def test_undo_brings_the_pair_back_and_the_later_word_counts(
     assert texts()[item["value"]["chosen"]] == before[1]
 
 
+def test_the_very_last_choice_can_be_undone_too(tab: Tab, front: Front, address: str, put: Any, stored: Any) -> None:
+    put("a")
+    sign_in(tab, address)
+    for way in ('document.querySelector("#back button").click()', None):
+        wait_for_pair(tab, " of 1 labelled")
+        tab.press("0")
+        tab.wait("document.body.innerText.includes('No pair is left for you')")
+        tab.see(way) if way else tab.press("u")
+    wait_for_pair(tab, "1 of 1 labelled")
+    tab.press("1")
+    wait_until(tab, front, 3)
+
+    (item,) = stored("preference")
+    assert "chosen" in item["value"]
+
+
 def test_a_reason_is_kept_as_a_comment_and_typing_it_chooses_nothing(
     tab: Tab, front: Front, address: str, put: Any, stored: Any
 ) -> None:
@@ -382,11 +398,17 @@ def test_many_pairs_come_as_they_are_needed_each_once(
     assert len(stored("preference")) == 25
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("screen", [PHONE, DESKTOP], ids=["phone", "desktop"])
-def test_the_page_can_be_drawn(screen: tuple[int, int], tab: Tab, address: str, put: Any, tmp_path: Any) -> None:
-    put("How do I reset the password of my meter?", "b", words=("Hold the button. " * 20, "I do not know."))
-    sign_in(tab, address, screen)
+def test_the_page_can_be_drawn(
+    screen: tuple[int, int], scheme: str, tab: Tab, address: str, put: Any, front: Front, tmp_path: Any
+) -> None:
+    put("How do I reset my meter?", "When is it cheap?", words=("Hold the button. " * 20, "I do not know."))
+    sign_in(tab, address, screen, scheme=scheme)
     wait_for_pair(tab, "0 of 2 labelled")
+    tab.press("2")
+    wait_until(tab, front, 1)
+    tab.press("u")
 
     content = tab.picture()
     (tmp_path / "label.png").write_bytes(content)
