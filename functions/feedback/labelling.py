@@ -7,7 +7,7 @@ from random import Random
 from pydantic import BaseModel
 
 from feedback.choice import Candidate, choose
-from feedback.comparisons import compare
+from feedback.comparisons import Verify, compare
 from feedback.intake import Intake
 from feedback.pairs import Answer, Pair, PairFiles
 from feedback.tally import METRIC, TIE, Tally, mark_of
@@ -60,17 +60,20 @@ class Labelling:
         )
 
     def _id(self, pair: Pair, model: str, now_ms: int) -> str | None:
-        """What tells this pair from all others, in whatever order; None when it can no longer be labelled."""
-
         def verify(text: str, called: str) -> Receipt:
             return self.intake.keys.verify(text, now_ms=now_ms, valid_days=self.intake.valid_days, name=called)
 
-        tie = {"tie": [answer.name for answer in pair.answers]}
-        try:
-            found = compare(METRIC, METRIC, tie, pair.inference_id, verify)
-        except PawlError:
-            return None
-        return f"{found.receipt.uuid}#{METRIC}.{found.apart}" if found.receipt.model == model else None
+        return identify(pair, model, verify)
+
+
+def identify(pair: Pair, model: str, verify: Verify) -> str | None:
+    """What tells a pair from all others, in whatever order its answers stand; None when a vote on it is refused."""
+    tie = {"tie": [answer.name for answer in pair.answers]}
+    try:
+        found = compare(METRIC, METRIC, tie, pair.inference_id, verify)
+    except PawlError:
+        return None
+    return f"{found.receipt.uuid}#{METRIC}.{found.apart}" if found.receipt.model == model else None
 
 
 def _candidate(id: str, pair: Pair, votes: Mapping[str, str]) -> Candidate:

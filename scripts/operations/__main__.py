@@ -12,6 +12,9 @@ from artifacts.layers import starter
 from artifacts.signing import local_key
 from artifacts.target import BuildError
 from feedback.pairs import PairFiles
+from feedback.standing import standing
+from feedback.tally import Tally
+from operations.pairing import lines_of_traffic
 from operations.seeding import prepare, seed, trusted_keys
 from operations.stack import OperationError, Stack
 from pawl.errors import InvalidReceipt, InvalidRecord, NotFound
@@ -63,8 +66,16 @@ def _restore(stack: Stack, arguments: argparse.Namespace) -> Any:
 
 
 def _pairs(stack: Stack, arguments: argparse.Namespace) -> Any:
-    key, number = PairFiles(stack.bucket).add(arguments.model, arguments.file.read_bytes())
-    return {"key": key, "pairs": number, "label": f"{stack.outputs['ApiUrl']}/label?model={arguments.model}"}
+    files, model = PairFiles(stack.bucket), arguments.model
+    page = {"page": f"{stack.outputs['ApiUrl']}/label?model={model}"}
+    if arguments.file is not None:
+        key, number = files.add(model, arguments.file.read_bytes())
+        return {"key": key, "pairs": number, **page}
+    if arguments.traffic is not None:
+        key, number = files.add(model, lines_of_traffic(stack, model, arguments.traffic, time.time_ns() // 1_000_000))
+        return {"key": key, "pairs": number, **page}
+    votes = Tally(stack.client("dynamodb"), stack.outputs["FeedbackTable"]).votes(model)
+    return {**asdict(standing(files.of(model), votes, model)), **page}
 
 
 def _erase(stack: Stack, arguments: argparse.Namespace) -> Any:
@@ -114,14 +125,16 @@ def _parse() -> argparse.Namespace:
         ("promote", "make a version that has passed its gates live"),
         ("quarantine", "list the feedback that the last freezes set aside, each with its reason and the evidence"),
         ("restore", "let feedback in quarantine count from the next dataset on"),
-        ("pairs", "put pairs of answers before the people who label, JSON lines as in functions/feedback/pairs.py"),
+        ("pairs", "pairs of answers for people to compare, JSON lines as in functions/feedback/pairs.py"),
     ):
         command = commands.add_parser(name, help=does)
         command.add_argument("model")
         if name == "promote":
             command.add_argument("version")
         if name == "pairs":
-            command.add_argument("file", type=Path)
+            source = command.add_mutually_exclusive_group()
+            source.add_argument("file", nargs="?", type=Path, help="add this file; without one, tell how far they are")
+            source.add_argument("--traffic", type=float, metavar="DAYS", help="add what captured traffic of late has")
         if name == "restore":
             command.add_argument("feedback_id", nargs="+", help="as scripts/pawl quarantine lists it")
     erasing = commands.add_parser("erase", help="keep a person, or one answer, out of every later dataset")
