@@ -5,9 +5,13 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+import boto3
 import pytest
 
 from feedback.page import HEADERS, PAGE
+from feedback.tally import TIE, Tally
+from pawl.identity import uuid7_hex
+from pawl.opinions import Piece
 from pawl.receipt import ReceiptKeys
 
 DAY_MS = 86_400_000
@@ -123,6 +127,30 @@ def test_a_later_word_takes_the_place_of_the_earlier_in_the_choice_too(ask: Any,
     ask("/feedback", prefer(asked["b"], 1, "bo"))
 
     assert [each["prompt"] for each in ask(model="assistant", rater="cy")[1]["pairs"]] == ["b", "a"]
+
+
+def test_what_was_said_earlier_and_arrives_later_changes_nothing(cloud: Any) -> None:
+    uuid = uuid7_hex(1_700_000_000_000, bytes(10))
+    later, earlier = (
+        Piece("assistant", "1", uuid, "preference.x", "ada", said_ms, True, {"metric": "preference", "value": value})
+        for said_ms, value in ((2, {"tie": ["a", "b"]}), (1, {"chosen": "a", "rejected": "b"}))
+    )
+    tally = Tally(boto3.client("dynamodb"), "feedback")
+
+    tally.note([later, earlier])
+
+    assert tally.votes("assistant") == {f"{uuid}#preference.x": {"ada": TIE}}
+
+
+def test_more_votes_than_one_answer_of_the_table_holds_are_all_found(cloud: Any) -> None:
+    tally, uuid = Tally(boto3.client("dynamodb"), "feedback"), uuid7_hex(1_700_000_000_000, bytes(10))
+    raters = [f"{number}#{'x' * 900}" for number in range(1200)]  # 1 MB is what a page holds
+
+    with cloud.feedback_items.batch_writer() as batch:
+        for rater in raters:
+            batch.put_item({"pk": "compared/assistant", "sk": f"{uuid}#preference.x#{rater}", "mark": TIE})
+
+    assert tally.votes("assistant") == {f"{uuid}#preference.x": dict.fromkeys(sorted(raters), TIE)}
 
 
 def test_a_bulk_counts_as_well_and_a_dry_run_does_not(ask: Any, put: Any, pair: Any) -> None:

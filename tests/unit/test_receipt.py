@@ -47,7 +47,7 @@ def test_a_receipt_says_which_answer_it_stands_for() -> None:
 def test_what_a_receipt_claims_can_be_read_without_a_key_if_it_has_the_form_of_one() -> None:
     assert Receipt.unproved(RECEIPT) == KEYS.verify(RECEIPT, now_ms=NOW, valid_days=1)
     for wrong in ("", "a wren", RECEIPT.rpartition(".")[0], f"{RECEIPT} ", RECEIPT.replace(".2.", ".two.")):
-        with pytest.raises(InvalidReceipt, match="^value is none: want one as an answer came with"):
+        with pytest.raises(InvalidReceipt, match=r"^value is none: want one as an answer came with"):
             Receipt.unproved(wrong, "value")
 
 
