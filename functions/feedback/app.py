@@ -1,4 +1,4 @@
-"""Entry point of the feedback function: the routes that take feedback.
+"""Entry point of the feedback function: the routes that take feedback, and the page that asks for it.
 
 With an `Idempotency-Key` a request counts as sent when it was first sent: again, it gets the same answer and does not
 take the place of what was said since; another body under the same key is refused.
@@ -9,15 +9,21 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
+from random import Random
 from typing import Annotated, Any
 
 import boto3
-from fastapi import Header, Request
+from fastapi import Header, Query, Request, Response
 from pydantic import ValidationError
 
 from feedback.intake import Intake
+from feedback.labelling import Batch, Labelling
+from feedback.page import HEADERS, PAGE
+from feedback.pairs import PairFiles
 from feedback.schema import Accepted, Bulk, Feedback, Refused
 from feedback.settings import Settings
+from feedback.tally import Tally
 from pawl.errors import PawlError
 from pawl.masking import Policy
 from pawl.metrics import declared
@@ -33,7 +39,9 @@ intake = Intake(
     settings.receipt_max_age_days,
     Policy.of(settings.mask_personal_data, settings.phone_regions),
 )
-opinions = Opinions(boto3.client("dynamodb"), settings.feedback_table)
+dynamodb = boto3.client("dynamodb")
+opinions = Opinions(dynamodb, settings.feedback_table)
+tally = Tally(dynamodb, settings.feedback_table)
 app = application("Pawl feedback")
 IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=255)]
 
@@ -64,7 +72,31 @@ def take_many(
     }
 
 
+@app.get("/label")
+def show_page() -> Response:
+    """The labelling page."""
+    return Response(PAGE, media_type="text/html; charset=utf-8", headers=dict(HEADERS))
+
+
+@app.get("/label/pairs")
+def choose_pairs(
+    model: Annotated[str, Query(pattern="^[a-z0-9][a-z0-9-]{0,47}$")],
+    rater: Annotated[str, Query(min_length=1, max_length=128)],
+    count: Annotated[int, Query(ge=1, le=20)] = 10,
+) -> Batch:
+    """The next pairs for a rater to label, sent as feedback in the metric `preference`."""
+    return labelling().next(model, rater, count, _now_ms(), Random())
+
+
 handler = gateway(app)
+
+
+@cache
+def labelling() -> Labelling:
+    """Made when a page first asks: who only sends feedback waits neither for another client nor for numpy."""
+    from pawl.store import Bucket
+
+    return Labelling(PairFiles(Bucket(boto3.client("s3"), settings.bucket)), tally, intake)
 
 
 def _read_or_refuse(item: object, client: str, now_ms: int) -> tuple[Piece | Refused, bool]:
@@ -83,6 +115,7 @@ def _store(pieces: Sequence[Piece], client: str, request: Any, key: str | None, 
         sent_ms = opinions.first_sent_ms(client, key, json.dumps(request, sort_keys=True), now_ms)
         pieces = [replace(piece, said_ms=sent_ms) for piece in pieces]
     opinions.store(pieces, now_ms)
+    tally.note(pieces)
 
 
 def _now_ms() -> int:

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from feedback.exports import feedback_in
 from feedback.intake import Intake
 from feedback.schema import Feedback
+from feedback.tally import Tally
 from pawl.drops import Drop
 from pawl.errors import InvalidRecord, PawlError
 from pawl.inbox import Chunk, Fault, Row
@@ -35,6 +36,7 @@ class FeedbackFile:
 
     intake: Intake
     opinions: Opinions
+    tally: Tally
     now_ms: Callable[[], int]
 
     def take(self, drop: Drop, chunk: Chunk) -> Sequence[Fault]:
@@ -47,6 +49,7 @@ class FeedbackFile:
             if wrong:
                 faults.append(Fault(row.line, "; ".join(wrong), row.text))
         self.opinions.store(pieces, self.now_ms())
+        self.tally.note(pieces)
         return faults
 
     def finish(self, drop: Drop) -> None:

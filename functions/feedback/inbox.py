@@ -10,6 +10,7 @@ from aws_lambda_powertools import Logger, Metrics
 from feedback.files import FeedbackFile
 from feedback.intake import Intake
 from feedback.settings import InboxSettings
+from feedback.tally import Tally
 from pawl.dropqueue import DropQueue
 from pawl.drops import Drops
 from pawl.masking import Policy
@@ -21,6 +22,7 @@ from pawl.store import Bucket
 
 settings = read_settings(InboxSettings, os.environ)
 metrics = Metrics(namespace="Pawl", service="feedback.inbox")
+dynamodb = boto3.client("dynamodb")
 task = FeedbackFile(
     Intake(
         ReceiptKeys(settings.receipt_keys),
@@ -28,7 +30,8 @@ task = FeedbackFile(
         settings.receipt_max_age_days,
         Policy.of(settings.mask_personal_data, settings.phone_regions),
     ),
-    Opinions(boto3.client("dynamodb"), settings.feedback_table),
+    Opinions(dynamodb, settings.feedback_table),
+    Tally(dynamodb, settings.feedback_table),
     lambda: time.time_ns() // 1_000_000,
 )
 queue = DropQueue(

@@ -13,6 +13,8 @@ class Settings:
     """Secrets that verify inference ids, the same as the inference function's."""
     feedback_table: str
     """The DynamoDB table that feedback is kept in."""
+    bucket: str
+    """The bucket of the pairs to label."""
     receipt_max_age_days: float = 90.0
     """How long after an answer its feedback is accepted."""
     metrics: str = ""

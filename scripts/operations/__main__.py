@@ -9,9 +9,13 @@ from typing import Any
 
 from rich.console import Console
 
+from feedback.pairs import PairFiles
+from feedback.standing import standing
+from feedback.tally import Tally
 from operations.arguments import make_parser
 from operations.completion import SHELLS, commands_of
 from operations.logs import read_logs
+from operations.pairing import lines_of_traffic
 from operations.reading import explain, list_models, list_releases, list_runs, named_version
 from operations.seeding import prepare, seed, trusted_keys
 from operations.stack import Stack
@@ -82,6 +86,19 @@ def _quarantine(stack: Stack, arguments: argparse.Namespace) -> Any:
 def _restore(stack: Stack, arguments: argparse.Namespace) -> Any:
     quarantine = Quarantine(stack.bucket, arguments.model)
     return {"restored": [asdict(quarantine.restore(feedback_id)) for feedback_id in arguments.feedback_id]}
+
+
+def _pairs(stack: Stack, arguments: argparse.Namespace) -> Any:
+    files, model = PairFiles(stack.bucket), arguments.model
+    page = {"page": f"{stack.outputs['ApiUrl']}/label?model={model}"}
+    if arguments.file is not None:
+        key, number = files.add(model, arguments.file.read_bytes())
+        return {"key": key, "pairs": number, **page}
+    if arguments.traffic is not None:
+        key, number = files.add(model, lines_of_traffic(stack, model, arguments.traffic, time.time_ns() // 1_000_000))
+        return {"key": key, "pairs": number, **page}
+    votes = Tally(stack.client("dynamodb"), stack.outputs["FeedbackTable"]).votes(model)
+    return {**asdict(standing(files.of(model), votes, model)), **page}
 
 
 def _erase(stack: Stack, arguments: argparse.Namespace) -> Any:
@@ -161,6 +178,7 @@ COMMANDS = {
     "promote": _promote,
     "quarantine": _quarantine,
     "restore": _restore,
+    "pairs": _pairs,
     "erase": _erase,
     "export-subject": _export_subject,
     "erase-subject": _erase_subject,

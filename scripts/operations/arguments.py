@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from operations.completion import SHELLS
@@ -39,6 +40,11 @@ def make_parser() -> argparse.ArgumentParser:
             command.add_argument("version")
         if name == "restore":
             command.add_argument("feedback_id", nargs="+", help="as pawl quarantine lists it")
+    pairing = add("pairs", "pairs of answers for people to compare, JSON lines as in functions/feedback/pairs.py")
+    pairing.add_argument("model")
+    source = pairing.add_mutually_exclusive_group()
+    source.add_argument("file", nargs="?", type=Path, help="add this file; without one, tell how far they are")
+    source.add_argument("--traffic", type=float, metavar="DAYS", help="add what captured traffic of late has")
     erasing = add("erase", "keep a person, or one answer, out of every later dataset")
     erasing.add_argument("name", help="a rater, or what tags.subject or tags.user says")
     erasing.add_argument("--inference", action="store_true", help="the name is an inference_id: erase that answer")

@@ -180,6 +180,7 @@ VIEWS: Mapping[str, Callable[[Any], RenderableType]] = {
     "retrain": facts,
     "rollback": facts,
     "promote": facts,
+    "pairs": facts,
     "erase": facts,
     "erase-subject": facts,
 }

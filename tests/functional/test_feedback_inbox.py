@@ -11,6 +11,7 @@ import boto3
 import pytest
 
 from feedback.schema import Feedback
+from feedback.tally import Tally, mark_of
 from pawl.receipt import ReceiptKeys
 
 EVENTS = Path(__file__).parents[1] / "events"
@@ -152,6 +153,16 @@ def test_every_format_says_the_same(
     assert float(found["rating", "inbox"]) == 4.5
     assert next(item["tags"] for item in stored() if item["rater"] == "ada") == {"rater": "ada", "channel": "web"}
     assert taught() == 3
+
+
+def test_a_preference_in_a_file_counts_when_pairs_are_chosen(
+    drop: Callable[..., None], receipt: Callable[..., str], cloud: Any
+) -> None:
+    one, other = receipt(), receipt()
+
+    drop("monday.jsonl", lines({"metric_name": "preference", "value": {"chosen": one, "rejected": other}}))
+
+    assert list(Tally(boto3.client("dynamodb"), "feedback").votes("triage").values()) == [{"inbox": mark_of(one)}]
 
 
 def test_rows_that_are_refused_are_told_beside_the_file_and_the_others_count(

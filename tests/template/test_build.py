@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
+KINDS = ("*.py", "*.html")
 
 
 def test_an_artifact_is_the_package_of_its_function(of_type: Callable[[str], dict[str, Any]], tmp_path: Path) -> None:
@@ -16,9 +17,9 @@ def test_an_artifact_is_the_package_of_its_function(of_type: Callable[[str], dic
         done = _make(ROOT / "functions", f"build-{name}", artifacts, ROOT)
         assert done.returncode == 0, done.stderr
         package = ROOT / "functions" / function["Handler"].partition(".")[0]
-        built = {path.relative_to(artifacts) for path in artifacts.rglob("*.py")}
+        built = {path.relative_to(artifacts) for kind in KINDS for path in artifacts.rglob(kind)}
         assert [path.name for path in artifacts.iterdir()] == [package.name]
-        assert built == {path.relative_to(package.parent) for path in package.rglob("*.py")}
+        assert built == {path.relative_to(package.parent) for kind in KINDS for path in package.rglob(kind)}
 
 
 def test_a_function_without_a_package_is_an_error(tmp_path: Path) -> None:

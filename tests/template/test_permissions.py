@@ -51,6 +51,7 @@ VERBS = {
 PREFIXES = {
     "DriftCollectRole": ({"profiles", "models"}, {"traffic", "profiles"}),
     "DriftInboxRole": ({"inbox", "profiles", "models"}, {"inbox", "profiles"}),
+    "FeedbackRole": ({"pairs"}, set()),
     "FeedbackInboxRole": ({"inbox"}, {"inbox"}),
     "DriftCheckRole": ({"profiles", "models"}, {"reports", "profiles"}),
     "RetrainRole": ({"traffic", "models", "datasets", "candidates"}, {"datasets", "quarantine"}),
@@ -165,13 +166,14 @@ def test_a_function_speaks_on_the_bus_in_its_own_name(everything: list[tuple[str
     }
 
 
-def test_feedback_is_read_by_its_function_in_repeated_requests_alone(statements: Statements) -> None:
+def test_of_feedback_its_function_reads_repeated_requests_and_who_compared_what_alone(statements: Statements) -> None:
     found = [each for each in statements["FeedbackRole"] if each["Resource"] == [FEEDBACK_TABLE]]
     allowed = {tuple(each["Action"]): each.get("Condition") for each in found}
     assert allowed == {
         ("dynamodb:PutItem",): None,
         ("dynamodb:UpdateItem",): {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [COUNTS]}},
         ("dynamodb:GetItem",): {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["requests"]}},
+        ("dynamodb:Query",): {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["compared/*"]}},
     }
 
 

@@ -60,7 +60,8 @@ def test_importing_brings_nothing_heavy_along(modules: list[str], unwanted: set[
 
 def test_feedback_is_taken_without_the_sdk_s_resources() -> None:
     roots = [path for path in sys.path if Path(path, "pawl").is_dir() or Path(path, "feedback").is_dir()]
-    settings = {"RECEIPT_KEYS": "1:" + "s" * 32, "FEEDBACK_TABLE": "feedback", "AWS_DEFAULT_REGION": "eu-west-1"}
+    settings = {"RECEIPT_KEYS": "1:" + "s" * 32, "FEEDBACK_TABLE": "feedback", "BUCKET": "data"}
+    settings["AWS_DEFAULT_REGION"] = "eu-west-1"
     code = f"import os, sys; sys.path[:0] = {roots}; os.environ.update({settings}); import feedback.app"
     code += "; print(*sorted(set(sys.modules) & {'boto3.dynamodb.transform', 'numpy', 'aws_lambda_powertools'}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)

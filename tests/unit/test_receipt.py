@@ -44,6 +44,13 @@ def test_a_receipt_says_which_answer_it_stands_for() -> None:
     assert receipt.unix_ms == NOW
 
 
+def test_what_a_receipt_claims_can_be_read_without_a_key_if_it_has_the_form_of_one() -> None:
+    assert Receipt.unproved(RECEIPT) == KEYS.verify(RECEIPT, now_ms=NOW, valid_days=1)
+    for wrong in ("", "a wren", RECEIPT.rpartition(".")[0], f"{RECEIPT} ", RECEIPT.replace(".2.", ".two.")):
+        with pytest.raises(InvalidReceipt, match=r"^value is none: want one as an answer came with"):
+            Receipt.unproved(wrong, "value")
+
+
 def test_a_receipt_keeps_the_form_that_receipts_already_given_have() -> None:
     digest = _b64(hashlib.blake2b(b"no light\0no power", digest_size=12).digest())
     body = f"new.018bcfe5680070008000000000000000.triage.3.7.2.{digest}"

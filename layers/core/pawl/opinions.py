@@ -6,6 +6,7 @@ Items of the feedback table (`pk`, `sk`), beside those that `pawl.store.Feedback
     counts                        <model>#<version>            how many pieces taught, each rater and answer once
     requests                      <client>#<digest of a key>   a request that came with an Idempotency-Key
     announced                     <id of an event>             a threshold of `counts` that was announced
+    compared/<model>              <answer>#<metric>#<rater>    which answer a preference is for, see `feedback.tally`
 
 A piece that teaches is put where none is and counted in one transaction, so neither a second delivery nor a writer at
 the same moment can count it twice, and no crash can keep it uncounted. A word that replaces another is not counted, and

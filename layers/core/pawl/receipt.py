@@ -15,11 +15,13 @@ from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import Self
 
 from pawl.errors import InvalidReceipt, SettingsError
 from pawl.identity import unix_ms_of, uuid7_hex
 
 _LENGTH_LIMIT = 256
+_SHAPE = re.compile(r"[A-Za-z0-9]{1,8}\.([0-9a-f]{32})\.([^.\s]+)\.([^.\s]+)\.([^.\s]+)\.([0-9]+)\.([^.\s]+)\.[^.\s]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,15 @@ class Receipt:
     def unix_ms(self) -> int:
         """When the answer was given, in milliseconds since 1970."""
         return unix_ms_of(self.uuid)
+
+    @classmethod
+    def unproved(cls, inference_id: str, name: str = "inference_id") -> Self:
+        """What an inference_id claims: where it is from a place that nobody else writes to, or nothing hangs on it."""
+        found = _SHAPE.fullmatch(inference_id)
+        if found is None:
+            raise InvalidReceipt(f"{name} is none: want one as an answer came with")
+        uuid, model, version, function_version, rows, digest = found.groups()
+        return cls(uuid, model, version, function_version, int(rows), digest)
 
 
 class ReceiptKeys:

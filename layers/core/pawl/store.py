@@ -9,6 +9,7 @@ a range of keys. Layout of the bucket:
     inbox/traffic/<model>/<version>/<file>                     dropped by people: traffic of models served elsewhere
     inbox/feedback/<file>                                      dropped by people: feedback, as POST /feedback takes it
     inbox/.../<file>.errors/<line>.jsonl                       the rows of a dropped file that cannot be read, and why
+    pairs/<model>/<digest>.jsonl                               answers for people to compare, see feedback.pairs
     quarantine/<model>/ and tombstones/                        see pawl.quarantine and pawl.tombstones
     datasets/<digest>/  candidates/<model>/<version>/  models/<model>/<version>/  layers/  reports/<model>/
 """

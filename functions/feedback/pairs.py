@@ -1,0 +1,103 @@
+"""Pairs of answers that raters are to compare: files `pairs/<model>/<name>.jsonl` of the bucket, one pair a line.
+
+    {"prompt": "Name a bird.", "answers": [{"text": "Wren.", "inference_id": "1...."}, {"text": "Cat.", ...}]}
+    {"prompt": "Name a bird.", "answers": [{"text": "Wren."}, {"text": "Cat."}], "inference_id": "1....", "gold": 1}
+
+Answers have their own receipts, or are texts beside that of an answer to the same prompt, as a preference has them.
+`gold` is the number of the answer that is known to be better, 0 for neither, and never leaves the server; `chance` is
+how likely a reward model takes the first answer to be better.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from feedback.schema import Id, Strict, Text
+from pawl.errors import InvalidRecord
+from pawl.web import explain
+
+if TYPE_CHECKING:
+    from pawl.store import Bucket
+
+PREFIX = "pairs"
+FILE_PAIRS = 2_000
+"""A file holds so many: the function keeps all of a model's in its memory."""
+_REMEMBERED = 64
+
+
+class Answer(Strict):
+    """One of two answers, with its receipt where it has one."""
+
+    text: Text
+    inference_id: Id | None = None
+
+    @property
+    def name(self) -> str:
+        """What a preference calls it."""
+        return self.inference_id or self.text
+
+
+class Pair(Strict):
+    """Two answers to one prompt."""
+
+    prompt: Text
+    answers: Annotated[list[Answer], Field(min_length=2, max_length=2)]
+    inference_id: Id | None = None
+    gold: Literal[0, 1, 2] | None = None
+    chance: Annotated[float, Field(ge=0, le=1)] = 0.5
+
+    @model_validator(mode="after")
+    def _require_receipts(self) -> Self:
+        own = [answer.inference_id is not None for answer in self.answers]
+        if own != [self.inference_id is None] * 2:
+            raise PydanticCustomError(
+                "receipts", "want an inference_id in both answers, or one beside them and in none"
+            )
+        if self.answers[0].name == self.answers[1].name:
+            raise PydanticCustomError("same", "want two different answers")
+        return self
+
+
+class PairFiles:
+    """The pairs of a bucket; a file is read again when its content has changed."""
+
+    def __init__(self, bucket: "Bucket") -> None:
+        self._bucket = bucket
+        self._read: dict[tuple[str, str], list[Pair]] = {}
+
+    def of(self, model: str) -> Iterator[Pair]:
+        """All pairs of a model, file by file; InvalidRecord where a file holds something else."""
+        for key in self._bucket.keys(f"{PREFIX}/{model}/"):
+            if key.endswith(".jsonl"):
+                yield from self._pairs(key)
+
+    def add(self, model: str, lines: bytes) -> tuple[str, int]:
+        """Store a file of pairs under its digest, so that the same one again changes nothing; its key and its pairs."""
+        pairs = parse(lines)
+        key = f"{PREFIX}/{model}/{hashlib.sha256(lines).hexdigest()[:16]}.jsonl"
+        self._bucket.write(key, lines)
+        return key, len(pairs)
+
+    def _pairs(self, key: str) -> Sequence[Pair]:
+        content = (key, self._bucket.facts(key).etag)
+        if content not in self._read:
+            while len(self._read) >= _REMEMBERED:
+                del self._read[next(iter(self._read))]
+            self._read[content] = parse(self._bucket.read(key))
+        return self._read[content]
+
+
+def parse(lines: bytes) -> list[Pair]:
+    """The pairs in a file; InvalidRecord names the first line that is none, or says that there are none or too many."""
+    found = list[Pair]()
+    for number, line in enumerate(lines.splitlines(), start=1):
+        try:
+            found += [Pair.model_validate_json(line)] if line.strip() else []
+        except ValidationError as error:
+            raise InvalidRecord(f"line {number}: {explain(error.errors())}") from error
+    if not 1 <= len(found) <= FILE_PAIRS:
+        raise InvalidRecord(f"{len(found)} pairs: want 1 to {FILE_PAIRS} in a file")
+    return found
