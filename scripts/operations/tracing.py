@@ -22,6 +22,7 @@ from pawl.dataset import Row
 from pawl.identity import isoformat, unix_ms_of
 from pawl.quarantine import Quarantine
 from pawl.store import Datasets
+from pawl.subjects import Subject
 from pawl.tombstones import Tombstones, subject_digest
 
 _RECEIPT = re.compile(r"[A-Za-z0-9]{1,8}\.[0-9a-f]{32}\.[a-z0-9-]+\.\d+\.\d+\.\d+\.[\w-]+\.[\w-]+")
@@ -159,10 +160,11 @@ class Tracer:
     def _subject(self, name: str) -> Trace:
         """A subject or rater: the rows that are theirs, and those of answers on which they said something."""
         digest = name if _DIGEST.fullmatch(name) else subject_digest(name)
+        called = frozenset({digest}) if digest == name else Subject.of(name, self._stack.receipt_keys).digests
         said = [item for item in self._stack.feedback.all() if digest in _people(item)]
         answers = frozenset(str(item["sk"]).partition("#")[0] for item in said)
-        seen_by = self._seen_by(Origins(answers, frozenset({digest})).cover)
-        is_erased = digest in Tombstones.of(self._stack.bucket).subjects
+        seen_by = self._seen_by(Origins(answers, called).cover)
+        is_erased = not called.isdisjoint(Tombstones.of(self._stack.bucket).subjects)
         if not (said or seen_by or is_erased):
             raise OperationError(f"nothing here is by or about {name!r}", WANTED)
         about = {"subject": digest, "erased": is_erased, "feedback": len(said), "answers": len(answers)}

@@ -1,7 +1,7 @@
 """A deployment that has turned three times, for what `pawl` tells of it.
 
 version 1   the starter
-version 2   learned from two answers: `asked`, about ada, and `judged`, held out
+version 2   learned from two answers: `asked`, about ada, and `judged`, held out, that bob's request asked for
 version 3   recalibrated from 2 after ada was erased: its own dataset holds nothing of her
 version 4   trained anew without her, and refused
 version 5   a run that failed on the dataset of version 2
@@ -19,6 +19,7 @@ from fastapi.testclient import TestClient
 from pawl.bundle import EVIDENCE, Bundle, Lineage
 from pawl.dataset import FrozenDataset, Row, freeze
 from pawl.identity import isoformat
+from pawl.receipt import ReceiptKeys
 from pawl.records import CaptureRecord
 from pawl.registry import Live, VersionRecord
 from pawl.store import Datasets
@@ -30,6 +31,7 @@ from retrain.decision import Policy
 from retrain.runs import Runs
 
 HOUR_MS = 3_600_000
+KEYS = ReceiptKeys("1:" + "s" * 32)
 PASSED = {"name": "holdout", "passed": True, "measured": "accuracy 0.9500", "wanted": "at least 0.9300"}
 FAILED = {"name": "recent", "passed": False, "measured": "accuracy 0.8000", "wanted": "above 0.9000"}
 RUN = {n: f"{n:032x}" for n in (2, 3, 4, 5)}
@@ -88,6 +90,7 @@ def _stack(cloud: Any) -> Any:
         bucket=cloud.bucket,
         registry=cloud.registry,
         feedback=cloud.feedback,
+        receipt_keys=KEYS,
         log_groups={"retrain": "retrain-logs", "training": "training-logs"},
         client=boto3.client,
         call=call,
@@ -109,7 +112,8 @@ def _datasets(
 ) -> dict[int, FrozenDataset]:
     window = [isoformat(given_ms - HOUR_MS), isoformat(given_ms + HOUR_MS)]
     hers = Row("invoice berlin", "billing", {}, "traffic", answer_uuid(asked.inference_id), subject_digest("ada"))
-    held = Row("login oslo", "account", {}, "traffic", answer_uuid(judged.inference_id))
+    his = KEYS.pseudonym("bob")
+    held = Row("login oslo", "account", {}, "traffic", answer_uuid(judged.inference_id), his)
     train, holdout = first.splits["train"], first.splits["holdout"]
     about = {"version": "1", "traffic_window": window, "feedback": 2, "raters": 1}
     second = freeze(

@@ -94,6 +94,13 @@ def test_an_erased_subject_leads_to_every_version_that_saw_their_rows(trace: Any
     assert [each["version"] for each in found["seen_by"]] == [f"models:/triage/{n}" for n in "235"]
 
 
+def test_whom_a_request_named_is_found_by_what_traffic_calls_them(trace: Any) -> None:
+    found = trace("bob")
+
+    assert (found["about"]["erased"], found["about"]["feedback"]) == (False, 0)
+    assert seen(found) == [(each, "was judged by it", {"recent": 1}) for each in "2345"]
+
+
 def test_a_rater_leads_to_the_rows_of_the_answers_that_they_labelled(trace: Any) -> None:
     found = trace("rater")
 

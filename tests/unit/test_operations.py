@@ -79,6 +79,6 @@ def test_an_api_that_is_not_there_is_told_with_the_next_step(stack: Stack) -> No
 
 def test_all_feedback_is_read_page_by_page() -> None:
     pages = {None: {"Items": [{"n": 1}], "LastEvaluatedKey": "second"}, "second": {"Items": [{"n": 2}]}}
-    table = SimpleNamespace(scan=lambda FilterExpression, ExclusiveStartKey=None: pages[ExclusiveStartKey])
+    table = SimpleNamespace(scan=lambda ExclusiveStartKey=None, **how: pages[ExclusiveStartKey])
 
     assert list(FeedbackTable(table).all()) == [{"n": 1}, {"n": 2}]
