@@ -10,13 +10,6 @@ from local.story import Narrator, Story
 from local.up import bring_up
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Side by side with others, but all in one process: they share one deployment, and the story has an order."""
-    for item in items:
-        if item.path.parent == Path(__file__).parent:
-            item.add_marker(pytest.mark.xdist_group("cloud"))
-
-
 class Collected(Narrator):
     """Keeps what is told, to be shown when a test fails."""
 
