@@ -48,8 +48,13 @@ PRUNED = (
     "numpy/_core/*_tests.*",
     "numpy/distutils",
     "numpy/testing",
-    "aws_lambda_powertools/event_handler/openapi/swagger_ui",
-    *(f"aws_lambda_powertools/utilities/{name}" for name in ("auth_alpha", "circuit_breaker", "kafka", "parser")),
+    "aws_lambda_powertools/event_handler",
+    *(
+        f"aws_lambda_powertools/utilities/{name}"
+        for name in ("auth_alpha", "circuit_breaker", "feature_flags", "idempotency", "kafka", "parser")
+    ),
+    "pydantic/v1",
+    "pydantic/mypy.py",
     "**/*.pyi",
     "**/*.pyx",
     "**/*.pxd",

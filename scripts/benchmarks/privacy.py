@@ -71,7 +71,7 @@ def measure(home: Path) -> Findings:
     """The table of finders, and what masking takes."""
     sentences = read_test_set(TEST_SET.read_text(encoding="utf-8"))
     lines = [f"  {'recall and precision':<22}" + "".join(f"{kind:>12}" for kind in KINDS) + "  us a text    MB"]
-    more = dict[str, Any]()
+    more, versions = dict[str, Any](), list[str]()
     for name, environment in PEERS.items():
         try:
             python = ensure(environment, home)
@@ -80,13 +80,15 @@ def measure(home: Path) -> Findings:
             lines.append(f"  {name:<22}  missing: {error}")
             continue
         scores = {kind: score(sentences, told["spans"], kind) for kind in KINDS}
-        megabytes, titled = installed_mb(python), f"{name} {_version(python, environment)}"
+        megabytes = installed_mb(python)
+        versions.append(_version(python, environment))
         cells = "".join(f"{scores[kind].cell():>12}" for kind in KINDS)
-        lines.append(f"  {titled:<22}{cells}{told['us']:>11.0f}{megabytes:>6.0f}")
+        lines.append(f"  {name:<22}{cells}{told['us']:>11.0f}{megabytes:>6.0f}")
         more[f"privacy_{name}"] = {kind: scores[kind].cell() for kind in KINDS} | {"us": told["us"], "mb": megabytes}
     counted = Counter(kind for sentence in sentences for _, _, kind in sentence.values)
     plain = sum(not sentence.values for sentence in sentences)
     lines.append(f"  {len(sentences)} sentences, {plain} without personal data; values: {dict(counted)}")
+    lines.append(f"  {', '.join(versions)}")
     return Findings(collecting(), ["", *lines], more)
 
 
@@ -188,4 +190,5 @@ def _seconds(work: Callable[[], Any]) -> float:
 
 
 def _version(python: Path, environment: Environment) -> str:
-    return version(python, (environment.packages or environment.shared)[0])
+    package = (environment.packages or environment.shared)[0]
+    return f"{package} {version(python, package)}"

@@ -2,12 +2,14 @@
 
 import copy
 import importlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pawl.masking import ALL_KINDS, NONE, REGIONS, Policy
 from pawl.settings import variables
 
 Resources = dict[str, Any]
@@ -45,6 +47,18 @@ def test_the_environment_is_what_the_settings_read(name: str, function: dict[str
     given = set(function["Environment"]["Variables"])
     assert given <= set(read)
     assert {variable for variable, is_required in read.items() if is_required} <= given
+
+
+def test_all_kinds_of_personal_data_that_can_be_found_are_masked_unless_told_otherwise(
+    template: dict[str, Any],
+) -> None:
+    kinds, regions = (template["Parameters"][name] for name in ("MaskPersonalData", "PhoneRegions"))
+
+    assert (kinds["Default"], regions["Default"]) == (ALL_KINDS, REGIONS)
+    for told in (ALL_KINDS, *ALL_KINDS.split(","), NONE):
+        assert re.fullmatch(kinds["AllowedPattern"], told)
+        Policy.of(told, regions["Default"])
+    assert not re.fullmatch(kinds["AllowedPattern"], "name")
 
 
 def test_a_handler_is_a_module_of_the_functions(name: str, function: dict[str, Any]) -> None:
