@@ -8,7 +8,7 @@ import pytest
 
 from local.story import Story
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("cloud")]
+pytestmark = pytest.mark.e2e
 ENOUGH = 500
 """The template's `ReadyFeedback`."""
 FILE = "inbox/feedback/raters.jsonl"

@@ -12,7 +12,7 @@ from artifacts.layers import starter
 from artifacts.signing import local_key
 from artifacts.target import ROOT, BuildError, read_target
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("cloud")]
+pytestmark = pytest.mark.e2e
 PROBES = ROOT / "scripts" / "benchmarks" / "probes.py"
 
 

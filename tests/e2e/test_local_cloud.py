@@ -28,7 +28,7 @@ from local.deploy import build, deploy
 from local.errors import DeployError, LocalCloudError
 from local.processes import session_members
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("cloud")]
+pytestmark = pytest.mark.e2e
 
 TEMPLATE = """
 AWSTemplateFormatVersion: "2010-09-09"

@@ -8,7 +8,7 @@ from openai import NotFoundError, OpenAI
 
 from local.story import Story
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("cloud")]
+pytestmark = pytest.mark.e2e
 SAY = [{"role": "user", "content": "Name three birds."}]
 
 

@@ -11,7 +11,7 @@ from local.client import Client, RequestRefused
 from local.story import MODEL, Story, now_ms
 from pawl.identity import isoformat
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("cloud")]
+pytestmark = pytest.mark.e2e
 # Unseen questions of the later kind: the retrained model must answer this much more of them rightly.
 MARGIN = 0.05
 

@@ -11,7 +11,7 @@ from tritonclient.utils import InferenceServerException
 
 from local.story import MODEL, Story
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("cloud")]
+pytestmark = pytest.mark.e2e
 TEXTS = ["I was charged twice for my invoice", "światło nie działa"]
 
 
