@@ -28,7 +28,7 @@ COMPARED = (100_000, 20)
 RUNS = 3
 TIMEOUT_S = 180
 PLOT = "drift-scaling.svg"
-WIDTH, HEIGHT, MARGIN, GAP = 860, 340, 56, 40
+WIDTH, HEIGHT, MARGIN, GAP = 900, 340, 56, 90
 _SUBJECTS = Path(__file__).with_name("subjects")
 _COLOURS = {"check": "#06c", "profile and check": "#0a7", "Evidently": "#c33"}
 
