@@ -81,7 +81,6 @@ def assemble(
     left_out.update(agreed.without.get(key, "rare label") for key in offered if key not in agreed.labels)
     fresh = _without_repeats([key for key in offered if key in agreed.labels], texts, inherited)
     left_out["near duplicate"] += sum(key in agreed.labels for key in offered) - len(fresh)
-    fresh.sort()  # training begins with a row's place: the same texts train the same model, whenever they were asked
     rows = [
         Row(texts[key].text, agreed.labels[key], {}, "traffic", texts[key].answer, texts[key].subject) for key in fresh
     ]
