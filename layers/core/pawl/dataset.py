@@ -22,6 +22,8 @@ SCHEMA = 1
 MANIFEST = "manifest.json"
 CARD = "card.md"
 SPLITS = ("train", "holdout", "recent")
+LABELS = "labels"
+"""The kind of a dataset of labelled texts; a manifest without `kind` is of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,42 +61,69 @@ def freeze(
     `lineage` holds what the rows come from: `parent` (a dataset digest or None), `traffic_window` (two instants),
     `feedback` (how many labels).
     """
-    if unknown := set(splits) - set(SPLITS):
-        raise InvalidDataset(f"splits {sorted(unknown)}: want some of {list(SPLITS)}")
-    files = {f"{split}.jsonl": _pack(rows) for split, rows in splits.items() if rows}
-    about = {
-        f"{split}.jsonl": {"rows": len(splits[split]), "sha256": _digest(files[f"{split}.jsonl"])}
-        for split in SPLITS
-        if f"{split}.jsonl" in files
-    }
-    manifest = {"schema": SCHEMA, "model": model, "files": about, "lineage": dict(lineage)}
-    if card:
-        files[CARD] = card.encode()
-        manifest["card"] = {"sha256": _digest(files[CARD])}
-    files[MANIFEST] = (json.dumps(manifest, indent=1, sort_keys=True) + "\n").encode()
-    return thaw(files)
+    packed = {split: (len(rows), _pack(rows)) for split, rows in splits.items()}
+    return thaw(bind(model, packed, lineage, card))
 
 
 def thaw(files: Mapping[str, bytes]) -> FrozenDataset:
     """The dataset in `files`, every digest checked; InvalidDataset names the file that does not match."""
+    manifest = check(files, LABELS)
+    splits = {name.partition(".")[0]: _unpack(files[name]) for name in manifest["files"]}
+    return FrozenDataset(manifest["model"], digest_of(files), splits, manifest["lineage"], dict(files))
+
+
+def bind(
+    model: str,
+    packed: Mapping[str, tuple[int, bytes]],
+    lineage: Mapping[str, Any],
+    card: str = "",
+    kind: str = LABELS,
+) -> dict[str, bytes]:
+    """The files of a dataset: each split's rows and their packed bytes become a file, and the manifest covers all."""
+    if unknown := set(packed) - set(SPLITS):
+        raise InvalidDataset(f"splits {sorted(unknown)}: want some of {list(SPLITS)}")
+    files = {f"{split}.jsonl": data for split, (rows, data) in packed.items() if rows}
+    about = {
+        f"{split}.jsonl": {"rows": packed[split][0], "sha256": _digest(files[f"{split}.jsonl"])}
+        for split in SPLITS
+        if f"{split}.jsonl" in files
+    }
+    manifest = {"schema": SCHEMA, "model": model, "files": about, "lineage": dict(lineage)}
+    if kind != LABELS:
+        manifest["kind"] = kind
+    if card:
+        files[CARD] = card.encode()
+        manifest["card"] = {"sha256": _digest(files[CARD])}
+    return {**files, MANIFEST: (json.dumps(manifest, indent=1, sort_keys=True) + "\n").encode()}
+
+
+def check(files: Mapping[str, bytes], kind: str) -> dict[str, Any]:
+    """The manifest of a dataset of this kind, every file checked against its digest."""
     if MANIFEST not in files:
         raise InvalidDataset(f"{MANIFEST} is missing")
     try:
         manifest = json.loads(files[MANIFEST])
         if manifest["schema"] != SCHEMA:
             raise InvalidDataset(f"{MANIFEST}: schema {manifest['schema']!r}, want {SCHEMA}")
-        model, lineage = manifest["model"], manifest["lineage"]
+        found = manifest.get("kind", LABELS)
+        _ = manifest["model"], manifest["lineage"]
         digests = {name: about["sha256"] for name, about in manifest["files"].items()}
         card = {CARD: manifest["card"]["sha256"]} if "card" in manifest else {}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InvalidDataset(f"{MANIFEST} is not a version {SCHEMA} manifest: {error}") from error
+    if found != kind:
+        raise InvalidDataset(f"a dataset of {found}: want one of {kind}")
     for name, digest in {**digests, **card}.items():
         if name not in files:
             raise InvalidDataset(f"{name} is missing")
         if _digest(files[name]) != digest:
             raise InvalidDataset(f"{name} does not match its digest")
-    splits = {name.partition(".")[0]: _unpack(files[name]) for name in digests}
-    return FrozenDataset(model, _digest(files[MANIFEST]), splits, lineage, dict(files))
+    return manifest
+
+
+def digest_of(files: Mapping[str, bytes]) -> str:
+    """The digest that names a dataset: its manifest's."""
+    return _digest(files[MANIFEST])
 
 
 def _pack(rows: Iterable[Row]) -> bytes:

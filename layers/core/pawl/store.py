@@ -20,7 +20,7 @@ import json
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
 from botocore.exceptions import ClientError
 
@@ -28,6 +28,7 @@ from pawl.dataset import MANIFEST, FrozenDataset, thaw
 from pawl.errors import Conflict, InvalidDataset, NotFound
 from pawl.identity import day_of, unix_ms_of
 from pawl.items import error_code, from_item, query_all, require_lost_condition, to_item
+from pawl.pairset import PairDataset, thaw_pairs
 from pawl.profile import Profile
 from pawl.records import CaptureRecord, inference_id_in
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 
+_Dataset = TypeVar("_Dataset", FrozenDataset, PairDataset)
 _KEYS_A_READ = 100
 _READ_BYTES = 2**18
 
@@ -214,7 +216,7 @@ class Datasets:
     def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
 
-    def store(self, dataset: FrozenDataset) -> str:
+    def store(self, dataset: FrozenDataset | PairDataset) -> str:
         """Store a dataset and return its s3:// address; the manifest goes last, so a listed one is whole."""
         prefix = f"datasets/{dataset.digest}/"
         for name in sorted(dataset.files, key=lambda name: name == "manifest.json"):
@@ -228,10 +230,17 @@ class Datasets:
 
     def load(self, digest: str) -> FrozenDataset:
         """The dataset, its digests checked; NotFound when it was never stored."""
-        dataset = thaw(self._bucket.read_folder(f"datasets/{digest}/"))
-        if dataset.digest != digest:
-            raise InvalidDataset(f"manifest.json does not match the digest {digest} that names the dataset")
-        return dataset
+        return _named(thaw(self._bucket.read_folder(f"datasets/{digest}/")), digest)
+
+    def load_pairs(self, digest: str) -> PairDataset:
+        """The dataset of compared answers, its digests checked; NotFound when it was never stored."""
+        return _named(thaw_pairs(self._bucket.read_folder(f"datasets/{digest}/")), digest)
+
+
+def _named(dataset: _Dataset, digest: str) -> _Dataset:
+    if dataset.digest != digest:
+        raise InvalidDataset(f"manifest.json does not match the digest {digest} that names the dataset")
+    return dataset
 
 
 class FeedbackTable:
