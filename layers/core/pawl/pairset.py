@@ -65,5 +65,8 @@ def _pack(rows: Iterable[PairRow]) -> bytes:
 
 
 def _unpack(packed: bytes) -> list[PairRow]:
-    bodies = (json.loads(line) for line in packed.decode().split("\n"))
-    return [PairRow(**{**body, "answers": tuple(body["answers"])}) for body in bodies]
+    return [_row(**json.loads(line)) for line in packed.decode().split("\n")]
+
+
+def _row(answers: Sequence[str], **fields: Any) -> PairRow:
+    return PairRow(answers=tuple(answers), **fields)
