@@ -12,11 +12,14 @@ from drift.late import LateLabels
 from drift.report import Report
 from drift.settings import CheckSettings
 from drift.watch import Watch
+from pawl.bucket import Bucket
 from pawl.events import Announcer
+from pawl.feedback import FeedbackTable
 from pawl.identity import unix_ms
+from pawl.ledger import Ledger
 from pawl.registry import Registry
 from pawl.settings import read_settings
-from pawl.store import Bucket, FeedbackTable, Ledger, Traffic
+from pawl.traffic import Traffic
 
 settings = read_settings(CheckSettings, os.environ)
 logger = Logger(service="drift.check")

@@ -11,12 +11,14 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from drift.intake import TrafficIntake
 from drift.settings import CollectSettings
+from pawl.bucket import Bucket
 from pawl.errors import InvalidRecord, PawlError
+from pawl.ledger import Ledger
 from pawl.masking import Policy, mask_record
 from pawl.records import CaptureRecord
 from pawl.registry import Registry
 from pawl.settings import read_settings
-from pawl.store import Bucket, Ledger, Traffic
+from pawl.traffic import Traffic
 
 settings = read_settings(CollectSettings, os.environ)
 policy = Policy.of(settings.mask_personal_data, settings.phone_regions)

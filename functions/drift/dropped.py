@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from drift.rows import NAME, NUMBER, RESERVED, Slice, kinds_in, slice_by_hour
+from pawl.bucket import Bucket
 from pawl.drops import Drop
 from pawl.errors import InvalidRecord, NotFound
 from pawl.identity import uuid7_hex
 from pawl.inbox import Chunk, Fault
 from pawl.profile import Profile
 from pawl.registry import Elsewhere, Registry
-from pawl.store import Bucket, Traffic
+from pawl.traffic import Traffic
 
 PREFIX = "inbox/traffic/"
 _PATH = re.compile(rf"{PREFIX}([a-z0-9][a-z0-9-]{{0,47}})/([A-Za-z0-9][A-Za-z0-9._-]{{0,63}})/(.+)")

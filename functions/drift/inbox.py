@@ -8,11 +8,12 @@ from aws_lambda_powertools import Logger, Metrics
 
 from drift.dropped import ReferenceFile, TrafficFile, is_reference, parts_of, target_of
 from drift.settings import InboxSettings
+from pawl.bucket import Bucket
 from pawl.dropqueue import DropQueue
 from pawl.drops import Drops, Task
 from pawl.registry import Registry
 from pawl.settings import read_settings
-from pawl.store import Bucket, Traffic
+from pawl.traffic import Traffic
 
 settings = read_settings(InboxSettings, os.environ)
 metrics = Metrics(namespace="Pawl", service="drift.inbox")

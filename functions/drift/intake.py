@@ -15,10 +15,11 @@ from typing import Any
 from drift.rows import HOUR_MS
 from pawl.errors import Conflict, IncompatibleProfiles, InvalidRecord, NotFound, PawlError
 from pawl.identity import unix_ms_of
+from pawl.ledger import Ledger
 from pawl.profile import Profile
 from pawl.records import CaptureRecord, columns_of
 from pawl.registry import Registry
-from pawl.store import Ledger, Traffic
+from pawl.traffic import Traffic
 
 LEASE_MS = 120_000
 _NOTED_ROWS = 64

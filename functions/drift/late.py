@@ -9,9 +9,10 @@ from typing import Any
 
 from drift.labels import LABEL, Judged, LabelState, advance
 from drift.policy import DriftPolicy
+from pawl.feedback import FeedbackTable
 from pawl.identity import isoformat, unix_ms_of
+from pawl.ledger import Ledger
 from pawl.registry import Registry
-from pawl.store import FeedbackTable, Ledger
 
 _DAY_MS = 86_400_000
 _COLLECTED_MS = 900_000

@@ -8,10 +8,10 @@ unless a person dropped a file `reference` into its inbox.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from pawl.bucket import Bucket
 from pawl.errors import IncompatibleProfiles
 from pawl.profile import Profile
 from pawl.registry import Registry
-from pawl.store import Bucket
 
 REFERENCE_ROWS = 1_000
 LEARNING = "learning"

@@ -12,6 +12,7 @@ from drift.report import Report, Scope
 from drift.report import learning as still_learning
 from drift.timeline import gather, looks_thin
 from drift.verdict import Evidence, judge
+from pawl.bucket import Bucket
 from pawl.bundle import Manifest
 from pawl.calibration import Labelled
 from pawl.errors import NotFound
@@ -19,7 +20,7 @@ from pawl.events import Announcer
 from pawl.identity import isoformat, unix_ms
 from pawl.profile import Profile
 from pawl.registry import Elsewhere, Registry
-from pawl.store import Bucket, Traffic
+from pawl.traffic import Traffic
 
 _LATELY_MS = 14 * 86_400_000
 

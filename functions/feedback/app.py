@@ -94,7 +94,7 @@ handler = gateway(app)
 @cache
 def labelling() -> Labelling:
     """Made when a page first asks: who only sends feedback waits neither for another client nor for numpy."""
-    from pawl.store import Bucket
+    from pawl.bucket import Bucket
 
     return Labelling(PairFiles(Bucket(boto3.client("s3"), settings.bucket)), tally, intake)
 

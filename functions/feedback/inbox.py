@@ -11,6 +11,7 @@ from feedback.files import FeedbackFile
 from feedback.intake import Intake
 from feedback.settings import InboxSettings
 from feedback.tally import Tally
+from pawl.bucket import Bucket
 from pawl.dropqueue import DropQueue
 from pawl.drops import Drops
 from pawl.masking import Policy
@@ -18,7 +19,6 @@ from pawl.metrics import declared
 from pawl.opinions import Opinions
 from pawl.receipt import ReceiptKeys
 from pawl.settings import read_settings
-from pawl.store import Bucket
 
 settings = read_settings(InboxSettings, os.environ)
 metrics = Metrics(namespace="Pawl", service="feedback.inbox")

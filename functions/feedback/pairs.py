@@ -20,7 +20,7 @@ from pawl.errors import InvalidRecord
 from pawl.web import explain
 
 if TYPE_CHECKING:
-    from pawl.store import Bucket
+    from pawl.bucket import Bucket
 
 PREFIX = "pairs"
 FILE_PAIRS = 2_000

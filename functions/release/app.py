@@ -8,10 +8,10 @@ from typing import Any
 import boto3
 from aws_lambda_powertools import Logger
 
+from pawl.bucket import Bucket
 from pawl.events import Announcer
 from pawl.registry import Registry
 from pawl.settings import read_settings
-from pawl.store import Bucket
 from pawl.web import gateway
 from release.api import build
 from release.deployment import Deployment

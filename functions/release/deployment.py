@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pawl.bucket import Bucket
 from pawl.errors import PawlError
-from pawl.store import Bucket
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient

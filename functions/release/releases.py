@@ -11,16 +11,17 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pawl.bucket import Bucket
 from pawl.bundle import EVIDENCE, MANIFEST, SIGNATURE, Bundle, open_bundle
 from pawl.classifier import KIND, TextClassifier
 from pawl.dataset import FrozenDataset
+from pawl.datasets import Datasets
 from pawl.errors import Conflict, InvalidBundle, NotFound
 from pawl.events import Announcer
 from pawl.identity import isoformat
 from pawl.model import open_model
 from pawl.registry import Live, Registry, VersionRecord, vars_of
 from pawl.signing import Signer, sign
-from pawl.store import Bucket, Datasets
 from release.deployment import Deployment, layer_archive
 from release.gates import Gate, GatePolicy, judge_candidate
 

@@ -9,11 +9,12 @@ from typing import Any
 import boto3
 from aws_lambda_powertools import Logger
 
+from pawl.bucket import Bucket
 from pawl.events import Announcer
+from pawl.feedback import FeedbackTable
 from pawl.narrowing import is_object
 from pawl.registry import Registry
 from pawl.settings import read_settings
-from pawl.store import Bucket, FeedbackTable
 from pawl.web import gateway
 from retrain.api import build
 from retrain.decision import Policy, Reason

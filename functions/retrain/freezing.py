@@ -13,8 +13,8 @@ from pawl.identity import isoformat
 from pawl.minhash import first_alike
 from pawl.quarantine import Entry
 from pawl.records import CaptureRecord
-from pawl.store import Traffic
 from pawl.tombstones import Tombstones
+from pawl.traffic import Traffic
 from pawl.votes import Item, Value, Vote
 from retrain.card import LEFT_OUT, NEW_LABEL_ROWS, data_card
 from retrain.consensus import Agreed, agree

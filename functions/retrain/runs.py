@@ -10,13 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pawl.bucket import Bucket
+from pawl.datasets import Datasets
 from pawl.errors import Conflict, NotFound
 from pawl.events import Announcer
+from pawl.feedback import FeedbackTable
 from pawl.identity import isoformat
 from pawl.quarantine import Quarantine
 from pawl.registry import Live, Registry
-from pawl.store import Bucket, Datasets, FeedbackTable, Traffic
 from pawl.tombstones import Tombstones
+from pawl.traffic import Traffic
 from retrain.decision import Decision, Policy, Reason, State, decide_elsewhere, decide_retrain
 from retrain.freezing import Frozen, Rules, freeze_traffic
 from retrain.selection import Selection, tells_labels

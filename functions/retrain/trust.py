@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from pawl.bucket import Bucket
 from pawl.errors import NotFound, SettingsError
 from pawl.narrowing import is_list, is_object
-from pawl.store import Bucket
 from pawl.suspicion import Policy
 
 _TRUSTED = "trusted"

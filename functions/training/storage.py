@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pawl.bucket import Bucket
 from pawl.errors import NotFound
-from pawl.store import Bucket
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

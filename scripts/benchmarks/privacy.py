@@ -19,11 +19,13 @@ from artifacts.target import ROOT
 from benchmarks.environments import Environment, Unavailable, ensure, version
 from benchmarks.figures import Figure, Findings
 from drift.intake import TrafficIntake
+from pawl.bucket import Bucket
 from pawl.identity import uuid7_hex
+from pawl.ledger import Ledger
 from pawl.masking import Policy, mask_record
 from pawl.records import CaptureRecord
 from pawl.registry import Registry
-from pawl.store import Bucket, Ledger, Traffic
+from pawl.traffic import Traffic
 
 TEST_SET = Path(__file__).with_name("personal.txt")
 SUBJECT = Path(__file__).with_name("subjects") / "personal_finders.py"

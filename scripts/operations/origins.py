@@ -7,13 +7,15 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from operations.lineage import Dataset, Lineage, Version
+from pawl.bucket import Bucket
 from pawl.bundle import MANIFEST, parse_manifest
 from pawl.dataset import Row
+from pawl.datasets import Datasets
 from pawl.errors import InvalidBundle, NotFound
 from pawl.identity import unix_ms_of
 from pawl.records import CaptureRecord
 from pawl.registry import Registry, VersionRecord
-from pawl.store import Bucket, Datasets, Traffic
+from pawl.traffic import Traffic
 
 _HOUR_MS = 3_600_000
 _DATASETS = "datasets/"

@@ -8,10 +8,10 @@ from botocore.exceptions import ClientError
 from operations.stack import Stack
 from pawl.bundle import MANIFEST, SIGNATURE, Bundle, open_bundle
 from pawl.dataset import thaw
+from pawl.datasets import Datasets
 from pawl.identity import isoformat
 from pawl.items import error_code
 from pawl.registry import STARTER, Live, VersionRecord
-from pawl.store import Datasets
 
 
 def prepare(stack: Stack, key: str) -> dict[str, str]:

@@ -16,11 +16,13 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.exceptions import ClientError
 
+from pawl.bucket import Bucket
+from pawl.feedback import FeedbackTable
 from pawl.items import error_code
 from pawl.receipt import ReceiptKeys
 from pawl.registry import Registry
-from pawl.store import Bucket, FeedbackTable, Traffic
 from pawl.subjects import Deployment
+from pawl.traffic import Traffic
 
 _ADDRESS = re.compile(r"https://([a-z0-9]+)\.execute-api\.[^/]+/(.+)")
 _THEN = {

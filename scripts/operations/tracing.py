@@ -19,9 +19,9 @@ from operations.origins import captured, count_rows, read_lineage
 from operations.reading import named_version
 from operations.stack import OperationError, Stack
 from pawl.dataset import Row
+from pawl.datasets import Datasets
 from pawl.identity import isoformat, unix_ms_of
 from pawl.quarantine import Quarantine
-from pawl.store import Datasets
 from pawl.subjects import Subject
 from pawl.tombstones import Tombstones, subject_digest
 

@@ -27,15 +27,19 @@ from moto import mock_aws
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
+from pawl.bucket import Bucket
 from pawl.bundle import MANIFEST, Bundle, Lineage, Tensor, open_bundle, seal
 from pawl.dataset import FrozenDataset, Row, freeze
-from pawl.identity import isoformat
+from pawl.datasets import Datasets
+from pawl.feedback import FeedbackTable
+from pawl.identity import day_of, isoformat, unix_ms_of
+from pawl.items import to_item
 from pawl.model import open_model
 from pawl.profile import Profile
 from pawl.receipt import ReceiptKeys
 from pawl.records import FEATURE_RANGES, CaptureRecord, columns_of
 from pawl.registry import Live, Registry, VersionRecord
-from pawl.store import Bucket, Datasets, FeedbackTable, Traffic
+from pawl.traffic import Traffic
 
 EVENTS = Path(__file__).parents[1] / "events"
 REGION = "eu-central-1"
@@ -141,6 +145,13 @@ class Cloud:
     @property
     def feedback(self) -> FeedbackTable:
         return FeedbackTable(self.feedback_items)
+
+    def put_feedback(
+        self, *, model: str, inference_uuid: str, metric: str, rater: str, body: Mapping[str, Any]
+    ) -> None:
+        """One piece of feedback where `feedback` puts it, uncounted."""
+        key = {"pk": f"{model}#{day_of(unix_ms_of(inference_uuid))}", "sk": f"{inference_uuid}#{metric}#{rater}"}
+        self.feedback_items.put_item(Item={**key, **to_item(body)})
 
     def messages(self, queue: str) -> list[Any]:
         """What lies in a queue; it is taken out."""
@@ -403,7 +414,7 @@ def say_label(cloud: Cloud) -> Callable[[CaptureRecord, str], None]:
         uuid = record.inference_id.split(".")[1]
         body = {"metric": "label", "inference_id": record.inference_id, "value": [label], "given_at": given_at}
         body |= {"feedback_id": f"{uuid}/ada", "rater": "ada", "tags": {}, "model_version": record.version}
-        cloud.feedback.put(model=record.model, inference_uuid=uuid, metric="label", rater="ada", body=body)
+        cloud.put_feedback(model=record.model, inference_uuid=uuid, metric="label", rater="ada", body=body)
 
     return say
 

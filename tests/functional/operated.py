@@ -18,11 +18,11 @@ from fastapi.testclient import TestClient
 
 from pawl.bundle import EVIDENCE, Bundle, Lineage
 from pawl.dataset import FrozenDataset, Row, freeze
+from pawl.datasets import Datasets
 from pawl.identity import isoformat
 from pawl.receipt import ReceiptKeys
 from pawl.records import CaptureRecord
 from pawl.registry import Live, VersionRecord
-from pawl.store import Datasets
 from pawl.tombstones import answer_uuid, erase_subject, subject_digest
 from release.api import build as release_api
 from release.releases import Releases
@@ -103,7 +103,7 @@ def _say(cloud: Any, record: CaptureRecord) -> str:
     body = {"metric": "label", "inference_id": record.inference_id, "value": ["billing"], "rater": "rater"}
     body |= {"feedback_id": feedback_id, "tags": {"subject": "ada"}, "model_version": record.version}
     body |= {"given_at": isoformat(record.unix_ms + 1000)}
-    cloud.feedback.put(model="triage", inference_uuid=uuid, metric="label", rater="rater", body=body)
+    cloud.put_feedback(model="triage", inference_uuid=uuid, metric="label", rater="rater", body=body)
     return feedback_id
 
 

@@ -10,9 +10,9 @@ import pytest
 from pawl.bundle import Bundle
 from pawl.dataset import FrozenDataset
 from pawl.identity import isoformat
+from pawl.ledger import Ledger
 from pawl.records import CaptureRecord
 from pawl.registry import Live
-from pawl.store import Ledger
 
 ALIKE = ["refund", "invoice", "password", "login", "hello", "weather"] * 10
 MOVED = ["gibberish"] * 60

@@ -584,7 +584,7 @@ def test_a_label_from_before_is_replaced_and_not_counted_again(
     inference_id = receipt()
     body = {"metric": "label", "value": ["other"], "given_at": "2026-01-01T00:00:00.000Z", "rater": "ada"}
     uuid = inference_id.split(".")[1]
-    cloud.feedback.put(model="triage", inference_uuid=uuid, metric="label", rater="ada", body=body)
+    cloud.put_feedback(model="triage", inference_uuid=uuid, metric="label", rater="ada", body=body)
 
     post(say(inference_id, "label", "billing", tags={"rater": "ada"}))
 

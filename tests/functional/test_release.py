@@ -21,9 +21,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, utils
 from pawl import p256
 from pawl.bundle import EVIDENCE, MANIFEST, SIGNATURE, Bundle, Manifest, open_bundle, seal
 from pawl.dataset import FrozenDataset, freeze
+from pawl.datasets import Datasets
 from pawl.registry import Elsewhere
 from pawl.signing import read_trust
-from pawl.store import Datasets
 from training.recalibrate import Correction, correct
 
 PARAMETER = "/pawl/pawl/live-models-layer"

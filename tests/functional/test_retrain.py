@@ -10,11 +10,11 @@ import pytest
 
 from pawl.bundle import Bundle
 from pawl.dataset import FrozenDataset
+from pawl.datasets import Datasets
 from pawl.identity import isoformat
 from pawl.quarantine import Quarantine
 from pawl.records import CaptureRecord
 from pawl.registry import Elsewhere
-from pawl.store import Datasets
 from pawl.tombstones import erase_answer, erase_subject
 
 HOUR_MS = 3_600_000
@@ -196,7 +196,7 @@ def label_hastily(
         body = {"metric": "label", "inference_id": record.inference_id, "value": ["account"], "rater": "bot"}
         body |= {"given_at": isoformat(now_ms + 10 * number), "feedback_id": f"hasty-{uuid}", "tags": {"rater": "bot"}}
         body["model_version"] = "1"
-        cloud.feedback.put(model="triage", inference_uuid=uuid, metric="label", rater="bot", body=body)
+        cloud.put_feedback(model="triage", inference_uuid=uuid, metric="label", rater="bot", body=body)
     return [f"hasty-{record.inference_id.split('.')[1]}" for record in records]
 
 

@@ -14,13 +14,13 @@ import pytest
 from operations.__main__ import COMMANDS
 from pawl.bundle import Bundle
 from pawl.dataset import Row, freeze
+from pawl.datasets import Datasets
 from pawl.errors import InvalidRequest
 from pawl.identity import isoformat
 from pawl.profile import Profile
 from pawl.quarantine import Entry, Quarantine
 from pawl.receipt import ReceiptKeys
 from pawl.records import CaptureRecord
-from pawl.store import Datasets
 from pawl.subjects import Deployment
 from pawl.tombstones import Tombstones, subject_digest
 
@@ -51,7 +51,7 @@ def say(cloud: Any, records: dict[str, CaptureRecord]) -> Callable[..., str]:
         body = {"metric": "comment", "inference_id": record.inference_id, "value": f"{rater} on {name}"}
         body |= {"feedback_id": f"{name}/{rater}", "rater": rater, "tags": {"rater": rater, **tags}}
         body |= {"model_version": "1", "given_at": isoformat(record.unix_ms)}
-        cloud.feedback.put(model="triage", inference_uuid=uuid, metric="comment", rater=rater, body=body)
+        cloud.put_feedback(model="triage", inference_uuid=uuid, metric="comment", rater=rater, body=body)
         return body["feedback_id"]
 
     return say

@@ -6,7 +6,7 @@ from typing import Any, cast
 from pawl.dataset import FrozenDataset, Row, freeze
 from pawl.identity import isoformat, uuid7_hex
 from pawl.records import CaptureRecord
-from pawl.store import Traffic
+from pawl.traffic import Traffic
 from retrain.freezing import Frozen, Rules, freeze_traffic
 from retrain.selection import Selection
 

@@ -4,9 +4,9 @@ from typing import Any, cast
 
 import pytest
 
+from pawl.bucket import Bucket
 from pawl.errors import InvalidReceipt, NotFound
 from pawl.quarantine import Entry, Quarantine
-from pawl.store import Bucket
 from pawl.tombstones import Tombstones, erase_answer, erase_subject, subject_digest
 
 

@@ -12,8 +12,8 @@ import pytest
 from operations.__main__ import COMMANDS
 from operations.stack import OperationError, Stack
 from operations.troubles import next_step
+from pawl.feedback import FeedbackTable
 from pawl.registry import Elsewhere
-from pawl.store import FeedbackTable
 
 
 def test_status_tells_what_is_live_and_what_is_only_watched() -> None:

@@ -15,14 +15,18 @@ import pawl
 
 WITH_MODELS = {"classifier", "decoder", "embedder", "generator", "model", "tensors", "words"}
 AT_THE_EDGE = {
+    "bucket",
+    "datasets",
     "dropqueue",
     "drops",
     "events",
+    "feedback",
     "items",
+    "ledger",
     "opinions",
     "registry",
-    "store",
     "subjects",
+    "traffic",
     "web",
 } | WITH_MODELS
 PURE = sorted(module.name for module in pkgutil.iter_modules(pawl.__path__) if module.name not in AT_THE_EDGE)

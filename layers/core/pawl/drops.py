@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from botocore.exceptions import ClientError
 
+from pawl.bucket import Bucket, ObjectFacts
 from pawl.errors import Conflict, InvalidRecord
 from pawl.inbox import CHUNK_BYTES, CHUNK_ROWS, Chunk, Fault, Position, Stream, read_chunks
 from pawl.items import from_item, require_lost_condition
-from pawl.store import Bucket, ObjectFacts
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table

@@ -4,7 +4,8 @@ Time and randomness come in as arguments; only a function's entry point reads th
 """
 
 import uuid
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 
 def uuid7(unix_ms: int, random: bytes) -> uuid.UUID:
@@ -64,3 +65,16 @@ def day_of(unix_ms: int) -> str:
     '2023-11-14'
     """
     return datetime.fromtimestamp(unix_ms / 1000, UTC).strftime("%Y-%m-%d")
+
+
+def days_within(since_ms: int, until_ms: int) -> Iterator[str]:
+    """The days, in UTC and in order, that [since, until) touches; at least the one that it begins in.
+
+    >>> list(days_within(1_700_000_000_123, 1_700_100_000_000))
+    ['2023-11-14', '2023-11-15', '2023-11-16']
+    """
+    day = datetime.fromtimestamp(since_ms / 1000, UTC).date()
+    last = datetime.fromtimestamp(max(since_ms, until_ms - 1) / 1000, UTC).date()
+    while day <= last:
+        yield day.isoformat()
+        day += timedelta(days=1)

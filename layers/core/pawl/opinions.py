@@ -1,6 +1,6 @@
 """Writes feedback: durable in one call without a look-up, and counted toward a training in that very call.
 
-Items of the feedback table (`pk`, `sk`), beside those that `pawl.store.FeedbackTable` reads:
+Items of the feedback table (`pk`, `sk`), beside those that `pawl.feedback.FeedbackTable` reads:
 
     <model>#<day of the answer>   <answer>#<metric>#<rater>    one piece; a rater's later word takes its place
     counts                        <model>#<version>            how many pieces taught, each rater and answer once

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pawl.errors import NotFound
 
 if TYPE_CHECKING:
-    from pawl.store import Bucket
+    from pawl.bucket import Bucket
 
 PREFIX = "quarantine/"
 _RESTORED = "restored/"

@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from pawl.bucket import Bucket
 from pawl.bundle import MANIFEST, Manifest, parse_manifest
 from pawl.errors import Conflict, NotFound
 from pawl.items import from_item, query_all, require_lost_condition, to_item
 from pawl.profile import Profile
-from pawl.store import Bucket
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table

@@ -13,16 +13,19 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
+from pawl.bucket import Bucket
 from pawl.dataset import Row
+from pawl.datasets import Datasets
 from pawl.errors import InvalidRequest, NotFound
+from pawl.feedback import FeedbackTable
 from pawl.identity import isoformat
 from pawl.quarantine import PREFIX as QUARANTINE
 from pawl.quarantine import Entry, Quarantine
 from pawl.receipt import ReceiptKeys
 from pawl.records import inference_id_in
 from pawl.registry import Registry
-from pawl.store import Bucket, Datasets, FeedbackTable, Traffic
 from pawl.tombstones import PREFIX, Tombstones, answer_uuid, bury, subject_digest
+from pawl.traffic import Traffic
 
 Item = Mapping[str, Any]
 _NAMED = b'"subject":"'

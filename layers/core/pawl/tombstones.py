@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Self
 from pawl.errors import InvalidReceipt
 
 if TYPE_CHECKING:
-    from pawl.store import Bucket
+    from pawl.bucket import Bucket
 
 PREFIX = "tombstones/"
 _SUBJECT, _INFERENCE = f"{PREFIX}subject/", f"{PREFIX}inference/"

@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pawl.bucket import Bucket
 from pawl.dataset import thaw
+from pawl.datasets import Datasets
+from pawl.feedback import FeedbackTable
 from pawl.identity import unix_ms
 from pawl.items import to_item
-from pawl.store import Bucket, Datasets, FeedbackTable, Traffic
+from pawl.traffic import Traffic
 from retrain.freezing import Rules, freeze_traffic
 from retrain.selection import Selection
 

@@ -1,0 +1,126 @@
+"""The loop's one bucket, as a mapping from keys to bytes.
+
+Its layout:
+
+    traffic/<model>/<version>/<yyyy-mm-dd>/<batch>.jsonl.gz    captured records, read again only to freeze a dataset
+    profiles/<model>/<version>/<yyyy-mm-dd>/<batch>.json       one small profile beside each traffic object
+    profiles/<model>/<version>/reference.json                  learned from the first traffic of a model without one
+    inbox/traffic/<model>/<version>/<file>                     dropped by people: traffic of models served elsewhere
+    inbox/feedback/<file>                                      dropped by people: feedback, as POST /feedback takes it
+    inbox/.../<file>.errors/<line>.jsonl                       the rows of a dropped file that cannot be read, and why
+    pairs/<model>/<digest>.jsonl                               answers for people to compare, see feedback.pairs
+    quarantine/<model>/ and tombstones/                        see pawl.quarantine and pawl.tombstones
+    datasets/<digest>/  candidates/<model>/<version>/  models/<model>/<version>/  layers/  reports/<model>/
+"""
+
+import gzip
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from botocore.exceptions import ClientError
+
+from pawl.errors import Conflict, NotFound
+from pawl.items import error_code
+
+if TYPE_CHECKING:
+    from botocore.response import StreamingBody
+    from mypy_boto3_s3 import S3Client
+
+_READ_BYTES = 2**18
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectFacts:
+    """An object as it is now: a name for its content, its size in bytes, and when it was written."""
+
+    etag: str
+    size: int
+    modified_ms: int
+
+
+class Bucket:
+    """One S3 bucket as a mapping from keys to bytes."""
+
+    def __init__(self, client: "S3Client", name: str) -> None:
+        self._client = client
+        self.name = name
+
+    def read(self, key: str) -> bytes:
+        """The bytes under `key`; NotFound when there are none."""
+        try:
+            return self._client.get_object(Bucket=self.name, Key=key)["Body"].read()
+        except ClientError as error:
+            if error_code(error) in ("NoSuchKey", "404"):
+                raise NotFound(f"no object {key!r} in the bucket") from error
+            raise
+
+    def facts(self, key: str) -> ObjectFacts:
+        """What is known of an object without reading it; NotFound when there is none."""
+        try:
+            found = self._client.head_object(Bucket=self.name, Key=key)
+        except ClientError as error:
+            if error_code(error) in ("NoSuchKey", "404"):
+                raise NotFound(f"no object {key!r} in the bucket") from error
+            raise
+        return ObjectFacts(found["ETag"], found["ContentLength"], round(found["LastModified"].timestamp() * 1000))
+
+    def stream(self, key: str, facts: ObjectFacts, offset: int) -> "StreamingBody":
+        """An object's bytes from `offset`, which lies within it, on; Conflict when `facts` are no longer its own."""
+        try:
+            wanted = f"bytes={offset}-"
+            return self._client.get_object(Bucket=self.name, Key=key, IfMatch=facts.etag, Range=wanted)["Body"]
+        except ClientError as error:
+            if error_code(error) in ("PreconditionFailed", "412", "NoSuchKey", "404"):
+                raise Conflict(f"the object {key!r} was replaced while it was read") from error
+            raise
+
+    def lines(self, key: str) -> Iterator[bytes]:
+        """The lines of a gzip object, read and decompressed piece by piece."""
+        body = self._client.get_object(Bucket=self.name, Key=key)["Body"]
+        with gzip.open(cast("BinaryIO", body)) as lines:
+            for line in io.BufferedReader(cast("io.RawIOBase", lines), _READ_BYTES):
+                yield line.rstrip(b"\n")
+
+    def write(self, key: str, data: bytes) -> None:
+        """Store `data` under `key`, replacing what is there."""
+        self._client.put_object(Bucket=self.name, Key=key, Body=data)
+
+    def remove(self, key: str) -> None:
+        """Remove what is under `key`; in a bucket with versions it is kept until `forget_replaced`."""
+        self._client.delete_object(Bucket=self.name, Key=key)
+
+    def forget_replaced(self, prefix: str) -> int:
+        """Remove for good what was replaced or removed under `prefix`, and return how many versions that were."""
+        forgotten = 0
+        for page in self._client.get_paginator("list_object_versions").paginate(Bucket=self.name, Prefix=prefix):
+            for each in page.get("Versions", []):
+                if not each.get("IsLatest"):
+                    key, version = each.get("Key", ""), each.get("VersionId", "")
+                    self._client.delete_object(Bucket=self.name, Key=key, VersionId=version)
+                    forgotten += 1
+        return forgotten
+
+    def has(self, key: str) -> bool:
+        """Whether there is an object under `key`."""
+        try:
+            self._client.head_object(Bucket=self.name, Key=key)
+        except ClientError as error:
+            if error_code(error) in ("NoSuchKey", "404"):
+                return False
+            raise
+        return True
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """The keys under `prefix`, in order."""
+        for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix):
+            for entry in page.get("Contents", []):
+                yield entry["Key"]  # pyright: ignore[reportTypedDictNotRequiredAccess]
+
+    def read_folder(self, prefix: str) -> dict[str, bytes]:
+        """Every object directly under `prefix` by its name there; NotFound when there is none."""
+        files = {key[len(prefix) :]: self.read(key) for key in self.keys(prefix)}
+        if not files:
+            raise NotFound(f"nothing under {prefix!r} in the bucket")
+        return files

@@ -1,0 +1,43 @@
+"""Frozen datasets in the bucket, each under its digest."""
+
+from typing import TypeVar
+
+from pawl.bucket import Bucket
+from pawl.dataset import MANIFEST, FrozenDataset, thaw
+from pawl.errors import InvalidDataset
+from pawl.pairset import PairDataset, thaw_pairs
+
+_Dataset = TypeVar("_Dataset", FrozenDataset, PairDataset)
+
+
+class Datasets:
+    """Frozen datasets by digest."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        self._bucket = bucket
+
+    def store(self, dataset: FrozenDataset | PairDataset) -> str:
+        """Store a dataset and return its s3:// address; the manifest goes last, so a listed one is whole."""
+        prefix = f"datasets/{dataset.digest}/"
+        for name in sorted(dataset.files, key=lambda name: name == "manifest.json"):
+            self._bucket.write(prefix + name, dataset.files[name])
+        return f"s3://{self._bucket.name}/{prefix}"
+
+    def digests(self) -> list[str]:
+        """The digests of all datasets that are wholly stored."""
+        keys = [key.split("/") for key in self._bucket.keys("datasets/")]
+        return [digest for _, digest, name in keys if name == MANIFEST]
+
+    def load(self, digest: str) -> FrozenDataset:
+        """The dataset, its digests checked; NotFound when it was never stored."""
+        return _named(thaw(self._bucket.read_folder(f"datasets/{digest}/")), digest)
+
+    def load_pairs(self, digest: str) -> PairDataset:
+        """The dataset of compared answers, its digests checked; NotFound when it was never stored."""
+        return _named(thaw_pairs(self._bucket.read_folder(f"datasets/{digest}/")), digest)
+
+
+def _named(dataset: _Dataset, digest: str) -> _Dataset:
+    if dataset.digest != digest:
+        raise InvalidDataset(f"manifest.json does not match the digest {digest} that names the dataset")
+    return dataset

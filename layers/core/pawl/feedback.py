@@ -1,0 +1,42 @@
+"""The feedback table, as those read it who learn from it; `pawl.opinions` writes it."""
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from pawl.identity import day_of, days_within, unix_ms_of
+from pawl.items import from_item, query_all
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.service_resource import Table
+
+
+class FeedbackTable:
+    """What people said of answers: one item an inference, metric and rater; a rater's later word counts."""
+
+    def __init__(self, table: "Table") -> None:
+        self._table = table
+
+    def within(self, model: str, since_ms: int, until_ms: int) -> Iterator[dict[str, Any]]:
+        """The feedback for answers that were given within [since, until)."""
+        for day in days_within(since_ms, until_ms):
+            for item in query_all(self._table, f"{model}#{day}"):
+                if since_ms <= unix_ms_of(str(item["sk"]).partition("#")[0]) < until_ms:
+                    yield item
+
+    def of_answer(self, model: str, inference_uuid: str) -> Iterator[dict[str, Any]]:
+        """All feedback for one answer."""
+        yield from query_all(self._table, f"{model}#{day_of(unix_ms_of(inference_uuid))}", f"{inference_uuid}#")
+
+    def all(self) -> Iterator[dict[str, Any]]:
+        """All feedback there is, in no order: it reads the whole table, which costs what the table is long."""
+        start: dict[str, Any] = {}
+        while True:
+            page = self._table.scan(FilterExpression="attribute_exists(feedback_id)", ConsistentRead=True, **start)
+            yield from (from_item(item) for item in page["Items"])
+            if "LastEvaluatedKey" not in page:
+                return
+            start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+
+    def remove(self, item: Mapping[str, Any]) -> None:
+        """Remove a piece of feedback."""
+        self._table.delete_item(Key={"pk": item["pk"], "sk": item["sk"]})
