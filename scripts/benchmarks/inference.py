@@ -64,12 +64,17 @@ def _cold(build: Path, bundle: Bundle) -> list[Figure]:
 
 
 def _warm(build: Path, bundle: Bundle) -> list[Figure]:
-    runs = [_probe(build, bundle, "warm") for _ in range(3)]
+    turns = [(_probe(build, bundle, "warm"), _probe(build, bundle, "floor")) for _ in range(3)]
+    runs = [warm for warm, _ in turns]
+    ratio = statistics.median(warm["p50_us"] / floor["p50_us"] for warm, floor in turns)
+    floor_us = statistics.median(floor["p50_us"] for _, floor in turns)
     p50, p99, hot = (statistics.median(run[key] for run in runs) for key in ("p50_us", "p99_us", "hot_p50_us"))
     return [
         Figure("warm_hot_p50_us", hot, "us", "the same with the model's run left out, so on warm caches"),
         Figure("warm_p50_us", p50, "us", "handler less session.run, one text", 60),
         Figure("warm_p99_us", p99, "us", "the slowest of a hundred", 200),
+        Figure("warm_floor_p50_us", floor_us, "us", "the same for JSON, tokenizing, a MAC and JSON with nothing else"),
+        Figure("warm_vs_floor", ratio, "x", "handler against that floor, in turns"),
     ]
 
 
