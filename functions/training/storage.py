@@ -29,12 +29,23 @@ class Folder:
             raise NotFound(f"no files in the folder {self._path.name!r}")
         return files
 
+    def read(self, name: str) -> bytes:
+        """One file; NotFound when there is none."""
+        try:
+            return (self._path / name).read_bytes()
+        except FileNotFoundError as error:
+            raise NotFound(f"no file {name!r} in the folder {self._path.name!r}") from error
+
     def write(self, name: str, data: bytes) -> None:
         """Store one file; a reader sees the old bytes or the new ones, never a part."""
         self._path.mkdir(parents=True, exist_ok=True)
         unfinished = self._path / f".{name}.part"
         unfinished.write_bytes(data)
         unfinished.replace(self._path / name)
+
+    def remove(self, name: str) -> None:
+        """Remove one file, if it is there."""
+        (self._path / name).unlink(missing_ok=True)
 
 
 class Prefix:
@@ -48,9 +59,17 @@ class Prefix:
         """Every object by its name under the prefix; NotFound when there is none."""
         return self._bucket.read_folder(self._prefix)
 
+    def read(self, name: str) -> bytes:
+        """One object; NotFound when there is none."""
+        return self._bucket.read(self._prefix + name)
+
     def write(self, name: str, data: bytes) -> None:
         """Store one object."""
         self._bucket.write(self._prefix + name, data)
+
+    def remove(self, name: str) -> None:
+        """Remove one object, if it is there."""
+        self._bucket.remove(self._prefix + name)
 
 
 Place = Folder | Prefix
