@@ -2,11 +2,14 @@
 
     python -m training starter   --output DIR [--only MODEL]
     python -m training transfer  --model NAME --version N --dataset URI --output URI --run ID [--parent models:/NAME/N]
+    python -m training reward    --model NAME --version N --dataset URI --output URI --run ID [--parent models:/NAME/N]
     python -m training recalibrate --model NAME --version N --dataset URI --output URI --run ID --live URI
     python -m training generator SOURCE --model NAME [--version N] --output URI
     python -m training embedder  SOURCE --model NAME [--version N] --output URI
 
 A URI is a local folder or `s3://bucket/prefix`. The bundle's manifest is stored last: its arrival announces the rest.
+Under torchrun every process runs the same command, and the first alone stores. A checkpoint lies beside the output, in
+`<output>.checkpoint/`, until the bundle is stored.
 """
 
 import argparse
@@ -20,7 +23,7 @@ from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import boto3
 import torch
@@ -30,11 +33,13 @@ from pawl.bundle import MANIFEST, Bundle, open_bundle
 from pawl.dataset import FrozenDataset, thaw
 from pawl.errors import NotFound
 from pawl.identity import isoformat
+from pawl.pairset import thaw_pairs
 from training import recalibrate as recalibration
 from training import starter
 from training.origin import Origin
 from training.progress import RunReport
 from training.recalibrate import recalibrate
+from training.reward_knobs import Knobs as RewardKnobs
 from training.storage import Place, copy_folder, place_at
 from training.transfer import Knobs, Purpose, transfer
 
@@ -46,6 +51,7 @@ PACKAGED_LICENCE = "apache-2.0"
 ASSISTANT_BASE = "HuggingFaceTB/SmolLM2-135M-Instruct"
 ASSISTANT_LICENCE = "apache-2.0"
 ASSISTANT, EMBED = "assistant", "embed"
+_Knobs = TypeVar("_Knobs")
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str], now_ms: int) -> None:
@@ -145,6 +151,29 @@ def run_recalibrate(options: argparse.Namespace, code: str, created_at: str) -> 
     train(recipe, options.run, output, output)
 
 
+def run_reward(options: argparse.Namespace, code: str, created_at: str) -> None:
+    """Train a reward model from frozen comparisons, going on from the run's own checkpoint where there is one."""
+    from accelerate import PartialState
+
+    from training.resume import Checkpoints
+    from training.reward import identity, reward  # brings trl, which the other recipes do without
+
+    purpose = Purpose(options.model, options.version, options.run, created_at, *_base(options), options.parent, code)
+    knobs = _given(options, RewardKnobs)
+    dataset = thaw_pairs(place_at(options.dataset, _s3).read_all())
+    beside = place_at(options.output.rstrip("/") + ".checkpoint", _s3)
+    checkpoints = Checkpoints(beside, identity(dataset, purpose, knobs))
+
+    def recipe(folder: Path, report: RunReport) -> Bundle | None:
+        return reward(dataset, purpose, knobs, folder, report, checkpoints, time.monotonic)
+
+    with TemporaryDirectory() as nowhere:
+        output = place_at(options.output if PartialState().is_main_process else nowhere, _s3)
+        train(recipe, options.run, output, output)
+    if PartialState().is_main_process:
+        checkpoints.forget()
+
+
 def _dataset(address: str) -> FrozenDataset:
     return thaw(place_at(address, _s3).read_all())
 
@@ -190,23 +219,26 @@ def _parser() -> argparse.ArgumentParser:
     first.add_argument("--only", choices=[starter.MODEL, ASSISTANT, EMBED], help="make this model alone")
     later = recipes.add_parser("transfer", help="train a candidate from a frozen dataset")
     later.set_defaults(recipe=run_transfer)
+    judged = recipes.add_parser("reward", help="train a reward model from frozen comparisons")
+    judged.set_defaults(recipe=run_reward)
     corrected = recipes.add_parser("recalibrate", help="correct the live model's probabilities by its newest labels")
     corrected.set_defaults(recipe=run_recalibrate)
     corrected.add_argument("--code", help="revision of this code; default: PAWL_CODE_REVISION")
-    for recipe in (later, corrected):  # a job's words are the same whichever recipe it runs
+    for recipe in (later, judged, corrected):  # a job's words are the same whichever recipe it runs
         recipe.add_argument("--model", required=True)
         recipe.add_argument("--version", required=True, help="the candidate's version, a whole number")
         recipe.add_argument("--dataset", required=True, help="folder or s3:// prefix of a frozen dataset")
         recipe.add_argument("--output", required=True, help="folder or s3:// prefix for the bundle and run.json")
         recipe.add_argument("--run", required=True, help="the training run's id")
         recipe.add_argument("--parent", help="the version it is to follow, such as models:/triage/1")
-    later.add_argument("--live", help="not looked at: this recipe starts from the base")
+    for recipe in (later, judged):
+        recipe.add_argument("--live", help="not looked at: this recipe starts from the base")
     corrected.add_argument("--live", required=True, help="folder or s3:// prefix of the bundle that answers now")
-    for recipe in (first, later):
+    for recipe, knobs in ((first, Knobs), (later, Knobs), (judged, RewardKnobs)):
         recipe.add_argument("--base", help="pretrained encoder: folder or hub name; default: the packaged MiniLM")
         recipe.add_argument("--base-licence", default="unknown", help="licence of --base")
         recipe.add_argument("--code", help="revision of this code; default: PAWL_CODE_REVISION")
-        for knob in fields(Knobs):
+        for knob in fields(knobs):
             recipe.add_argument(f"--{knob.name.replace('_', '-')}", type=type(knob.default), help="see Knobs")
     for kind, meaning in (("generator", "a decoder"), ("embedder", "a sentence encoder")):
         ready = recipes.add_parser(kind, help=f"package {meaning}, untrained")
@@ -222,8 +254,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _knobs(options: argparse.Namespace) -> Knobs:
-    given = {knob.name: getattr(options, knob.name) for knob in fields(Knobs)}
-    return Knobs(**{name: value for name, value in given.items() if value is not None})
+    return _given(options, Knobs)
+
+
+def _given(options: argparse.Namespace, knobs: Callable[..., _Knobs]) -> _Knobs:
+    """A recipe's knobs as the command line turned them."""
+    given = {knob.name: getattr(options, knob.name) for knob in fields(cast("Any", knobs))}
+    return knobs(**{name: value for name, value in given.items() if value is not None})
 
 
 def _base(options: argparse.Namespace) -> tuple[str, str, str]:

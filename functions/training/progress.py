@@ -25,6 +25,7 @@ class RunReport:
             "progress": 0.0,
             "stage": "reading",
             "losses": [],
+            "steps": [],
             "stages": {},
             "evaluations": [],
             "conclusion": "",
@@ -50,6 +51,27 @@ class RunReport:
             flush=True,
         )
         self._write()
+
+    def step(self, number: int, progress: float, **values: float) -> None:
+        """Record what a trainer logged at one of its steps."""
+        measured = {name: round(value, 5) for name, value in values.items()}
+        self._facts["steps"].append({"stage": self._facts["stage"], "step": number, **measured})
+        self._facts["progress"] = round(progress, 3)
+        print(
+            f"{self._facts['stage']} step {number}: "
+            + ", ".join(f"{name} {value:.4f}" for name, value in measured.items()),
+            flush=True,
+        )
+        self._write()
+
+    @property
+    def steps(self) -> Sequence[Mapping[str, Any]]:
+        """What was recorded of steps so far."""
+        return self._facts["steps"]
+
+    def attach(self, name: str, data: bytes) -> None:
+        """Leave a file beside the report, such as a drawing."""
+        self._place.write(name, data)
 
     def conclude(self, sentence: str) -> None:
         """Say in a sentence what came of the run, where its numbers alone do not."""

@@ -9,7 +9,6 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -76,7 +75,7 @@ class RewardModel:
         self.manifest = bundle.manifest
         self.digest = bundle.digest
         self._layout = Layout.from_json((bundle.path / LAYOUT).read_bytes())
-        self._tokenizer = open_tokenizer(bundle.path / "tokenizer.json")
+        self._tokenizer = plain(Tokenizer.from_file(str(bundle.path / "tokenizer.json")))
         self._unknown = unknown_token(self._tokenizer)
         self._session = open_session(str(bundle.path / "model.onnx"), threads)
 
@@ -125,13 +124,15 @@ class RewardModel:
 
 
 def dialogue(prompt: Prompt) -> str:
-    """A prompt as one text: a conversation as its messages, each after who says it.
+    """A prompt as one text: a conversation as its messages, each after who says it; a lone question as it is.
 
     >>> dialogue([{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}])
     'user: Hi\\n\\nassistant: Hello!'
     """
     if isinstance(prompt, str):
         return prompt
+    if [message["role"] for message in prompt] == ["user"]:
+        return prompt[0]["content"]
     return "\n\n".join(f"{message['role']}: {message['content']}" for message in prompt)
 
 
@@ -150,9 +151,8 @@ def parse_prompt(text: str) -> Prompt:
     return raw if is_list(raw) and raw and all(_is_message(each) for each in raw) else text
 
 
-def open_tokenizer(path: Path) -> Tokenizer:
-    """A tokenizer that neither cuts nor pads; a special token that somebody spells out is text to it."""
-    tokenizer = Tokenizer.from_file(str(path))
+def plain(tokenizer: Tokenizer) -> Tokenizer:
+    """The tokenizer, now neither cutting nor padding; a special token that somebody spells out is text to it."""
     tokenizer.no_truncation()
     tokenizer.no_padding()
     tokenizer.encode_special_tokens = True
