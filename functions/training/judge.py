@@ -59,6 +59,8 @@ class Judge(nn.Module):
         hidden: int = encoder.config.hidden_size
         self.config = encoder.config
         self.config.num_labels = 1
+        if separator is not None:
+            self.config.eos_token_id = separator  # as trl's tokenizer has it
         self.encoder = encoder
         self.separator = separator
         self.score = nn.Linear(hidden, 1, bias=False)

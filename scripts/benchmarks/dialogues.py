@@ -1,4 +1,4 @@
-"""Human comparisons of whole dialogues (Bai et al. 2022, helpful and harmless), as rows that a reward model learns from.
+"""Human comparisons of whole dialogues (Bai et al. 2022, helpful and harmless), as rows to learn a reward from.
 
 A line of the file holds two dialogues that differ in their last answer. What both share is the prompt.
 """
@@ -30,10 +30,8 @@ def _rows(pair: dict[str, str]) -> Iterator[PairRow]:
     prompt, chosen = _parted(pair["chosen"])
     other, rejected = _parted(pair["rejected"])
     if prompt == other and chosen != rejected:
-        turns = sum(message["role"] == "user" for message in prompt)
-        yield PairRow(
-            prompt, chosen, rejected, slices={"questions": "1" if turns == 1 else "2" if turns == 2 else "3+"}
-        )
+        questions = sum(message["role"] == "user" for message in prompt)
+        yield PairRow(prompt, chosen, rejected, slices={"questions": str(questions) if questions < 3 else "3+"})
 
 
 def _parted(dialogue: str) -> tuple[list[dict[str, str]], str]:
