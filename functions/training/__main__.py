@@ -8,8 +8,8 @@
     python -m training embedder  SOURCE --model NAME [--version N] --output URI
 
 A URI is a local folder or `s3://bucket/prefix`. The bundle's manifest is stored last: its arrival announces the rest.
-Under torchrun every process runs the same command, and the first alone stores. A checkpoint lies beside the output, in
-`<output>.checkpoint/`, until the bundle is stored.
+Under torchrun every process runs the same command, and the first alone stores. A training that is cut off goes on from
+its checkpoint when the same command runs again: in the bucket under `checkpoints/`, else in `<output>.checkpoint/`.
 """
 
 import argparse
@@ -40,7 +40,7 @@ from training.origin import Origin
 from training.progress import RunReport
 from training.recalibrate import recalibrate
 from training.reward_knobs import Knobs as RewardKnobs
-from training.storage import Place, copy_folder, place_at
+from training.storage import Place, checkpoint_address, copy_folder, place_at
 from training.transfer import Knobs, Purpose, transfer
 
 if TYPE_CHECKING:
@@ -161,8 +161,8 @@ def run_reward(options: argparse.Namespace, code: str, created_at: str) -> None:
     purpose = Purpose(options.model, options.version, options.run, created_at, *_base(options), options.parent, code)
     knobs = _given(options, RewardKnobs)
     dataset = thaw_pairs(place_at(options.dataset, _s3).read_all())
-    beside = place_at(options.output.rstrip("/") + ".checkpoint", _s3)
-    checkpoints = Checkpoints(beside, identity(dataset, purpose, knobs))
+    kept = place_at(checkpoint_address(options.output), _s3)
+    checkpoints = Checkpoints(kept, identity(dataset, purpose, knobs))
 
     def recipe(folder: Path, report: RunReport) -> Bundle | None:
         return reward(dataset, purpose, knobs, folder, report, checkpoints, time.monotonic)

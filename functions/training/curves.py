@@ -28,7 +28,7 @@ class Chronicle(TrainerCallback):
     ) -> None:
         """Take down again what a training that is gone on with had logged before."""
         for entry in state.log_history:
-            self._tell(entry, entry["step"], state)
+            self._tell(entry, int(entry["step"]), state)
 
     def on_log(
         self,

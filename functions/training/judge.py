@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from tokenizers import Tokenizer
@@ -40,6 +40,11 @@ class Base:
     end_token: str
 
     @property
+    def pad_id(self) -> int:
+        """The token that fills rows up."""
+        return self.tokenizer.token_to_id(self.pad_token) or 0
+
+    @property
     def is_decoder(self) -> bool:
         """Whether it is read at its last token."""
         return self.judge.separator is None
@@ -59,8 +64,8 @@ class Judge(nn.Module):
         hidden: int = encoder.config.hidden_size
         self.config = encoder.config
         self.config.num_labels = 1
-        if separator is not None:
-            self.config.eos_token_id = separator  # as trl's tokenizer has it
+        self.config.bos_token_id = None  # these two as trl's tokenizer has them
+        self.config.eos_token_id = self.config.eos_token_id if separator is None else separator
         self.encoder = encoder
         self.separator = separator
         self.score = nn.Linear(hidden, 1, bias=False)
@@ -81,21 +86,25 @@ class Judge(nn.Module):
         """Rewards as `logits`, shape (rows, 1), as trl's trainer takes them."""
         return SequenceClassifierOutput(logits=self.score(self.embed(input_ids, attention_mask)))
 
+    def layers(self) -> nn.ModuleList:
+        """The base's transformer layers, first to last."""
+        count = self.config.num_hidden_layers
+        return next(each for each in self.encoder.modules() if isinstance(each, nn.ModuleList) and len(each) == count)
+
     def add_model_tags(self, tags: Sequence[str]) -> None:
         """Nothing: trl tags what is pushed to a hub."""
 
 
 class Served(nn.Module):
-    """A judge as the graph that is served: reward (rows,) and projection (rows, dimensions)."""
+    """A judge as the graph that is served: reward (rows,) and projection (rows, dimensions).
+
+    `encoder` is the judge's own, under the name by which it is smoothed.
+    """
 
     def __init__(self, judge: Judge) -> None:
         super().__init__()
         self.judge = judge
-
-    @property
-    def encoder(self) -> PreTrainedModel:
-        """What is smoothed."""
-        return self.judge.encoder
+        self.encoder: PreTrainedModel = judge.encoder
 
     def embed(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """The judge's pooled states."""
@@ -130,16 +139,16 @@ def _encoder(source: str, dimensions: int) -> Base:
     around: list[int] = tokenizer.encode("").ids
     if len(around) != 2:
         raise UnsupportedRequest(f"{source!r} puts {len(around)} tokens around a text: want a first and a last one")
-    start, end = (tokenizer.id_to_token(each) for each in around)
+    end = _token(tokenizer, around[1])
     padding = next((each for each in ("[PAD]", "<pad>") if tokenizer.token_to_id(each) is not None), end)
     judge = Judge(load_encoder(source), around[1], dimensions)
     layout = Layout((around[0],), (around[1],), (around[1],))
-    return Base(judge, plain(tokenizer), layout, padding, end if end else start)
+    return Base(judge, plain(tokenizer), layout, padding, end)
 
 
 def _decoder(source: str, dimensions: int, scratch: Path) -> Base:
     checkpoint = open_checkpoint(source, scratch)
-    end = checkpoint.eos_token or checkpoint.tokenizer.id_to_token(checkpoint.eos_ids[0])
+    end = checkpoint.eos_token or _token(checkpoint.tokenizer, checkpoint.eos_ids[0])
     layout = _chat_layout(checkpoint, end)
     model = AutoModel.from_pretrained(checkpoint.folder, attn_implementation="eager", dtype=torch.float32)
     return Base(Judge(model, None, dimensions), plain(checkpoint.tokenizer), layout, end, end)
@@ -156,6 +165,10 @@ def _chat_layout(checkpoint: Checkpoint, end: str) -> Layout:
     template = ChatTemplate(checkpoint.chat_template, checkpoint.bos_token, checkpoint.eos_token)
     before, _, between = template.render([{"role": "user", "content": _ASKED}]).partition(_ASKED)
     return Layout(ids(before), ids(between), ids(end))
+
+
+def _token(tokenizer: Tokenizer, number: int) -> str:
+    return cast("str", tokenizer.id_to_token(number))  # of a token that the tokenizer has named itself
 
 
 def _is_decoder(source: str) -> bool:

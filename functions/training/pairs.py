@@ -105,7 +105,7 @@ class PreferenceTrainer(RewardTrainer):
         """The loss of one batch; trl's own has counted tokens, accuracy and margins by then."""
         told = {name: inputs[name] for name in ("margin", "weight", "gap")}
         own = {name: value for name, value in inputs.items() if name not in told}
-        _, outputs = super().compute_loss(model, own, return_outputs=True)
+        outputs: Any = super().compute_loss(model, own, return_outputs=True)[1]
         chosen, rejected = outputs.logits.squeeze(-1).float().chunk(2)
         loss = preference_loss(chosen - rejected, told["margin"], told["weight"], told["gap"], self.length_penalty)
         return (loss, outputs) if return_outputs else loss

@@ -1,4 +1,4 @@
-"""A training that goes on where a lost machine left it: the trainer's newest checkpoint, kept beside the run's output.
+"""A training that goes on where a lost machine left it: the trainer's newest checkpoint, kept apart from the output.
 
 It is one file, replaced whole, so whoever comes next finds the last finished checkpoint or none. It holds what the
 trainer itself writes: weights as safetensors, and the state of optimizer, schedule and random generators, which is read
@@ -38,6 +38,8 @@ class Checkpoints:
             packed = self._place.read(FILE)
         except NotFound:
             return None
+        if not packed:
+            return None
         with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
             identity = archive.extractfile(_IDENTITY)
             if identity is None or identity.read().decode() != self._identity:
@@ -59,8 +61,8 @@ class Checkpoints:
         self._place.write(FILE, packed.getvalue())
 
     def forget(self) -> None:
-        """Remove the checkpoint: the run is over."""
-        self._place.remove(FILE)
+        """Leave nothing to go on from: the run is over. An empty file, since nobody may delete from the bucket."""
+        self._place.write(FILE, b"")
 
 
 class Keeper(TrainerCallback):

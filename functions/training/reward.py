@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -69,10 +69,15 @@ PANELS = {
 # --- Training ---------------------------------------------------------------------------------------------------------
 
 
+def device() -> torch.device:
+    """Where this process trains."""
+    return cast("torch.device", PartialState().device)
+
+
 def arguments(base: Base, knobs: Knobs, steps: int, folder: Path) -> RewardConfig:
     """How trl is to train: on what there is, in the precision that it has."""
     state = PartialState()
-    is_cuda = state.device.type == "cuda"
+    is_cuda = device().type == "cuda"
     has_bf16 = is_cuda and torch.cuda.is_bf16_supported(including_emulation=False)
     return RewardConfig(
         output_dir=str(folder),
@@ -90,7 +95,8 @@ def arguments(base: Base, knobs: Knobs, steps: int, folder: Path) -> RewardConfi
         fp16=is_cuda and not has_bf16,
         use_cpu=not is_cuda,
         gradient_checkpointing=False,
-        eval_strategy="epoch",
+        eval_strategy="steps",  # with a checkpoint of the same step, not after it
+        eval_steps=math.ceil(steps / knobs.epochs),
         logging_steps=max(1, steps // 40),
         save_strategy="no",  # the keeper asks for what is saved
         save_total_limit=1,
@@ -118,7 +124,7 @@ def adapters(base: Base, knobs: Knobs) -> LoraConfig | None:
 def release_layers(judge: Judge, count: int) -> None:
     """Let an encoder's last `count` layers and the score learn, nothing else."""
     judge.requires_grad_(False)
-    layers = list(judge.encoder.encoder.layer)
+    layers = list(judge.layers())
     for part in [*layers[len(layers) - count :], judge.score]:
         part.requires_grad_(True)
 
@@ -137,9 +143,9 @@ def fit(
         release_layers(base.judge, knobs.tuned_layers)
     steps = math.ceil(knobs.epochs * math.ceil(len(learned.chosen) / knobs.batch_rows))
     trainer = PreferenceTrainer(
-        model=base.judge,
+        model=cast("Any", base.judge),  # trl asks of a model what a judge has
         args=arguments(base, knobs, steps, folder),
-        data_collator=WeighedCollator(pad_token_id=base.tokenizer.token_to_id(base.pad_token)),
+        data_collator=WeighedCollator(pad_token_id=base.pad_id),
         train_dataset=learned.dataset(),
         eval_dataset=validation.dataset(),
         processing_class=processing_of(base),
@@ -160,13 +166,13 @@ def fit(
 
 def pooled(judge: Judge, ids: list[list[int]], size: int = 16) -> torch.Tensor:
     """The judge's pooled states of token id rows, rows of like length together: (rows, hidden)."""
-    device = judge.centre.device
+    place = judge.centre.device
     order = sorted(range(len(ids)), key=lambda row: len(ids[row]))
-    states = torch.empty(len(ids), judge.config.hidden_size, device=device)
+    states = torch.empty(len(ids), judge.config.hidden_size, device=place)
     with torch.no_grad():
         for start in range(0, len(order), size):
             chosen = order[start : start + size]
-            states[chosen] = judge.embed(*pad([ids[row] for row in chosen], device)).float()
+            states[chosen] = judge.embed(*pad([ids[row] for row in chosen], place)).float()
     return states
 
 
@@ -243,11 +249,15 @@ def time_rewards(judge: Judge, folder: Path, tokens: int) -> dict[str, Any]:
     ids = torch.arange(tokens)[None] % judge.config.vocab_size  # (1, tokens)
     mask = torch.ones_like(ids)
     feed = {"input_ids": ids.numpy(), "attention_mask": mask.numpy()}
+
+    def run_served() -> None:
+        session.run(None, feed)
+
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         with torch.inference_mode():
-            latency = compare_latency(tokens, lambda: served(ids, mask), lambda: session.run(None, feed), 3, 5)
+            latency = compare_latency(tokens, lambda: served(ids, mask), run_served, 3, 5)
     finally:
         torch.set_num_threads(threads)
     return {"latency": asdict(latency), "int8_speedup": round(latency.float_ms / latency.int8_ms, 2)}

@@ -43,10 +43,6 @@ class Folder:
         unfinished.write_bytes(data)
         unfinished.replace(self._path / name)
 
-    def remove(self, name: str) -> None:
-        """Remove one file, if it is there."""
-        (self._path / name).unlink(missing_ok=True)
-
 
 class Prefix:
     """The objects under a prefix of a bucket."""
@@ -61,15 +57,14 @@ class Prefix:
 
     def read(self, name: str) -> bytes:
         """One object; NotFound when there is none."""
-        return self._bucket.read(self._prefix + name)
+        key = self._prefix + name
+        if next(self._bucket.keys(key), None) != key:  # who may list prefixes only is told 403 of a missing object
+            raise NotFound(f"no object {key!r} in the bucket")
+        return self._bucket.read(key)
 
     def write(self, name: str, data: bytes) -> None:
         """Store one object."""
         self._bucket.write(self._prefix + name, data)
-
-    def remove(self, name: str) -> None:
-        """Remove one object, if it is there."""
-        self._bucket.remove(self._prefix + name)
 
 
 Place = Folder | Prefix
@@ -81,6 +76,18 @@ def place_at(address: str, s3: "Callable[[], S3Client]") -> Place:
         return Folder(Path(address))
     bucket, _, prefix = address.removeprefix(S3_SCHEME).partition("/")
     return Prefix(Bucket(s3(), bucket), prefix.rstrip("/") + "/" if prefix else "")
+
+
+def checkpoint_address(output: str) -> str:
+    """Where a run with this output keeps its checkpoint: a prefix of its own, which expires, or a folder beside it.
+
+    >>> checkpoint_address("s3://loop/candidates/triage/2/"), checkpoint_address("out/2/")
+    ('s3://loop/checkpoints/candidates/triage/2/', 'out/2.checkpoint')
+    """
+    if not output.startswith(S3_SCHEME):
+        return output.rstrip("/") + ".checkpoint"
+    bucket, _, prefix = output.removeprefix(S3_SCHEME).partition("/")
+    return f"{S3_SCHEME}{bucket}/checkpoints/{prefix}"
 
 
 def copy_folder(folder: Path, place: Place, but: str) -> None:

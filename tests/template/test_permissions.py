@@ -55,7 +55,7 @@ PREFIXES = {
     "FeedbackInboxRole": ({"inbox"}, {"inbox"}),
     "DriftCheckRole": ({"profiles", "models"}, {"reports", "profiles"}),
     "RetrainRole": ({"traffic", "models", "datasets", "candidates"}, {"datasets", "quarantine"}),
-    "TrainingRole": ({"datasets", "models"}, {"candidates"}),
+    "TrainingRole": ({"datasets", "models", "checkpoints"}, {"candidates", "checkpoints"}),
     "ReleaseRole": ({"candidates", "datasets", "models", "layers"}, {"models", "layers"}),
 }
 

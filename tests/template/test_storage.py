@@ -58,9 +58,11 @@ def test_the_bucket_refuses_plain_http(resources: Resources) -> None:
 
 
 def test_traffic_old_versions_and_unfinished_uploads_end(resources: Resources) -> None:
-    traffic, dropped, leftovers = resources["Bucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
+    traffic, dropped, checkpoints, leftovers = resources["Bucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
     assert (traffic["Prefix"], traffic["ExpirationInDays"]) == ("traffic/", {"Ref": "TrafficRetentionDays"})
     assert (dropped["Prefix"], dropped["ExpirationInDays"]) == ("inbox/", {"Ref": "TrafficRetentionDays"})
+    assert (checkpoints["Prefix"], checkpoints["ExpirationInDays"]) == ("checkpoints/", 7)
+    assert checkpoints["NoncurrentVersionExpiration"] == {"NoncurrentDays": 1}
     assert leftovers["NoncurrentVersionExpiration"] == {"NoncurrentDays": 30}
     assert leftovers["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 7}
 
