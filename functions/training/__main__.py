@@ -153,9 +153,7 @@ def run_recalibrate(options: argparse.Namespace, code: str, created_at: str) -> 
 
 def run_reward(options: argparse.Namespace, code: str, created_at: str) -> None:
     """Train a reward model from frozen comparisons, going on from the run's own checkpoint where there is one."""
-    from accelerate import PartialState
-
-    from training.resume import Checkpoints
+    from training.resume import Checkpoints, processes
     from training.reward import identity, reward  # brings trl, which the other recipes do without
 
     purpose = Purpose(options.model, options.version, options.run, created_at, *_base(options), options.parent, code)
@@ -168,9 +166,9 @@ def run_reward(options: argparse.Namespace, code: str, created_at: str) -> None:
         return reward(dataset, purpose, knobs, folder, report, checkpoints, time.monotonic)
 
     with TemporaryDirectory() as nowhere:
-        output = place_at(options.output if PartialState().is_main_process else nowhere, _s3)
+        output = place_at(options.output if processes().is_main_process else nowhere, _s3)
         train(recipe, options.run, output, output)
-    if PartialState().is_main_process:
+    if processes().is_main_process:
         checkpoints.forget()
 
 

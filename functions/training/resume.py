@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -23,6 +24,11 @@ from training.storage import Place
 FILE = "checkpoint.tar"
 _IDENTITY = "identity"
 _LEFT_OUT = ("training_args.bin", "README.md")
+
+
+def processes() -> PartialState:
+    """The processes of this training: this one alone, or those that torchrun started."""
+    return PartialState(cpu=not torch.cuda.is_available())
 
 
 class Checkpoints:
@@ -90,7 +96,7 @@ class Keeper(TrainerCallback):
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Store what was saved, once every process has written its part."""
-        PartialState().wait_for_everyone()
+        processes().wait_for_everyone()
         if state.is_world_process_zero:
             self._wait()
             saved = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"

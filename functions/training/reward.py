@@ -17,7 +17,6 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from accelerate import PartialState
 from numpy.typing import NDArray
 from peft import LoraConfig, PeftModel
 from torch import nn
@@ -43,7 +42,7 @@ from training.judge import Base, Judge, Served, load_base
 from training.judge_export import ExportedJudge, export_judge
 from training.pairs import Pairs, PreferenceTrainer, WeighedCollator, divide, encode, processing_of
 from training.progress import RunReport
-from training.resume import Checkpoints, Keeper
+from training.resume import Checkpoints, Keeper, processes
 from training.reward_card import write_reward_card
 from training.reward_knobs import Knobs
 from training.transfer import Purpose
@@ -71,18 +70,17 @@ PANELS = {
 
 def device() -> torch.device:
     """Where this process trains."""
-    return cast("torch.device", PartialState().device)
+    return cast("torch.device", processes().device)
 
 
 def arguments(base: Base, knobs: Knobs, steps: int, folder: Path) -> RewardConfig:
     """How trl is to train: on what there is, in the precision that it has."""
-    state = PartialState()
     is_cuda = device().type == "cuda"
     has_bf16 = is_cuda and torch.cuda.is_bf16_supported(including_emulation=False)
     return RewardConfig(
         output_dir=str(folder),
         num_train_epochs=knobs.epochs,
-        per_device_train_batch_size=max(1, knobs.batch_rows // state.num_processes),
+        per_device_train_batch_size=max(1, knobs.batch_rows // processes().num_processes),
         per_device_eval_batch_size=16,
         learning_rate=knobs.lora_rate if base.is_decoder else knobs.rate,
         lr_scheduler_type="linear",
@@ -104,6 +102,7 @@ def arguments(base: Base, knobs: Knobs, steps: int, folder: Path) -> RewardConfi
         disable_tqdm=True,
         remove_unused_columns=False,
         dataloader_pin_memory=is_cuda,
+        ddp_find_unused_parameters=False,
     )
 
 
@@ -300,7 +299,7 @@ def reward(
         ]
         resumed = checkpoints.fetch(Path(scratch) / "resumed")
         base = fit(base, learned, validation, knobs, Path(scratch) / "trained", callbacks, resumed)
-    if not PartialState().is_main_process:
+    if not processes().is_main_process:
         return None
     report.attach(CURVES, draw(report.steps, PANELS))
 

@@ -32,8 +32,8 @@ BENCHMARKS: dict[str, Callable[[argparse.Namespace], Findings]] = {
 
 
 def _alignment(asked: argparse.Namespace) -> alignment.Asked:
-    if asked.device:
-        os.environ["ACCELERATE_USE_CPU"] = str(asked.device == "cpu").lower()
+    if asked.device == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # before torch looks
     turned = {} if asked.epochs is None else {"epochs": asked.epochs}
     parts = asked.part or alignment.PARTS
     return alignment.Asked(asked.data, asked.quick, parts, asked.folds, asked.base, turned, asked.variants)
@@ -53,7 +53,7 @@ def main() -> int:
     aligned.add_argument("--part", action="append", choices=alignment.PARTS, help="only this (may be said again)")
     aligned.add_argument("--folds", type=int, default=5, help="of the human pairs (default: 5); --quick judges one")
     aligned.add_argument("--epochs", type=float, help="of the reward model's training (default: the recipe's)")
-    aligned.add_argument("--device", choices=["cpu", "cuda"], help="to train on (default: what there is)")
+    aligned.add_argument("--device", choices=["cpu"], help="train on it, GPU or not")
     aligned.add_argument("--base", help="of the reward model: folder or hub name (default: the packaged MiniLM)")
     aligned.add_argument("--variants", type=Path, metavar="FILE", help="JSON of knobs by name, to be judged as well")
     arguments = parser.parse_args()
