@@ -27,15 +27,9 @@ def decided(request: pytest.FixtureRequest) -> tuple[np.ndarray, np.ndarray, np.
     return groups, truth, told
 
 
-def _of_the_outcome(confusion: Confusion) -> Confusion:
-    """Of two labels only the second: what fairlearn calls the positive outcome."""
-    parts = (confusion.hit, confusion.false, confusion.missed, confusion.spared)
-    return Confusion(*(part[..., 1:] for part in parts))
-
-
 def test_parity_and_odds_are_fairlearns(decided: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
     groups, truth, told = decided
-    confusion = _of_the_outcome(Confusion.of(groups, truth, told, 2))
+    confusion = Confusion.of(groups, truth, told, 2).of_label(1)
     theirs = {"y_true": truth, "y_pred": told, "sensitive_features": groups}
 
     assert demographic_parity_difference(confusion) == pytest.approx(fairlearn.demographic_parity_difference(**theirs))
@@ -47,7 +41,7 @@ def test_rates_by_group_and_the_gap_in_accuracy_are_fairlearns(
     decided: tuple[np.ndarray, np.ndarray, np.ndarray],
 ) -> None:
     groups, truth, told = decided
-    rates = _of_the_outcome(Confusion.of(groups, truth, told, 2)).rates()
+    rates = Confusion.of(groups, truth, told, 2).of_label(1).rates()
     measured = {
         "selection": fairlearn.selection_rate,
         "true_positive": fairlearn.true_positive_rate,
@@ -82,7 +76,7 @@ def test_rates_of_few_rows_are_not_compared() -> None:
     confusion = Confusion.of([0] * 10 + [1] * 10, [0, 1] * 5 + [0] * 8 + [1] * 2, [0, 1] * 5 + [0] * 10, 2)
 
     assert equalized_odds_difference(confusion) == 1.0
-    assert math.isnan(equalized_odds_difference(confusion.without_thin(3)))
+    assert math.isnan(equalized_odds_difference(confusion.without(confusion.thin(3))))
 
 
 def test_every_resample_is_measured_as_if_its_rows_were_all_there_are() -> None:

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +55,19 @@ class Confusion:
             "accuracy": _share(self.hit + self.spared, rows),
         }
 
-    def without_thin(self, least: int) -> "Confusion":
-        """The same with rates unknown where a group has fewer than `least` rows of or beside a label.
+    def thin(self, least: int) -> Bools:
+        """Where a group has fewer than `least` rows of a label or beside it: the largest of many rates is chance."""
+        return (self.hit + self.missed < least) | (self.false + self.spared < least)
 
-        The largest of many rates from a row or two each is large by chance.
-        """
-        positive, negative = self.hit + self.missed, self.false + self.spared
-        is_thin = (positive < least) | (negative < least)
-        return Confusion(
-            *(np.where(is_thin, np.nan, each) for each in (self.hit, self.false, self.missed, self.spared))
-        )
+    def without(self, unknown: Bools) -> "Confusion":
+        """The same with the rates of some groups and labels unknown, shape (groups, labels)."""
+        parts = (self.hit, self.false, self.missed, self.spared)
+        return Confusion(*(np.where(unknown, np.nan, part) for part in parts))
+
+    def of_label(self, label: int) -> "Confusion":
+        """One label alone: of a decision between two outcomes, the one that people hope for."""
+        parts = (self.hit, self.false, self.missed, self.spared)
+        return Confusion(*(part[..., label : label + 1] for part in parts))
 
 
 def demographic_parity_difference(confusion: Confusion) -> Floats:

@@ -92,7 +92,7 @@ def proportion_change(old: int, old_rows: int, new: int, new_rows: int) -> tuple
 
 
 def mcnemar_loss(lost: int, won: int) -> float:
-    """How likely chance alone loses as many answers of those that two models differ in (McNemar 1947, exact, one-sided).
+    """How likely chance alone loses as many of the answers that two models differ in (McNemar 1947, exact, one-sided).
 
     `lost` are answers that the new model alone has wrong, `won` those that it alone has right.
 
