@@ -6,6 +6,7 @@ somebody meant to set must not be ignored.
 """
 
 import json
+import math
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -151,11 +152,11 @@ def _typed(name: str, value: Any, default: Any) -> Any:
         raise SettingsError(f"policy.json: {name}={value!r}: want a number")
     if isinstance(default, int):
         least = 100 if name == "resamples" else 0
-        if value != int(value) or value < least:
+        if not math.isfinite(value) or value != int(value) or value < least:
             raise SettingsError(f"policy.json: {name}={value!r}: want a whole number from {least}")
         return int(value)
     most = float("inf") if name.endswith(("_ratio", "_s", "_epsilon")) or name == "log_loss_margin" else 1.0
-    if not 0 <= value <= most or (name == "confidence" and not 0 < value < 1):
+    if not math.isfinite(value) or not 0 <= value <= most or (name == "confidence" and not 0 < value < 1):
         raise SettingsError(
             f"policy.json: {name}={value!r}: want a number from 0{f' to {most:g}' if most == 1 else ''}"
         )

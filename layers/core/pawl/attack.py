@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pawl.perturbation import HOMOGLYPHS, NEIGHBOURS
+from pawl.perturbation import HOMOGLYPHS, NEIGHBOURS, chance_of
 
 Floats = NDArray[np.float64]
 Asked = TypeVar("Asked")
@@ -42,7 +42,7 @@ def attack_text(text: str, true: int, score: Score, queries: int, share: float, 
     least = search.ask(text)
     words = [found.span() for found in _WORDS.finditer(text)]
     order = [] if search.fooling is not None else search.most_important(text, words)
-    chance, changes, found = random.Random(f"{seed} {text}"), list[tuple[int, str]](), text
+    chance, changes, found = chance_of(f"{seed} {text}"), list[tuple[int, str]](), text
     for place in order[: max(1, int(share * len(words)))]:
         change: tuple[int, str] | None = None
         for word in misspellings(text[slice(*words[place])], chance):

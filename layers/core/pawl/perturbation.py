@@ -124,7 +124,12 @@ RULES: Mapping[str, Rule] = {
 
 def perturbed(text: str, rule: str, seed: int) -> str:
     """The text changed by a rule; the same seed changes the same text in the same way."""
-    return RULES[rule](text, random.Random(f"{seed} {rule} {text}"))
+    return RULES[rule](text, chance_of(f"{seed} {rule} {text}"))
+
+
+def chance_of(name: str) -> random.Random:
+    """Chance that is the same for the same name, be it of characters that are none."""
+    return random.Random(name.encode("utf-8", "surrogatepass"))
 
 
 def _neighbour(letter: str, chance: random.Random) -> str:
