@@ -67,11 +67,11 @@ def _conduct(case: Case, dataset: FrozenDataset, until: float) -> list[Gate]:
     policy, models = case.policy, (case.candidate.model, case.live.model)
     rows = dataset.splits["holdout"]
     put = ask_both(*models, rows, max(policy.perturbed_rows, policy.attacked_rows))
-    questions: list[Mapping[str, Column]] = [{"text": [row.text]} for row in rows[:_TIMED_ROWS]]
+    questions: list[Mapping[str, Column]] = [{"text": [row.text]} for row in rows[: policy.steady_rows]]
     return [
         perturbation_gate(put, *models, policy),
         attack_gate(put, *models, policy, case.clock, until),
         steadiness_gate(case.candidate, questions, "probabilities", policy),
-        latency_gate(*models, questions, policy, case.clock),
+        latency_gate(*models, questions[:_TIMED_ROWS], policy, case.clock),
         cold_start_gate(case.candidate, case.live, questions[0], policy),
     ]

@@ -84,11 +84,11 @@ class GatePolicy:
     """Ratio between groups of how often they get a favourable label, the four-fifths rule; refused if surely less."""
 
     # --- robustness
-    perturbed_rows: int = 60
+    perturbed_rows: int = 100
     """Holdout rows that are answered again with typos, other words and the like, count; 0 asks for nothing."""
     perturbed_margin: float = 0.05
     """How much more accuracy may be lost by that than the live version loses, beyond one standard error."""
-    attacked_rows: int = 24
+    attacked_rows: int = 40
     """Holdout rows that are attacked, count; 0 asks for nothing."""
     attack_queries: int = 60
     """Questions that an attack on one row may ask the model, count."""
@@ -108,8 +108,11 @@ class GatePolicy:
     """Fresh processes for each, count, of which the fastest counts; 0 asks for nothing."""
     size_limit_bytes: int = 100_000_000
     """The largest bundle, so that function and layers stay within Lambda's 250 MB."""
-    batch_agreement: float = 0.95
-    """Share of rows whose answer must be the same alone and in a batch: int8 rounds by the whole batch."""
+    steady_rows: int = 100
+    """Rows that are asked again, in another session and in a batch, count."""
+    batch_agreement: float = 0.9
+    """Share of rows answered alike alone and in a batch, where int8 rounds by the whole batch; refused if
+    surely less."""
 
     # --- origin
     licences: tuple[str, ...] = PERMISSIVE

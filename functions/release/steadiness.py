@@ -1,16 +1,17 @@
 """Whether the same question gets the same answer: again, in another session, and among other questions."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pawl.intervals import wilson
 from pawl.model import Column, open_model
-from release.gate import Contender, Gate, rounded
+from release.gate import Contender, Gate, rounded, spoken
 from release.policy import GatePolicy
 
 Floats = NDArray[np.float64]
-Join = Callable[[list[Mapping[str, Column]]], Mapping[str, Column]]
+_BATCH = 32
 
 
 def steadiness_gate(
@@ -28,19 +29,21 @@ def steadiness_gate(
     alone = np.concatenate([asked(question) for question in questions])
     again = np.concatenate([asked(question) for question in questions])
     elsewhere = np.concatenate([np.asarray(other.predict(each).outputs[output], np.float64) for each in questions])
-    together = asked(_joined(questions))
+    starts = range(0, len(questions), _BATCH)
+    together = np.concatenate([asked(_joined(questions[start : start + _BATCH])) for start in starts])
     agreement = float((alone.argmax(-1) == together.argmax(-1)).mean())
     apart = float(np.abs(alone - together).max())
+    ends = wilson(agreement * len(alone), len(alone), policy.confidence)
     is_same = np.array_equal(alone, again) and np.array_equal(alone, elsewhere)
     return Gate(
         "determinism",
-        is_same and agreement >= policy.batch_agreement,
+        is_same and ends[1] >= policy.batch_agreement,
         f"{'the same' if is_same else 'not the same'} twice and in two sessions; {agreement:.4f} of {len(questions)} "
         f"answers the same in a batch, {apart:.4f} apart at most",
-        f"the same bits alone, and {policy.batch_agreement} of the answers the same in a batch",
+        f"the same bits alone, and of the answers in a batch not surely less than {policy.batch_agreement} the same",
         rounded(agreement),
         policy.batch_agreement,
-        {"rows": len(questions), "is_same": is_same, "apart_at_most": rounded(apart)},
+        {"rows": len(questions), "is_same": is_same, "apart_at_most": rounded(apart), "interval": spoken(ends)},
     )
 
 

@@ -51,7 +51,7 @@ def judge_on(case: Case, held: TensorSet) -> list[Gate]:
     places = places_of(held.rows, policy.rows_at_most)
     rows = [held.rows[place] for place in places]
     both = Both(rows, *(_answers(model, held, places, output) for model in models))
-    questions: list[Mapping[str, Column]] = [held.question(place) for place in places[:_TIMED_ROWS]]
+    questions: list[Mapping[str, Column]] = [held.question(place) for place in places[: policy.steady_rows]]
     return [
         holdout_gate(both, policy),
         slices_gate(both, policy),
@@ -61,7 +61,7 @@ def judge_on(case: Case, held: TensorSet) -> list[Gate]:
         calibration_gate(both, policy),
         _attack_gate(case, held, places, both, output, until),
         steadiness_gate(case.candidate, questions, output, policy),
-        latency_gate(*models, questions, policy, case.clock),
+        latency_gate(*models, questions[:_TIMED_ROWS], policy, case.clock),
         cold_start_gate(case.candidate, case.live, questions[0], policy),
     ]
 

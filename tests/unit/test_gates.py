@@ -107,7 +107,7 @@ def _latency(manifest: Manifest, new: Sequence[float], old: Sequence[float], tex
 
 @pytest.mark.parametrize(("took", "passed"), [(0.25, True), (0.375, True), (0.376, False)])
 def test_a_candidate_may_take_half_as_long_again(manifest: Manifest, took: float, passed: bool) -> None:
-    gate = _latency(manifest, [took] * 13, [0.25] * 13, 10)
+    gate = _latency(manifest, [took] * 39, [0.25] * 39, 10)
 
     assert (gate.name, gate.passed) == ("latency", passed)
     assert (gate.measured, gate.wanted) == (
@@ -116,15 +116,15 @@ def test_a_candidate_may_take_half_as_long_again(manifest: Manifest, took: float
     )
 
 
-def test_the_first_answers_and_a_single_slow_one_do_not_count(manifest: Manifest) -> None:
-    gate = _latency(manifest, [9.0] * 3 + [0.25] * 9 + [9.0], [0.25] * 13, 10)
+def test_the_first_answers_and_a_single_slow_question_do_not_count(manifest: Manifest) -> None:
+    gate = _latency(manifest, [9.0] * 9 + [0.25] * 27 + [9.0] * 3, [0.25] * 39, 10)
 
     assert (gate.passed, gate.measured) == (True, "250.00 ms a row")
 
 
 @pytest.mark.parametrize("texts", [1, 2, 3])
 def test_a_holdout_of_very_few_rows_can_still_be_timed(manifest: Manifest, texts: int) -> None:
-    gate = _latency(manifest, [9.0] * texts + [0.5] * texts, [0.25] * 2 * texts, texts)
+    gate = _latency(manifest, [9.0] * 3 * texts + [0.5] * 3 * texts, [0.25] * 6 * texts, texts)
 
     assert (gate.passed, gate.measured) == (False, "500.00 ms a row")
 
@@ -135,7 +135,13 @@ def test_both_models_are_timed_on_the_same_texts_one_row_at_a_time(manifest: Man
 
     latency_gate(cast(Model, candidate), cast(Model, live), questions, POLICY, Clock())
 
-    assert candidate.asked == live.asked == [["text 1"], ["text 2"], ["text 1"], ["text 2"]]
+    assert candidate.asked == live.asked == [["text 1"]] * 3 + [["text 2"]] * 3 + [["text 1"]] * 3 + [["text 2"]] * 3
+
+
+def test_of_a_question_the_fastest_turn_counts(manifest: Manifest) -> None:
+    gate = _latency(manifest, [9.0, 0.25, 7.0] * 13, [0.25, 0.5, 0.5] * 13, 10)
+
+    assert (gate.passed, gate.measured) == (True, "250.00 ms a row")
 
 
 @pytest.mark.parametrize(("extra", "passed"), [(0, True), (1, False)])

@@ -34,7 +34,7 @@ class Reader(FakeModel):
     """A model that finds its row by the number in the text, so that it can be asked for changed texts."""
 
     def _probabilities(self, text: str) -> list[float]:
-        number = re.sub(r"\D", "", text)
+        number = re.sub(r"\D", "", text) or "0"
         is_outage = (SAID[int(number)].label == "outage") != self._is_wrong(text)
         return [1 - self._sure, self._sure] if is_outage else [self._sure, 1 - self._sure]
 
@@ -45,7 +45,7 @@ def judge(manifest: Manifest) -> Callable[..., Any]:
 
     def put(gate: Any, new: Any, old: Any, policy: GatePolicy = POLICY, *more: Any) -> Any:
         candidate, live = (cast(Model, Reader(manifest, wrong, rows=SAID)) for wrong in (new, old))
-        return gate(ask_both(candidate, live, SAID, 60), candidate, live, policy, *more)
+        return gate(ask_both(candidate, live, SAID, 100), candidate, live, policy, *more)
 
     return put
 
@@ -73,9 +73,9 @@ def test_the_evidence_tells_each_rule_apart(judge: Callable[..., Any]) -> None:
     gate = judge(perturbation_gate, lambda text: text.isupper(), _steady)
 
     assert not gate.passed
-    assert gate.evidence["by_rule"]["shouted"] == [60, 0.0, 1.0]
-    assert gate.evidence["by_rule"]["typos"] == [60, 1.0, 1.0]
-    assert gate.evidence["texts"] == 60
+    assert gate.evidence["by_rule"]["shouted"] == [100, 0.0, 1.0]
+    assert gate.evidence["by_rule"]["typos"] == [100, 1.0, 1.0]
+    assert gate.evidence["texts"] == 100
     low, high = gate.evidence["interval"]
     assert 0 < low <= gate.value <= high
 
@@ -89,14 +89,14 @@ def test_what_was_answered_wrongly_before_is_not_lost(judge: Callable[..., Any])
 def test_each_attack_keeps_to_its_budget(judge: Callable[..., Any]) -> None:
     gate = _attack(judge, _steady, _steady, replace(POLICY, attack_queries=7))
 
-    assert 24 < gate.evidence["queries"] <= 2 * 7 * 24
-    assert gate.evidence["texts"] == gate.evidence["chosen"] == 24
+    assert 40 < gate.evidence["queries"] <= 2 * 7 * 40
+    assert gate.evidence["texts"] == gate.evidence["chosen"] == 40
 
 
 def test_when_time_is_up_no_further_row_is_attacked_and_the_evidence_says_so(judge: Callable[..., Any]) -> None:
     gate = _attack(judge, _brittle, _steady, until=-1.0)
 
-    assert (gate.evidence["texts"], gate.evidence["chosen"]) == (1, 24)
+    assert (gate.evidence["texts"], gate.evidence["chosen"]) == (1, 40)
 
 
 def test_the_same_candidate_gets_the_same_verdict(judge: Callable[..., Any]) -> None:

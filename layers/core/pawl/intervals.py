@@ -24,7 +24,7 @@ def wilson(hits: float, rows: float, confidence: float = CONFIDENCE) -> Interval
     """
     if not rows:
         return 0.0, 1.0
-    z, share = NormalDist().inv_cdf((1 + confidence) / 2), hits / rows
+    z, share = NormalDist().inv_cdf((1 + confidence) / 2), float(hits / rows)
     centre = share + z * z / (2 * rows)
     spread = z * (share * (1 - share) / rows + z * z / (4 * rows * rows)) ** 0.5
     scale = 1 + z * z / rows
