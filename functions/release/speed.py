@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pawl.bundle import Bundle
 from pawl.errors import InvalidBundle
 from pawl.model import Column, Model
@@ -79,7 +81,7 @@ def start_afresh(bundle: Bundle, question: Question) -> Mapping[str, float]:
 
     The process gets this one's import path and, of its environment, what the loader needs: no credentials.
     """
-    asked = {name: list(column) for name, column in question.items()}
+    asked = {name: np.asarray(column).tolist() for name, column in question.items()}
     kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "LANG") if name in os.environ}
     environment = {**kept, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run(

@@ -417,17 +417,15 @@ def test_a_worse_candidate_is_refused_with_reasons_and_nothing_moves(
     assert deployed() == {**STARTER, "states": {"1": "live", "2": "refused"}}
     (announced,) = cloud.announced()
     assert (announced["type"], announced["id"]) == ("ReleaseRefused", "refused/triage/2")
-    assert announced["data"] == {
-        "version": "2",
-        "gates": [
-            {
-                "name": "holdout",
-                "passed": False,
-                "measured": "accuracy 0.3333 on 6 rows",
-                "wanted": "at least 0.5247: the live version's 0.8333 less 0.02 and 0.2887 that may be chance",
-            }
-        ],
-    }
+    assert announced["data"]["version"] == "2"
+    failed = {gate["name"]: gate for gate in announced["data"]["gates"]}
+    assert (list(failed), failed["holdout"]["passed"]) == (["holdout", "broken", "calibration"], False)
+    assert failed["holdout"]["measured"] == "accuracy 0.3333 on 6 rows"
+    assert failed["holdout"]["wanted"] == (
+        "at least 0.5247: the live version's 0.8333 less 0.02 and 0.2887 that may be chance"
+    )
+    assert (failed["holdout"]["value"], failed["holdout"]["threshold"]) == (0.3333, 0.5247)
+    assert (failed["holdout"]["evidence"]["lost"], failed["holdout"]["evidence"]["won"]) == (3, 0)
 
 
 def test_a_refused_candidate_is_not_judged_again(
