@@ -15,7 +15,7 @@ from pawl.settings import read_settings
 from pawl.web import gateway
 from release.api import build
 from release.deployment import Deployment
-from release.policy import GatePolicy
+from release.gates import GatePolicy
 from release.releases import Releases
 from release.settings import Settings
 from release.signer import KmsKey
