@@ -18,6 +18,7 @@ from pawl.events import Announcer
 from pawl.identity import isoformat
 from pawl.registry import Live, Registry, VersionRecord, vars_of
 from pawl.signing import Signer, sign
+from release.card import card_key, render
 from release.deployment import Deployment, layer_archive
 from release.gates import Case, Contender, Gate, GatePolicy, judge_candidate
 
@@ -109,6 +110,8 @@ class Releases:
             live = self._unpack(folder / "live", self.bucket.read_folder(f"models/{model}/{live_version}/"))
             gates += judge_candidate(Case(contender, Contender.of(live), self.bucket, self.policy))
             about = json.loads(candidate.manifest.to_json())
+            card = render(about, [asdict(gate) for gate in gates])
+            self.bucket.write(card_key(model, version), card.encode())
             return VersionRecord(model, version, "candidate", candidate.digest, about), gates
 
     def _refuse(self, record: VersionRecord, now_ms: int) -> VersionRecord:

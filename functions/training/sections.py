@@ -53,8 +53,8 @@ def fairness(measured: Mapping[str, Mapping[str, Any]]) -> str:
     ]
     title = (
         "## Fairness, as served\n\nThe largest differences between groups of 20 rows or more: in accuracy, in how "
-        "often a label is given (the worst label), and in true or false positive rate (the worst label). Of few rows a part "
-        "of each is chance, and groups may differ in what they ask."
+        "often a label is given and in true or false positive rate, each of the worst label. Of few rows a part of "
+        "each is chance, and groups may differ in what they ask."
     )
     names = ("split", "attribute", "groups", "accuracy", "demographic parity", "equalized odds")
     return _table(title, names, lines)
