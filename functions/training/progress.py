@@ -34,6 +34,11 @@ class RunReport:
         self._stage_began = self._began
         self._write()
 
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the run began."""
+        return self._seconds() - self._began
+
     def begin(self, stage: str, progress: float) -> None:
         """Say that a stage begins; `progress` is the share of the whole run that lies behind it."""
         self._end_stage()
@@ -96,5 +101,5 @@ class RunReport:
         self._stage_began = now
 
     def _write(self) -> None:
-        facts = {**self._facts, "runtime_seconds": round(self._seconds() - self._began, 2)}
+        facts = {**self._facts, "runtime_seconds": round(self.elapsed_s, 2)}
         self._place.write(REPORT, (json.dumps(facts, indent=1) + "\n").encode())

@@ -30,8 +30,9 @@ from pawl.records import FEATURE_RANGES
 from training.calibration import fit_temperature
 from training.card import write_card
 from training.classifier import Classifier, load_encoder, load_tokenizer, pad
-from training.evaluate import Floats, compare_latency, score, served_answers
+from training.evaluate import Floats, compare_latency, robustness, score, served_answers
 from training.export import GRAPH, Exported, export
+from training.footprint import footprint
 from training.progress import RunReport
 
 
@@ -315,6 +316,7 @@ def measure(
     labels: list[str],
     tokenizer: Tokenizer,
     exported: Exported,
+    seed: int,
 ) -> tuple[dict[str, Any], Profile]:
     """The manifest's metrics, and the reference profile: the served model's answers on rows not learned from."""
     metrics: dict[str, Any] = {"float": {}, "int8": {}, "int8_label_agreement": {}}
@@ -337,6 +339,7 @@ def measure(
         "int8_speedup": round(latency["float_ms"] / latency["int8_ms"], 2),
         "latency": latency,
         "bytes_ratio": round(exported.int8_bytes / exported.float_bytes, 4),
+        "robustness": robustness(model, dataset.splits["holdout"], seed),
     }
     return metrics, profile
 
@@ -415,7 +418,8 @@ def transfer(dataset: FrozenDataset, purpose: Purpose, knobs: Knobs, folder: Pat
         ),
     }
     model = TextClassifier(seal(folder, **about, metrics={}))  # sealed for the measuring; sealed again below
-    metrics, reference = measure(classifier, model, folder, dataset, labels, tokenizer, exported)
+    metrics, reference = measure(classifier, model, folder, dataset, labels, tokenizer, exported, knobs.seed)
+    metrics["footprint"] = asdict(footprint(report.elapsed_s))
     (folder / "reference.json").write_text(reference.to_json(), encoding="utf-8")
     write_card(folder / "card.md", about, metrics, dataset)
     return seal(folder, **about, metrics=metrics)

@@ -56,7 +56,7 @@ PREFIXES = {
     "DriftCheckRole": ({"profiles", "models"}, {"reports", "profiles"}),
     "RetrainRole": ({"traffic", "models", "datasets", "candidates"}, {"datasets", "quarantine"}),
     "TrainingRole": ({"datasets", "models", "checkpoints"}, {"candidates", "checkpoints"}),
-    "ReleaseRole": ({"candidates", "datasets", "models", "layers"}, {"models", "layers"}),
+    "ReleaseRole": ({"candidates", "datasets", "models", "layers"}, {"models", "layers", "cards"}),
 }
 
 

@@ -11,6 +11,8 @@ Its layout:
     pairs/<model>/<digest>.jsonl                               answers for people to compare, see feedback.pairs
     quarantine/<model>/ and tombstones/                        see pawl.quarantine and pawl.tombstones
     datasets/<digest>/  candidates/<model>/<version>/  models/<model>/<version>/  layers/  reports/<model>/
+    models/<model>/*.json, holdout.npz                         a model's policies, and labelled rows for one of tensors
+    cards/<model>/<version>.html                               what a version is and how it was judged, for people
 """
 
 import gzip
