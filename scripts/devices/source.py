@@ -1,0 +1,43 @@
+"""Where a model to be packed comes from: a folder, this machine's own models, or what is live in a deployment."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from artifacts.layers import starter
+from artifacts.packaging import MODELS
+from artifacts.signing import local_key
+from artifacts.target import BuildError
+from artifacts.verification import read_keys
+from pawl.bundle import MANIFEST, Bundle, open_bundle
+from pawl.signing import read_trust
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A bundle that somebody trusted has signed; `keys` are those whom devices shall trust, as TRUSTED_KEYS has them."""
+
+    bundle: Bundle
+    keys: str
+
+
+def local_source(model: str, key: Path | None) -> Source:
+    """The bundle in a folder, or the newest version of a model of this machine; its signature has been checked."""
+    keys = read_keys(key) if key else local_key().trusted
+    return checked(_folder(model), keys)
+
+
+def checked(folder: Path, keys: str) -> Source:
+    """The bundle in a folder, InvalidBundle unless one of `keys` has signed it."""
+    bundle = open_bundle(folder)
+    read_trust(keys).check(bundle)
+    return Source(bundle, keys)
+
+
+def _folder(model: str) -> Path:
+    if (Path(model) / MANIFEST).is_file():
+        return Path(model)
+    for models in (MODELS, *([] if (MODELS / model).is_dir() else [starter() / "models"])):
+        versions = [path.parent for path in (models / model).glob(f"*/{MANIFEST}")]
+        if versions:
+            return max(versions, key=lambda folder: int(folder.name))
+    raise BuildError(f"no model {model!r} here: want a bundle's folder, or a model of .pawl/models or a starter model")
