@@ -56,15 +56,21 @@ def character_ranges() -> dict[str, Ranges]:
 
     removed, isolated (a word each), decomposed (by NFD), marks (dropped after it), lowered, spaces, punctuation.
     """
-    found: dict[str, Ranges] = {}
+    found = dict[str, Ranges]()
     for flag, name in _STAGES.items():
         became = _normalized(BertNormalizer(**{each: each == flag for each in _STAGES}))
-        is_gone = lambda code, text: text == ""  # noqa: E731
-        is_changed = lambda code, text: text not in ("", chr(code))  # noqa: E731
         if flag == "strip_accents":
-            found["marks"] = _ranges(became, is_gone)
-        found[name] = _ranges(became, is_gone if flag == "clean_text" else is_changed)
+            found["marks"] = _ranges(became, _is_gone)
+        found[name] = _ranges(became, _is_gone if flag == "clean_text" else _is_changed)
     return found | _cuts()
+
+
+def _is_gone(code: int, became: str) -> bool:
+    return not became
+
+
+def _is_changed(code: int, became: str) -> bool:
+    return became not in ("", chr(code))
 
 
 def _normalized(normalizer: BertNormalizer) -> list[tuple[int, str]]:
@@ -76,7 +82,7 @@ def _cuts() -> dict[str, Ranges]:
     """Where the text is cut: at spaces, which vanish, and before and after punctuation."""
     pieces = BertPreTokenizer().pre_tokenize_str(_BETWEEN.join(map(chr, _ALL)))
     punctuation = {piece for piece, _ in pieces if len(piece) == 1 and piece != _BETWEEN}
-    kept = set().union(*(piece for piece, _ in pieces))
+    kept = {character for piece, _ in pieces for character in piece}
     codes = [(code, chr(code)) for code in _ALL]
     return {
         "spaces": _ranges(codes, lambda code, text: text not in kept),

@@ -14,7 +14,6 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from artifacts.target import BuildError
 from devices.characters import around, character_ranges, require_known
 from devices.runtime import runtime
 from devices.source import Source
@@ -27,10 +26,8 @@ OFFLINE = "offline.js"
 
 
 def write_page(source: Source, folder: Path, send_to: str | None) -> None:
-    """Fill `folder`; `send_to` is the one origin that the page may send to. BuildError for a model it cannot answer by."""
+    """Fill `folder` for a model of `KINDS`; `send_to` is the one origin that the page may send to."""
     manifest = source.bundle.manifest
-    if manifest.kind not in KINDS:
-        raise BuildError(f"{manifest.name} is a {manifest.kind}: a page answers by {' and '.join(KINDS)} only")
     facts = _facts(source, send_to)
     for asset in sorted(ASSETS.iterdir()):
         if asset.name not in (OFFLINE, "index.html"):
@@ -50,8 +47,8 @@ def write_page(source: Source, folder: Path, send_to: str | None) -> None:
 def policy(send_to: str | None) -> str:
     """The Content-Security-Policy of the page: its own files, and one place to send to."""
     return (
-        "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; style-src 'self'; img-src 'self'; "
-        f"manifest-src 'self'; connect-src 'self' {send_to or ''}; base-uri 'none'; form-action 'none'; "
+        "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; style-src 'self'; "
+        f"img-src 'self'; manifest-src 'self'; connect-src 'self' {send_to or ''}; base-uri 'none'; form-action 'none'; "
         "require-trusted-types-for 'script'; trusted-types page"
     )
 

@@ -1,5 +1,6 @@
 """Where a model to be packed comes from: a folder, this machine's own models, or what is live in a deployment."""
 
+import base64
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,13 +9,15 @@ from artifacts.packaging import MODELS
 from artifacts.signing import local_key
 from artifacts.target import BuildError
 from artifacts.verification import read_keys
+from operations.seeding import trusted_keys
+from operations.stack import Stack
 from pawl.bundle import MANIFEST, Bundle, open_bundle
 from pawl.signing import read_trust
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A bundle that somebody trusted has signed; `keys` are those whom devices shall trust, as TRUSTED_KEYS has them."""
+    """A bundle that somebody trusted has signed; `keys`, as TRUSTED_KEYS has them, are whom devices shall trust."""
 
     bundle: Bundle
     keys: str
@@ -31,6 +34,14 @@ def checked(folder: Path, keys: str) -> Source:
     bundle = open_bundle(folder)
     read_trust(keys).check(bundle)
     return Source(bundle, keys)
+
+
+def stack_source(stack: Stack, model: str, scratch: Path) -> Source:
+    """The version of a model that is live in a deployment, by the keys that are trusted there."""
+    version = stack.registry.live(model).version
+    for name, data in stack.bucket.read_folder(f"models/{model}/{version}/").items():
+        (scratch / name).write_bytes(data)
+    return checked(scratch, ",".join(base64.b64encode(key).decode() for key in trusted_keys(stack)))
 
 
 def _folder(model: str) -> Path:

@@ -8,13 +8,14 @@ const percent = new Intl.NumberFormat("en", {style: "percent", maximumFractionDi
 const PATIENCE_MS = [1_000, 5_000, 30_000, 120_000, 600_000];
 const EVERY_MS = 600_000;
 const ENOUGH = 50;  // so many rows that wait are sent before their time
+const SHOWN = 5;
 const SCRIPTS = ["answering.js", "offline.js"];
 const policy = window.trustedTypes?.createPolicy("page", {
   createScriptURL: name => { if (SCRIPTS.includes(name)) return name; throw new TypeError(name); },
 });
 const address = name => policy?.createScriptURL(name) ?? name;
 
-let queue = null, about = null, shown = null, saved = [], tries = 0, timer = 0;
+let queue = null, about = null, shown = null, saved = [], tries = 0, timer = 0, sends = false;
 
 // The worker: a question and its answer go by their number.
 const worker = new Worker(address("answering.js"), {type: "module"});
@@ -56,7 +57,8 @@ function show_answer({outputs, took_ms}) {
 }
 
 function show_odds(odds) {
-  const rows = odds.sort(([, a], [, b]) => b - a).map(([name, share]) => {
+  odds.sort(([, a], [, b]) => b - a);
+  const rows = odds.slice(0, SHOWN).map(([name, share]) => {
     const row = document.createElement("tr"), head = document.createElement("th");
     const [number, bar] = [document.createElement("td"), document.createElement("td")];
     head.scope = "row";
@@ -102,7 +104,7 @@ async function dispatch() {
   const grant = await queue.kept("grant");
   const {rows} = await queue.waiting();
   if (grant && rows) await navigator.locks.request("pawl-send", {ifAvailable: true}, lock => lock && attempt(grant));
-  else at("sent").textContent = rows ? "Nothing can be sent yet: open the link that permits it." : "";
+  else if (sends) at("sent").textContent = rows ? "Nothing can be sent yet: open the link that permits it." : "";
   await show_waiting();
   timer = setTimeout(dispatch, tries ? PATIENCE_MS[Math.min(tries, PATIENCE_MS.length) - 1] : EVERY_MS);
 }
@@ -232,7 +234,8 @@ try {
   show_about(about);
   at("state").textContent = `Version ${about.manifest.version}, signature checked. Works without a network.`;
   at("go").disabled = false;
-  show("send", packed.send_to !== null);
+  sends = packed.send_to !== null;
+  show("send", sends);
   navigator.storage?.persist?.();
   await keep_offline().catch(() => { at("state").textContent = "Ready; this browser does not keep it for later."; });
   await dispatch();
