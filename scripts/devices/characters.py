@@ -34,7 +34,7 @@ _PARTS: Mapping[str, tuple[str, ...]] = {
 def require_known(told: Mapping[str, Any]) -> None:
     """BuildError unless the page can do what this tokenizer.json asks for."""
     for part, types in _PARTS.items():
-        found = (told.get(part) or {}).get("type")
+        found = told[part]["type"] if told.get(part) else None
         if found not in types:
             raise BuildError(f"tokenizer.json: its {part} is {found}; a page knows {' or '.join(types)} only")
     flags = ("single_word", "lstrip", "rstrip", "normalized")

@@ -48,8 +48,8 @@ def policy(send_to: str | None) -> str:
     """The Content-Security-Policy of the page: its own files, and one place to send to."""
     return (
         "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; style-src 'self'; "
-        f"img-src 'self'; manifest-src 'self'; connect-src 'self' {send_to or ''}; base-uri 'none'; form-action 'none'; "
-        "require-trusted-types-for 'script'; trusted-types page"
+        f"img-src 'self'; manifest-src 'self'; connect-src 'self' {send_to or ''}; base-uri 'none'; "
+        "form-action 'none'; require-trusted-types-for 'script'; trusted-types page"
     )
 
 
