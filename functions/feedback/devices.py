@@ -1,8 +1,8 @@
 """Feedback on answers that devices gave by themselves, and so without a receipt: it brings its answer along.
 
 Whoever may drop a file is believed. The answer gets a receipt now, of its own time, and goes the way of all captured
-traffic; the feedback is said of that receipt. All is named by the answer's id, so a file that is read again says nothing
-new. An answer that is too old to be judged, or lies in the future, is refused like any other.
+traffic; the feedback is said of that receipt. All is named by the answer's id, so a file that is read again says
+nothing new. An answer that is too old to be judged, or lies in the future, is refused like any other.
 """
 
 import hashlib

@@ -369,7 +369,7 @@ def test_a_devices_judgement_and_answer_can_be_learned_from(
     feedback = cloud.feedback.within("triage", *window)
     said = select(feedback, Selection("triage", "1", window), frozenset(), Tombstones()).said
     joined = join(cloud.traffic.records("triage", "1", *window), said)
-    assert [(vote.item, vote.label, vote.rater) for vote in joined.votes] == [("refund", "billing", "device-7")]
+    assert [(vote.item, vote.value, vote.rater) for vote in joined.votes] == [("refund", "billing", "device-7")]
 
 
 @pytest.mark.parametrize(
