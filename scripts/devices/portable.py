@@ -5,6 +5,7 @@ again, signed by this machine: any tool that checks bundles checks it, and its m
 """
 
 import logging
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -65,7 +66,9 @@ def _list_operators(graph: Path, path: Path) -> None:
     from onnxruntime.tools.ort_format_model import create_config_from_models
 
     logging.getLogger("ort_format_model.utils").setLevel(logging.WARNING)
-    create_config_from_models([graph], path, enable_type_reduction=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # it leaves closing the graph to the garbage collector
+        create_config_from_models([graph], path, enable_type_reduction=True)
     lines = path.read_text(encoding="utf-8").splitlines()
     kept = [line for line in lines if not line.startswith("#")]  # comments name a folder of this machine
     path.write_text("\n".join([f"# Operators and types of {graph.name}", *kept, ""]), encoding="utf-8")

@@ -4,7 +4,7 @@ import base64
 from dataclasses import dataclass
 from pathlib import Path
 
-from artifacts.layers import starter
+from artifacts.layers import STARTER_MODULES, starter
 from artifacts.packaging import MODELS
 from artifacts.signing import local_key
 from artifacts.target import BuildError
@@ -47,8 +47,11 @@ def stack_source(stack: Stack, model: str, scratch: Path) -> Source:
 def _folder(model: str) -> Path:
     if (Path(model) / MANIFEST).is_file():
         return Path(model)
-    for models in (MODELS, *([] if (MODELS / model).is_dir() else [starter() / "models"])):
-        versions = [path.parent for path in (models / model).glob(f"*/{MANIFEST}")]
-        if versions:
-            return max(versions, key=lambda folder: int(folder.name))
-    raise BuildError(f"no model {model!r} here: want a bundle's folder, or a model of .pawl/models or a starter model")
+    is_starter = model in STARTER_MODULES and not (MODELS / model).is_dir()
+    models = starter() / "models" if is_starter else MODELS
+    versions = [path.parent for path in (models / model).glob(f"*/{MANIFEST}")]
+    if not versions:
+        raise BuildError(
+            f"no model {model!r} here: want a bundle's folder, a model of .pawl/models, or a starter model"
+        )
+    return max(versions, key=lambda folder: int(folder.name))

@@ -226,6 +226,8 @@ at("drop").addEventListener("click", drop);
 addEventListener("online", () => { tries = 0; dispatch(); });
 addEventListener("hashchange", () => take_grant().then(dispatch));
 
+globalThis.pawl = {answer, queue: () => queue};  // for programs that drive the page
+
 try {
   const packed = await (await fetch("edge.json")).json();
   queue = await Queue.open();
