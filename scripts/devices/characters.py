@@ -5,6 +5,7 @@ what the tokenizers library does, found by asking it about every character there
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import Any
 
 from tokenizers import Tokenizer
@@ -51,6 +52,7 @@ def around(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
     return ids[:start], ids[start:]
 
 
+@cache
 def character_ranges() -> dict[str, Ranges]:
     """Ranges of code points, ends included, by what becomes of them.
 
