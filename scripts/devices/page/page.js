@@ -220,6 +220,7 @@ at("judge").addEventListener("submit", event => {
   event.preventDefault();
   judge(at("label").value);
 });
+at("counts").addEventListener("change", () => queue.keep("counts", at("counts").checked));
 at("send").addEventListener("click", () => { tries = 0; dispatch(); });
 at("save").addEventListener("click", save);
 at("drop").addEventListener("click", drop);
@@ -236,6 +237,7 @@ try {
   show_about(about);
   at("state").textContent = `Version ${about.manifest.version}, signature checked. Works without a network.`;
   at("go").disabled = false;
+  at("counts").checked = await queue.kept("counts") ?? true;
   sends = packed.send_to !== null;
   show("send", sends);
   navigator.storage?.persist?.();
