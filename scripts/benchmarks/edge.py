@@ -1,4 +1,4 @@
-"""The page for devices in a real Chromium: what it weighs, how soon it answers, how fast, and whether as the Lambda does.
+"""The page for devices in a real Chromium: its weight, how soon and how fast it answers, and whether as the Lambda.
 
 Every visit is by a browser that has never been here; the ones after it find what the first has kept. Answers of page
 and Lambda are timed in turns over the same texts, both on one thread. Bytes are those of the files that were asked for.
@@ -28,7 +28,11 @@ LATER = Path(__file__).parents[1] / "local" / "later.jsonl"
 READY = "!document.querySelector('#go').disabled"
 FIRST = "pawl.answer('where is my parcel?').then(() => performance.now())"
 KEPT = "navigator.serviceWorker.controller !== null"
-TIMED = "(async () => { const took = []; for (const text of %s) took.push((await pawl.answer(text)).took_ms); return took; })()"
+TIMED = """(async texts => {
+  const took = [];
+  for (const text of texts) took.push((await pawl.answer(text)).took_ms);
+  return took;
+})"""
 WORDS = {8: 6, 32: 30, 128: 200}
 """How many words make so many tokens, special ones included; a longer text is cut."""
 
@@ -81,7 +85,7 @@ MEANINGS = {
 
 def _visits(chromium: Any, site: Host, size: Size) -> tuple[list[float], list[float]]:
     first, again = list[float](), list[float]()
-    for number in range(size.visits):
+    for _ in range(size.visits):
         tab = Tab(chromium)
         first.append(_visit(tab, site))
         tab.wait(KEPT)
@@ -116,7 +120,7 @@ def _latencies(tab: Tab, model: TextClassifier, words: int, size: Size) -> tuple
     page, native = list[float](), list[float]()
     for start in range(0, len(texts), 10):
         some = texts[start : start + 10]
-        page += tab.see(TIMED % json.dumps(some))
+        page += tab.see(f"{TIMED}({json.dumps(some)})")
         for text in some:
             began = time.perf_counter()
             model.predict({"text": [text]}).features()
