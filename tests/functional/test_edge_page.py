@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from tests.functional.browser import Tab, browser
 from tests.functional.edge_models import LABELS, TEXTS, seal_classifier, sign
+from tests.functional.embedders import seal_embedder
 from tests.functional.static import Host, host
 from tokenizers import Tokenizer
 
@@ -21,6 +22,7 @@ from devices.page import write_page
 from devices.source import Source
 from pawl.bundle import EVIDENCE, MANIFEST, SIGNATURE, Bundle, seal
 from pawl.classifier import TextClassifier
+from pawl.embedder import TextEmbedder
 from pawl.words import WordTokenizer
 
 PHONE, DESKTOP = (390, 844), (1280, 900)
@@ -144,6 +146,24 @@ def test_the_page_answers_as_the_lambda_does(opened: Tab, bundle: Bundle) -> Non
             near = pytest.approx(value, abs=1e-3) if name.startswith(("confidence", "projection")) else value
             assert got["features"][name] == near, name
     assert len({answer(opened, text)["outputs"]["label"] for text in texts}) > 1
+
+
+def test_an_embedder_gives_its_numbers(tab: Tab, packed: Path, signer: Path, tmp_path: Path) -> None:
+    tokenizer = Tokenizer.from_file(str(packed / "model" / "tokenizer.json"))
+    vectors = np.random.default_rng(3).normal(size=(tokenizer.get_vocab_size(), 3))
+    embedder = seal_embedder(tmp_path / "compass", tokenizer=tokenizer, vectors=vectors)
+    sign(embedder.path, signer)
+    (tmp_path / "page").mkdir()
+    with host(pack(embedder, signer, tmp_path / "page")) as site:
+        tab.open(site.address)
+        tab.wait(READY)
+        for text in TEXTS:
+            wanted = TextEmbedder(embedder).predict({"text": [text]})
+            got = answer(tab, text)
+            assert got["outputs"]["embedding"] == pytest.approx(list(wanted.outputs["embedding"][0]), abs=TOLERANCE)
+            assert got["features"].keys() == wanted.features().keys()
+        assert ask(tab, "where is my parcel") == "3 numbers"
+        assert tab.see("document.querySelector('#judge').hidden")
 
 
 def test_the_page_cuts_thousands_of_texts_of_all_scripts_into_the_same_tokens(opened: Tab, packed: Path) -> None:
