@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import alignment, cost, datasets, drift, inference, memory, privacy, quantization, release, trust
+from benchmarks import alignment, cost, datasets, drift, edge, inference, memory, privacy, quantization, release, trust
 from benchmarks.figures import Findings
 
 BENCHMARKS: dict[str, Callable[[argparse.Namespace], Findings]] = {
@@ -22,6 +22,7 @@ BENCHMARKS: dict[str, Callable[[argparse.Namespace], Findings]] = {
     "cost": lambda asked: Findings(cost.measure()),
     "datasets": lambda asked: datasets.measure(datasets.QUICK if asked.quick else datasets.Size()),
     "drift": lambda asked: drift.measure(inference.HOME, asked.quick),
+    "edge": lambda asked: edge.measure(edge.QUICK if asked.quick else edge.Size()),
     "inference": lambda asked: inference.measure(asked.quick),
     "memory": lambda asked: Findings(memory.measure(inference.build(), inference.HOME)),
     "privacy": lambda asked: privacy.measure(inference.HOME),

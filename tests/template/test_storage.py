@@ -78,3 +78,8 @@ def test_signer_and_verifiers_share_the_secret_look_nothing_up_and_a_verifier_kn
     resolved = {"Fn::Sub": "${ReceiptKeyId}:{{resolve:secretsmanager:${ReceiptSecret}}}"}
     assert keys == dict.fromkeys(["InferenceFunction", *VERIFIERS], resolved)
     assert set(resources["InferenceFunction"]["DependsOn"]) == VERIFIERS
+
+
+def test_pages_of_any_origin_may_post_what_they_are_permitted_to_and_read_nothing(resources: Resources) -> None:
+    (rule,) = resources["Bucket"]["Properties"]["CorsConfiguration"]["CorsRules"]
+    assert (rule["AllowedMethods"], rule["AllowedOrigins"]) == (["POST"], ["*"])
