@@ -2,6 +2,7 @@
 
     python -m training starter   --output DIR [--only MODEL]
     python -m training transfer  --model NAME --version N --dataset URI --output URI --run ID [--parent models:/NAME/N]
+    python -m training automl    --model NAME --version N --dataset URI --output URI --run ID [--parent models:/NAME/N]
     python -m training reward    --model NAME --version N --dataset URI --output URI --run ID [--parent models:/NAME/N]
     python -m training recalibrate --model NAME --version N --dataset URI --output URI --run ID --live URI
     python -m training generator SOURCE --model NAME [--version N] --output URI
@@ -40,6 +41,7 @@ from training.origin import Origin
 from training.progress import RunReport
 from training.recalibrate import recalibrate
 from training.reward_knobs import Knobs as RewardKnobs
+from training.search_knobs import Search as SearchKnobs
 from training.storage import Place, checkpoint_address, copy_folder, place_at
 from training.transfer import Knobs, Purpose, transfer
 
@@ -134,6 +136,20 @@ def run_transfer(options: argparse.Namespace, code: str, created_at: str) -> Non
     train(recipe, options.run, output, output)
 
 
+def run_automl(options: argparse.Namespace, code: str, created_at: str) -> None:
+    """Look for better knobs of `transfer`, and train a candidate with them."""
+    from training.automl import automl  # brings optuna, which the other recipes do without
+
+    purpose = Purpose(options.model, options.version, options.run, created_at, *_base(options), options.parent, code)
+    output = place_at(options.output, _s3)
+
+    def recipe(folder: Path, report: RunReport) -> Bundle:
+        search = _given(options, SearchKnobs)
+        return automl(_dataset(options.dataset), purpose, search, folder, report, output, time.monotonic)
+
+    train(recipe, options.run, output, output)
+
+
 def run_recalibrate(options: argparse.Namespace, code: str, created_at: str) -> None:
     """Make a candidate of the live bundle by correcting its probabilities, if that is worth it."""
     purpose = recalibration.Purpose(options.version, options.run, created_at, code)
@@ -217,22 +233,24 @@ def _parser() -> argparse.ArgumentParser:
     first.add_argument("--only", choices=[starter.MODEL, ASSISTANT, EMBED], help="make this model alone")
     later = recipes.add_parser("transfer", help="train a candidate from a frozen dataset")
     later.set_defaults(recipe=run_transfer)
+    searched = recipes.add_parser("automl", help="look for better knobs of transfer, and train with them")
+    searched.set_defaults(recipe=run_automl)
     judged = recipes.add_parser("reward", help="train a reward model from frozen comparisons")
     judged.set_defaults(recipe=run_reward)
     corrected = recipes.add_parser("recalibrate", help="correct the live model's probabilities by its newest labels")
     corrected.set_defaults(recipe=run_recalibrate)
     corrected.add_argument("--code", help="revision of this code; default: PAWL_CODE_REVISION")
-    for recipe in (later, judged, corrected):  # a job's words are the same whichever recipe it runs
+    for recipe in (later, searched, judged, corrected):  # a job's words are the same whichever recipe it runs
         recipe.add_argument("--model", required=True)
         recipe.add_argument("--version", required=True, help="the candidate's version, a whole number")
         recipe.add_argument("--dataset", required=True, help="folder or s3:// prefix of a frozen dataset")
         recipe.add_argument("--output", required=True, help="folder or s3:// prefix for the bundle and run.json")
         recipe.add_argument("--run", required=True, help="the training run's id")
         recipe.add_argument("--parent", help="the version it is to follow, such as models:/triage/1")
-    for recipe in (later, judged):
+    for recipe in (later, searched, judged):
         recipe.add_argument("--live", help="not looked at: this recipe starts from the base")
     corrected.add_argument("--live", required=True, help="folder or s3:// prefix of the bundle that answers now")
-    for recipe, knobs in ((first, Knobs), (later, Knobs), (judged, RewardKnobs)):
+    for recipe, knobs in ((first, Knobs), (later, Knobs), (searched, SearchKnobs), (judged, RewardKnobs)):
         recipe.add_argument("--base", help="pretrained encoder: folder or hub name; default: the packaged MiniLM")
         recipe.add_argument("--base-licence", default="unknown", help="licence of --base")
         recipe.add_argument("--code", help="revision of this code; default: PAWL_CODE_REVISION")

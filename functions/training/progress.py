@@ -5,11 +5,19 @@ The job API shows `run.json` as it is, so its words are the API's: status, progr
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from training.storage import Place
 
 REPORT = "run.json"
+
+
+class Listener(Protocol):
+    """Is told what an epoch came to."""
+
+    def epoch(self, number: int, progress: float, **losses: float) -> None:
+        """One epoch's losses; `progress` is the share of the whole run that lies behind it."""
+        ...
 
 
 class RunReport:
