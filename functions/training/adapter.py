@@ -8,7 +8,6 @@ nothing of the served graph, whose rounded weights nobody can train on. Safetens
 import hashlib
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch

@@ -20,7 +20,8 @@ from training.checkpoint import Checkpoint
 
 Floats = NDArray[np.float64]
 TOKENS_A_FORWARD = 2048
-"""Rows of a batch times the longest row: what bounds the logits in memory."""
+"""Rows of a batch times the longest row, on a CPU: what bounds the logits in memory."""
+GPU_TOKENS = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Encoded:
 
 
 def tokenizer_of(checkpoint: Checkpoint) -> PreTrainedTokenizerFast:
-    """A checkpoint's tokenizer as trainers want it: padding on the left, by a token that ends no text where possible."""
+    """A checkpoint's tokenizer as trainers want it: padded on the left, if possible by a token that ends no text."""
     eos = (
         checkpoint.tokenizer.id_to_token(checkpoint.eos_ids[0])
         if checkpoint.eos_token is None
@@ -87,7 +88,7 @@ def log_probabilities(model: nn.Module, rows: Sequence[Encoded], pad: int, is_re
     was_training = model.training
     model.eval()
     with torch.no_grad(), without_adapter(model, is_reference):  # type: ignore[arg-type]
-        for chosen in _batches([len(row.prompt) + len(row.answer) for row in rows]):
+        for chosen in _batches([len(row.prompt) + len(row.answer) for row in rows], device):
             ids = [torch.tensor(rows[i].prompt + rows[i].answer) for i in chosen]
             lengths = torch.tensor([len(each) for each in ids])
             padded = nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=pad)  # (rows, tokens)
@@ -107,16 +108,22 @@ def _of_answer(logits: Tensor, ids: Tensor, row: Encoded) -> Floats:
 
 
 def sample(
-    model: nn.Module, prompts: Sequence[list[int]], eos_ids: Sequence[int], pad: int, most_tokens: int, seed: int
+    model: nn.Module,
+    prompts: Sequence[list[int]],
+    eos_ids: Sequence[int],
+    pad: int,
+    most_tokens: int,
+    seed: int,
+    temperature: float = 1.0,
 ) -> list[Encoded]:
-    """One answer to each prompt, drawn from the model's own distribution: temperature 1, nothing cut off."""
+    """One answer to each prompt; at temperature 1 drawn from the model's own distribution, nothing cut off."""
     found: list[Encoded | None] = [None] * len(prompts)
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.no_grad():
         torch.manual_seed(seed)
-        for chosen in _batches([len(prompt) + most_tokens for prompt in prompts]):
+        for chosen in _batches([len(prompt) + most_tokens for prompt in prompts], device):
             width = max(len(prompts[i]) for i in chosen)
             ids = torch.tensor([[pad] * (width - len(prompts[i])) + prompts[i] for i in chosen])
             mask = torch.tensor([[0] * (width - len(prompts[i])) + [1] * len(prompts[i]) for i in chosen])
@@ -125,7 +132,7 @@ def sample(
                 attention_mask=mask.to(device),
                 max_new_tokens=most_tokens,
                 do_sample=True,
-                temperature=1.0,
+                temperature=temperature,
                 top_k=0,
                 top_p=1.0,
                 eos_token_id=list(eos_ids),
@@ -143,11 +150,12 @@ def _until_end(ids: list[int], eos_ids: Sequence[int]) -> list[int]:
     return ids[: end + 1]
 
 
-def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Row indices, rows of like length together, each batch within TOKENS_A_FORWARD."""
+def _batches(lengths: Sequence[int], device: torch.device) -> Iterator[list[int]]:
+    """Row indices, rows of like length together, each batch within the device's tokens."""
+    most = GPU_TOKENS if device.type == "cuda" else TOKENS_A_FORWARD
     batch: list[int] = []
     for row in sorted(range(len(lengths)), key=lambda i: (lengths[i], i)):
-        if batch and (len(batch) + 1) * lengths[row] > TOKENS_A_FORWARD:
+        if batch and (len(batch) + 1) * lengths[row] > most:
             yield batch
             batch = []
         batch.append(row)

