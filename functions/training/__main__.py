@@ -15,7 +15,6 @@ its checkpoint when the same command runs again: in the bucket under `checkpoint
 
 import argparse
 import importlib
-import importlib.util
 import os
 import sys
 import time

@@ -8,10 +8,10 @@ nothing of the served graph, whose rounded weights nobody can train on. Safetens
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model_state_dict
+from peft import LoraConfig, PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import load, save
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -34,8 +34,6 @@ def weights_of(model: PeftModel) -> Weights:
 
 def set_weights(model: PeftModel, weights: Mapping[str, Tensor]) -> None:
     """Put other weights of the same shapes into the model's adapter."""
-    from peft import set_peft_model_state_dict
-
     set_peft_model_state_dict(model, dict(weights))
 
 
@@ -90,4 +88,5 @@ def merge(model: PreTrainedModel, weights: Weights) -> None:
             if "lora_A" in name:
                 layer = layers[name.removeprefix("base_model.model.").removesuffix(".lora_A.weight")]
                 second = weights[name.replace("lora_A", "lora_B")]
-                layer.weight += (second @ first).to(layer.weight)
+                weight = cast("Tensor", layer.weight)
+                weight += (second @ first).to(weight)

@@ -78,7 +78,8 @@ def held_out(dataset: PairDataset) -> list[PairRow]:
 
 def prompts_of(rows: Sequence[PairRow], most: int) -> list[Prompt]:
     """The first different prompts."""
-    return list({repr(row.prompt): row.prompt for row in rows}.values())[:most]
+    different: dict[str, Prompt] = {repr(row.prompt): row.prompt for row in rows}
+    return list(different.values())[:most]
 
 
 def identity(dataset: PairDataset, purpose: Purpose, ancestry: Ancestry, knobs: Knobs) -> str:

@@ -78,7 +78,8 @@ class Likelihood:
         shape = Shape(about.layers, about.kv_heads, about.head_size, about.context)
         self._decoder = Decoder(open_session(str(bundle.path / "model.onnx"), 1), shape)
         self._tokenizer = Tokenizer.from_file(str(bundle.path / "tokenizer.json"))
-        self._end = self._tokenizer.token_to_id(about.eos_token) if about.eos_token else about.eos_ids[0]
+        named = self._tokenizer.token_to_id(about.eos_token) if about.eos_token else None
+        self._end = about.eos_ids[0] if named is None else named
 
     def of(self, prompt: Prompt, answer: str, most_tokens: int) -> float:
         """The log probability of the answer's first tokens, the end of the text included."""

@@ -4,7 +4,7 @@ With its adapter switched off it is the reference that alignment is held near. N
 numbers, so that looking at a model in training changes nothing of the training.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from peft import PeftModel
 from torch import Tensor, nn
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
 from pawl.examples import ASSISTANT, Prompt
 from training.checkpoint import Checkpoint
@@ -59,7 +59,8 @@ def encode(tokenizer: PreTrainedTokenizerFast, prompt: Prompt, answer: str, max_
         whole = tokenizer(prompt + answer + str(tokenizer.eos_token))["input_ids"]
     else:
         said = [*map(dict, prompt), {"role": ASSISTANT, "content": answer}]
-        whole = tokenizer(tokenizer.apply_chat_template(said, tokenize=False), add_special_tokens=False)["input_ids"]
+        rendered = str(tokenizer.apply_chat_template(said, tokenize=False))
+        whole = tokenizer(rendered, add_special_tokens=False)["input_ids"]
     start = next(
         (i for i, (a, b) in enumerate(zip(before, whole, strict=False)) if a != b), min(len(before), len(whole))
     )
@@ -70,12 +71,12 @@ def prompt_ids(tokenizer: PreTrainedTokenizerFast, prompt: Prompt) -> list[int]:
     """The tokens that an answer follows."""
     if isinstance(prompt, str):
         return tokenizer(prompt)["input_ids"]
-    rendered = tokenizer.apply_chat_template([*map(dict, prompt)], tokenize=False, add_generation_prompt=True)
+    rendered = str(tokenizer.apply_chat_template([*map(dict, prompt)], tokenize=False, add_generation_prompt=True))
     return tokenizer(rendered, add_special_tokens=False)["input_ids"]
 
 
 @contextmanager
-def without_adapter(model: PeftModel | PreTrainedModel, is_off: bool) -> Iterator[None]:
+def without_adapter(model: nn.Module, is_off: bool) -> Generator[None]:
     """The reference in the place of the policy, where that is asked for."""
     with model.disable_adapter() if is_off and isinstance(model, PeftModel) else nullcontext():
         yield
@@ -87,7 +88,7 @@ def log_probabilities(model: nn.Module, rows: Sequence[Encoded], pad: int, is_re
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
-    with torch.no_grad(), without_adapter(model, is_reference):  # type: ignore[arg-type]
+    with torch.no_grad(), without_adapter(model, is_reference):
         for chosen in _batches([len(row.prompt) + len(row.answer) for row in rows], device):
             ids = [torch.tensor(rows[i].prompt + rows[i].answer) for i in chosen]
             lengths = torch.tensor([len(each) for each in ids])

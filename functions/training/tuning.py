@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate import PartialState
 from peft import PeftModel
 from transformers import PreTrainedTokenizerFast, PrinterCallback, Trainer, TrainerCallback
 from trl import DPOConfig, GRPOConfig, GRPOTrainer, KTOConfig, RLOOConfig, RLOOTrainer
@@ -137,13 +138,13 @@ def trainer_of(
     if judge is None:
         raise UnsupportedRequest(f"{knobs.method} learns from rewards: name a reward model's bundle by --reward")
     data = prompt_rows(rows)
-    own = _arguments(knobs, folder, len(data) * knobs.generations) | {
+    own: dict[str, Any] = _arguments(knobs, folder, len(data) * knobs.generations) | {
         "beta": knobs.beta,
         "num_generations": knobs.generations,
         "max_completion_length": knobs.answer_tokens,
         "temperature": 1.0,
     }
-    rewards = {**given, "reward_funcs": reward_function(judge), "train_dataset": data}
+    rewards: dict[str, Any] = {**given, "reward_funcs": reward_function(judge), "train_dataset": data}
     if knobs.method == "grpo":
         return GRPOTrainer(**rewards, args=GRPOConfig(**own))
     return RLOOTrainer(**rewards, args=RLOOConfig(**own))
@@ -152,8 +153,7 @@ def trainer_of(
 def _arguments(knobs: Knobs, folder: Path, rows: int) -> dict[str, Any]:
     """What every trainer is told. Several processes share the rows: `accelerate` and `torchrun` are respected."""
     has_gpu = torch.cuda.is_available()
-    processes = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
-    steps = knobs.steps or max(1, knobs.epochs * rows // (knobs.batch_rows * processes))
+    steps = knobs.steps or max(1, knobs.epochs * rows // (knobs.batch_rows * PartialState().num_processes))
     return {
         "output_dir": str(folder),
         "max_steps": steps,
@@ -220,7 +220,7 @@ class Eyes:
         answers = self._sample(self._prompts, self._knobs.seed + step)
         moved = self._divergence(answers)
         if self._judge:
-            texts = [self._tokenizer.decode(row.answer, skip_special_tokens=True) for row in answers]
+            texts = [str(self._tokenizer.decode(row.answer, skip_special_tokens=True)) for row in answers]
             reward = float(self._judge(self._prompts, texts).mean())
         else:
             reward = float(self._margins(self._tried).mean())
