@@ -50,6 +50,8 @@ if TYPE_CHECKING:
 PACKAGED_BASE = "sentence-transformers/all-MiniLM-L6-v2"
 PACKAGED_LICENCE = "apache-2.0"
 ASSISTANT, EMBED = "assistant", "embed"
+NONE = "none"
+"""What a job that was submitted without a parameter has in its place."""
 _Knobs = TypeVar("_Knobs")
 
 
@@ -173,6 +175,7 @@ def run_align(options: argparse.Namespace, code: str, created_at: str) -> None:
     from training.ancestry import adapter_place, base_of, fetch
     from training.resume import Checkpoints
 
+    options.method, options.reward = (None if each == NONE else each for each in (options.method, options.reward))
     knobs = _given(options, AlignKnobs)
     dataset = thaw_pairs(place_at(options.dataset, _s3).read_all())
     output = options.output.rstrip("/")
@@ -261,6 +264,9 @@ def _parser() -> argparse.ArgumentParser:
         recipe.add_argument("--output", required=True, help="folder or s3:// prefix for the bundle and run.json")
         recipe.add_argument("--run", required=True, help="the training run's id")
         recipe.add_argument("--parent", help="the version it is to follow, such as models:/triage/1")
+    for recipe in (later, judged, corrected):
+        recipe.add_argument("--reward", help="not looked at")
+        recipe.add_argument("--method", help="not looked at")
     for recipe in (later, judged):
         recipe.add_argument("--live", help="not looked at: this recipe starts from the base")
     for recipe in (aligned, corrected):

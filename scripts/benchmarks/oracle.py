@@ -3,28 +3,39 @@
 The model answers prompts made of templates; the rule compares its answers; the recipe's own tuning learns from the
 pairs; and the rule judges both models' answers to prompts whose subjects and wordings it has never seen, in float and
 as they are served. So nothing here is a matter of taste: whoever has the rule can check every pair.
+
+`python -m benchmarks.oracle FOLDER` is the half that wants a GPU: it leaves adapter, pairs and figures, from which
+`measure(kept=FOLDER)` goes on.
 """
 
 import json
 import random
 import re
+import sys
+import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+
+import torch
+from safetensors.torch import load_file
 
 from pawl.bundle import open_bundle
 from pawl.generator import TextGenerator
 from pawl.pairset import PairRow
 from pawl.winning import WinRate, win_rate
 from training import contest
-from training.adapter import merge, packed
+from training.adapter import WEIGHTS, merge, packed
 from training.align_knobs import Knobs
 from training.checkpoint import Checkpoint, open_checkpoint
-from training.packaged import assistant_folder
+from training.origin import Origin
+from training.packaged import ASSISTANT_BASE, ASSISTANT_LICENCE, assistant_folder
 from training.policy import prompt_ids, sample, tokenizer_of
 from training.progress import RunReport
+from training.storage import Folder
 from training.tuning import Judge, Tuned, tune
 
 Messages = list[dict[str, str]]
@@ -73,13 +84,15 @@ class Size:
     samples: int = 8
     """Answers to each of them."""
     judged: int = 60
-    """Unseen prompts that both models answer, each with `contests` seeds in float and one as served."""
+    """Unseen prompts that both models answer, in float and as they are served."""
     answer_tokens: int = 128
     temperature: float = 0.7
     seed: int = 7
 
 
-QUICK = Size(prompts=24, samples=4, judged=16, answer_tokens=64)
+SMALL = Size(prompts=96, samples=4, judged=40, answer_tokens=96)
+QUICK = Size(prompts=24, samples=3, judged=12, answer_tokens=64)
+KNOBS = Knobs(rank=8, rate=3e-4, epochs=2, max_tokens=320, looks=4)
 
 
 # --- Prompts and the rule ---------------------------------------------------------------------------------------------
@@ -135,11 +148,17 @@ class Learned:
     float_wins: WinRate
     scores: tuple[float, float]
     """The rule's mean points, unaligned and aligned."""
+    size: Size
+    device: str = ""
+    seconds: int = 0
 
     def summary(self) -> dict[str, Any]:
         """Everything but rows and weights, as JSON."""
         tuned = self.tuned
         return {
+            "size": asdict(self.size),
+            "device": self.device,
+            "seconds": self.seconds,
             "pairs": len(self.rows),
             "steps": tuned.steps,
             "best_step": tuned.best.step,
@@ -188,7 +207,7 @@ def learn(
     merge(base, tuned.weights)
     after = answers(checkpoint, base, asked, size, size.seed)
     ours, theirs = ([score(*each) for each in said] for said in (after, before))
-    return Learned(rows, tuned, win_rate(ours, theirs), (sum(theirs) / len(theirs), sum(ours) / len(ours)))
+    return Learned(rows, tuned, win_rate(ours, theirs), (sum(theirs) / len(theirs), sum(ours) / len(ours)), size)
 
 
 def store(learned: Learned, folder: Path) -> None:
@@ -199,6 +218,61 @@ def store(learned: Learned, folder: Path) -> None:
     (folder / "summary.json").write_text(json.dumps(learned.summary(), indent=1), encoding="utf-8")
     lines = "\n".join(json.dumps(asdict(row), ensure_ascii=False) for row in learned.rows)
     (folder / "pairs.jsonl").write_text(lines + "\n", encoding="utf-8")
+
+
+def measure(quick: bool = False, kept: Path | None = None) -> dict[str, Any]:
+    """Win rates over the unaligned model by the rule, in float and as served, and the divergence that they cost."""
+    from training.align import write_merged  # brings onnx, which the half with a GPU does without
+
+    with TemporaryDirectory() as scratch:
+        place = Path(scratch)
+        checkpoint = assistant(place / "base")
+        if kept is None:
+            kept = place / "kept"
+            store(run(checkpoint, size_here(quick), KNOBS, place / "trained"), kept)
+        summary = json.loads((kept / "summary.json").read_text(encoding="utf-8"))
+        size = Size(**summary["size"])
+        (place / "merged").mkdir()
+        write_merged(checkpoint, load_file(kept / WEIGHTS), place / "merged")
+        live, candidate = (
+            package(source, place / name)
+            for name, source in (("live", str(checkpoint.folder)), ("candidate", str(place / "merged")))
+        )
+        served = served_wins(live, candidate, size)
+    return {
+        "win_rate": summary["float"]["rate"],
+        "win_rate_quantized": served.rate,
+        "kl": round(summary["kl"]["per_answer"], 3),
+        "kl_per_token": round(summary["kl"]["per_token"], 4),
+        "unseen_prompts": size.judged,
+        "served": asdict(served),
+        **{name: summary[name] for name in ("float", "points", "pairs", "steps", "best_step", "device", "seconds")},
+    }
+
+
+def size_here(quick: bool) -> Size:
+    """As much as this machine can do in some minutes."""
+    return QUICK if quick else Size() if torch.cuda.is_available() else SMALL
+
+
+def run(checkpoint: Checkpoint, size: Size, knobs: Knobs, folder: Path) -> "Learned":
+    """The half that wants a GPU."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    began = time.monotonic()
+    rows = gather(checkpoint, size, device)
+    learned = learn(checkpoint, rows, size, knobs, folder, RunReport(Folder(folder), "oracle", time.monotonic), device)
+    about = torch.cuda.get_device_name() if device == "cuda" else "CPU"
+    return replace(learned, device=about, seconds=round(time.monotonic() - began))
+
+
+def package(source: str, folder: Path) -> Path:
+    """A bundle of a decoder, as the recipe makes it."""
+    from training import generator
+
+    folder.mkdir()
+    origin = Origin("assistant", "1", "2026-01-01T00:00:00.000Z", ASSISTANT_BASE, ASSISTANT_LICENCE)
+    generator.package(source, origin, generator.Knobs(), folder)
+    return folder
 
 
 def served_wins(live: Path, candidate: Path, size: Size) -> WinRate:
@@ -213,3 +287,9 @@ def served_wins(live: Path, candidate: Path, size: Size) -> WinRate:
 def assistant(scratch: Path) -> Checkpoint:
     """SmolLM2-135M-Instruct, from the package that carries it."""
     return open_checkpoint(assistant_folder(), scratch)
+
+
+if __name__ == "__main__":
+    with TemporaryDirectory() as scratch:
+        made = run(assistant(Path(scratch) / "base"), size_here(False), KNOBS, Path(scratch) / "trained")
+        store(made, Path(sys.argv[1]))
