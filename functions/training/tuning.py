@@ -97,7 +97,7 @@ def tune(
 
 
 def divide(rows: Sequence[PairRow], share: float, seed: int) -> tuple[list[PairRow], list[PairRow]]:
-    """Rows to learn from and rows to look at; a prompt is on one side only, and thumbs are never held back.
+    """Rows to learn from and rows to look at; a prompt is on one side only. Thumbs say nothing to those who look.
 
     InvalidDataset when there are too few different prompts for both.
     """
