@@ -41,7 +41,7 @@ from training.packaged import ASSISTANT_BASE, ASSISTANT_LICENCE, assistant_folde
 from training.progress import RunReport
 from training.recalibrate import recalibrate
 from training.reward_knobs import Knobs as RewardKnobs
-from training.storage import Place, checkpoint_address, copy_folder, place_at
+from training.storage import Place, adapter_address, checkpoint_address, copy_folder, place_at
 from training.transfer import Knobs, Purpose, transfer
 
 if TYPE_CHECKING:
@@ -168,34 +168,34 @@ def run_reward(options: argparse.Namespace, code: str, created_at: str) -> None:
 
 
 def run_align(options: argparse.Namespace, code: str, created_at: str) -> None:
-    """Align the live generator with frozen comparisons; its adapter is kept in `<output>.adapter`."""
+    """Align the live generator with frozen comparisons; what it was taught is kept for the next run."""
     from accelerate import PartialState
 
     from training.align import Aligned, Purpose, align, identity  # brings trl, which the other recipes do without
-    from training.ancestry import adapter_place, base_of, fetch
+    from training.ancestry import base_of, fetch
     from training.resume import Checkpoints
 
     options.method, options.reward = (None if each == NONE else each for each in (options.method, options.reward))
     knobs = _given(options, AlignKnobs)
     dataset = thaw_pairs(place_at(options.dataset, _s3).read_all())
-    output = options.output.rstrip("/")
     with TemporaryDirectory() as scratch:
-        ancestry = fetch(options.live, options.reward, output, Path(scratch), _s3)
+        ancestry = fetch(options.live, options.reward, options.output, Path(scratch), _s3)
         live = ancestry.live.manifest
         base = base_of(options.base, options.base_licence, options.live, live, Path(scratch), _s3)
         parent = options.parent or f"models:/{live.name}/{live.version}"
         purpose = Purpose(options.model, options.version, options.run, created_at, base, parent, code)
-        checkpoints = Checkpoints(place_at(f"{output}.checkpoint", _s3), identity(dataset, purpose, ancestry, knobs))
+        kept, adapter = (place_at(of(options.output), _s3) for of in (checkpoint_address, adapter_address))
+        checkpoints = Checkpoints(kept, identity(dataset, purpose, ancestry, knobs))
 
         def recipe(folder: Path, report: RunReport) -> Bundle | None:
             made: Aligned | None = align(dataset, purpose, ancestry, knobs, folder, report, checkpoints, time.monotonic)
             if made is None:
                 return None
             for name, data in made.adapter.items():
-                adapter_place(output, _s3).write(name, data)
+                adapter.write(name, data)
             return made.bundle
 
-        place = place_at(output if PartialState().is_main_process else f"{scratch}/nowhere", _s3)
+        place = place_at(options.output if PartialState().is_main_process else f"{scratch}/nowhere", _s3)
         train(recipe, options.run, place, place)
     if PartialState().is_main_process:
         checkpoints.forget()

@@ -3,8 +3,8 @@
     base + parent's adapter -> tuned (`training.tuning`) -> merged -> graph in 4-bit blocks -> against the live bundle
 
 Every run starts from the float base, since the served weights are rounded; what the live version had been taught lies
-in its adapter beside the candidate it was (`training.adapter`). The reference, and so the divergence that is reported,
-is the live version in float. Read it from top to bottom; `align` at the end is its contents.
+in its adapter (`training.ancestry`). The reference, and so the divergence that is reported, is the live version in
+float. Read it from top to bottom; `align` at the end is its contents.
 """
 
 import hashlib

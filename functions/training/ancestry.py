@@ -1,8 +1,8 @@
 """What a run of `align` follows, found again: the live bundle, its judge, its adapter, and the base below them all.
 
-Beside a candidate `candidates/<model>/<version>/` lies what is none of its bundle: `<version>.adapter/`, everything
-that version was taught, to be kept as long as the version may be aligned further; and `<version>.checkpoint/` while it
-trains. A base that is neither packaged nor on the hub is looked for in `models/<model>/base/`, beside the versions.
+What a version was taught is none of its bundle: it lies under `adapters/`, or in a folder beside a local candidate, to
+be kept as long as that version may be aligned further. A base that is neither packaged nor on the hub is looked for in
+`models/<model>/base/`, beside the versions.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from pawl.errors import NotFound
 from pawl.reward import RewardModel
 from training.adapter import Weights, unpacked
 from training.packaged import ASSISTANT_BASE, ASSISTANT_LICENCE, assistant_folder
-from training.storage import Place, place_at
+from training.storage import Place, adapter_address, place_at
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -54,18 +54,13 @@ def adapter_of(manifest: Manifest, output: str, s3: S3) -> Weights | None:
     about = manifest.metrics.get("adapter")
     if about is None:
         return None
-    sibling = f"{output.rpartition('/')[0]}/{manifest.version}"
+    sibling = f"{output.rstrip('/').rpartition('/')[0]}/{manifest.version}/"
     try:
-        return unpacked(adapter_place(sibling, s3).read_all(), about)
+        return unpacked(place_at(adapter_address(sibling), s3).read_all(), about)
     except NotFound as error:
         raise NotFound(
             f"the adapter of {manifest.name} {manifest.version} is gone: without it this version cannot be aligned on"
         ) from error
-
-
-def adapter_place(output: str, s3: S3) -> Place:
-    """Where the adapter of the candidate at `output` lies."""
-    return place_at(f"{output}.adapter", s3)
 
 
 def base_of(asked: str | None, licence: str, live: str, manifest: Manifest, scratch: Path, s3: S3) -> Base:

@@ -11,6 +11,7 @@ Its layout:
     pairs/<model>/<digest>.jsonl                               answers for people to compare, see feedback.pairs
     quarantine/<model>/ and tombstones/                        see pawl.quarantine and pawl.tombstones
     datasets/<digest>/  candidates/<model>/<version>/  models/<model>/<version>/  layers/  reports/<model>/
+    checkpoints/ and adapters/                                 of trainings, by their candidates: see training.storage
 """
 
 import gzip
