@@ -220,16 +220,25 @@ def store(learned: Learned, folder: Path) -> None:
     (folder / "pairs.jsonl").write_text(lines + "\n", encoding="utf-8")
 
 
-def measure(quick: bool = False, kept: Path | None = None) -> dict[str, Any]:
-    """Win rates over the unaligned model by the rule, in float and as served, and the divergence that they cost."""
+def measure(
+    quick: bool = False,
+    kept: Path | None = None,
+    source: str | None = None,
+    size: Size | None = None,
+    knobs: Knobs = KNOBS,
+) -> dict[str, Any]:
+    """Win rates over the unaligned model by the rule, in float and as served, and the divergence that they cost.
+
+    `kept` is what the half with a GPU left; `source` another decoder than SmolLM2; `size` what is not this machine's.
+    """
     from training.align import write_merged  # brings onnx, which the half with a GPU does without
 
     with TemporaryDirectory() as scratch:
         place = Path(scratch)
-        checkpoint = assistant(place / "base")
+        checkpoint = open_checkpoint(source or assistant_folder(), place / "base")
         if kept is None:
             kept = place / "kept"
-            store(run(checkpoint, size_here(quick), KNOBS, place / "trained"), kept)
+            store(run(checkpoint, size or size_here(quick), knobs, place / "trained"), kept)
         summary = json.loads((kept / "summary.json").read_text(encoding="utf-8"))
         size = Size(**summary["size"])
         (place / "merged").mkdir()
@@ -284,12 +293,8 @@ def served_wins(live: Path, candidate: Path, size: Size) -> WinRate:
     return win_rate(*points)
 
 
-def assistant(scratch: Path) -> Checkpoint:
-    """SmolLM2-135M-Instruct, from the package that carries it."""
-    return open_checkpoint(assistant_folder(), scratch)
-
-
 if __name__ == "__main__":
     with TemporaryDirectory() as scratch:
-        made = run(assistant(Path(scratch) / "base"), size_here(False), KNOBS, Path(scratch) / "trained")
+        checkpoint = open_checkpoint(assistant_folder(), Path(scratch) / "base")
+        made = run(checkpoint, size_here(False), KNOBS, Path(scratch) / "trained")
         store(made, Path(sys.argv[1]))
