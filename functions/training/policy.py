@@ -19,9 +19,10 @@ from pawl.examples import ASSISTANT, Prompt
 from training.checkpoint import Checkpoint
 
 Floats = NDArray[np.float64]
-TOKENS_A_FORWARD = 2048
-"""Rows of a batch times the longest row, on a CPU: what bounds the logits in memory."""
-GPU_TOKENS = 16_384
+SCORED_TOKENS, GPU_TOKENS = 2048, 16_384
+"""Rows of a batch times the longest row whose logits are kept all at once, on a CPU and on a GPU."""
+SAMPLED_TOKENS = 16_384
+"""The same where the last token's logits are all that is kept: wide batches make the most of each weight read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +87,11 @@ def log_probabilities(model: nn.Module, rows: Sequence[Encoded], pad: int, is_re
     """The log probability of each token of each answer after its prompt; one array (tokens,) a row."""
     found: list[Floats] = [np.zeros(0)] * len(rows)
     device = next(model.parameters()).device
+    most = GPU_TOKENS if device.type == "cuda" else SCORED_TOKENS
     was_training = model.training
     model.eval()
     with torch.no_grad(), without_adapter(model, is_reference):
-        for chosen in _batches([len(row.prompt) + len(row.answer) for row in rows], device):
+        for chosen in _batches([len(row.prompt) + len(row.answer) for row in rows], most):
             ids = [torch.tensor(rows[i].prompt + rows[i].answer) for i in chosen]
             lengths = torch.tensor([len(each) for each in ids])
             padded = nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=pad)  # (rows, tokens)
@@ -124,7 +126,7 @@ def sample(
     model.eval()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.no_grad():
         torch.manual_seed(seed)
-        for chosen in _batches([len(prompt) + most_tokens for prompt in prompts], device):
+        for chosen in _batches([len(prompt) + most_tokens for prompt in prompts], SAMPLED_TOKENS):
             width = max(len(prompts[i]) for i in chosen)
             ids = torch.tensor([[pad] * (width - len(prompts[i])) + prompts[i] for i in chosen])
             mask = torch.tensor([[0] * (width - len(prompts[i])) + [1] * len(prompts[i]) for i in chosen])
@@ -151,9 +153,8 @@ def _until_end(ids: list[int], eos_ids: Sequence[int]) -> list[int]:
     return ids[: end + 1]
 
 
-def _batches(lengths: Sequence[int], device: torch.device) -> Iterator[list[int]]:
-    """Row indices, rows of like length together, each batch within the device's tokens."""
-    most = GPU_TOKENS if device.type == "cuda" else TOKENS_A_FORWARD
+def _batches(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
+    """Row indices, rows of like length together, each batch within so many tokens."""
     batch: list[int] = []
     for row in sorted(range(len(lengths)), key=lambda i: (lengths[i], i)):
         if batch and (len(batch) + 1) * lengths[row] > most:
