@@ -7,9 +7,9 @@ under a key that the pair's own answers give, so neither function asks the other
 import json
 from typing import Any, NamedTuple
 
+from pawl.bucket import Bucket
 from pawl.compared import apart
 from pawl.receipt import Receipt
-from pawl.store import Bucket
 
 _PREFERENCE = "preference"
 

@@ -9,8 +9,8 @@ from pawl.identity import isoformat
 from pawl.minhash import first_alike
 from pawl.pairset import PairDataset, PairRow, freeze_pairs
 from pawl.records import CaptureRecord
-from pawl.store import Traffic
 from pawl.tombstones import Tombstones
+from pawl.traffic import Traffic
 from retrain.answers import Compared, Prompt, compare
 from retrain.comparisons import Opinion, by_version, opinions
 from retrain.freezing import Frozen, Rules
@@ -98,7 +98,8 @@ class _Alike:
         if not rows:
             return cls([], [], [])
         texts = first_alike([text for row in rows for text in (row.chosen, row.rejected)])
-        return cls(first_alike([_asked(row.prompt) for row in rows]).tolist(), texts[0::2].tolist(), texts[1::2].tolist())
+        prompts = first_alike([_asked(row.prompt) for row in rows])
+        return cls(prompts.tolist(), texts[0::2].tolist(), texts[1::2].tolist())
 
     def key(self, place: int) -> tuple[int, int, int]:
         """What a comparison has in common with those that nearly repeat it, or say the opposite of nearly the same."""
@@ -153,7 +154,7 @@ def _inherited(parent: PairDataset | None, erased: Tombstones) -> tuple[dict[str
     if parent is None:
         return {}, 0
     splits = {
-        split: [row for row in rows if not any(erased.cover(each, row.subject) for each in row.answers or ("",))]
+        split: [row for row in rows if not erased.cover_any(row.answers, row.subject)]
         for split, rows in parent.splits.items()
     }
     return splits, sum(map(len, parent.splits.values())) - sum(map(len, splits.values()))

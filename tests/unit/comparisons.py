@@ -9,7 +9,7 @@ from pawl.compared import apart
 from pawl.identity import isoformat, uuid7_hex
 from pawl.pairset import PairDataset, PairRow
 from pawl.records import CaptureRecord
-from pawl.store import Traffic
+from pawl.traffic import Traffic
 from retrain.freezing import Frozen, Rules
 from retrain.gold import Gold
 from retrain.pairs import freeze_comparisons
