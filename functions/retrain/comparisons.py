@@ -135,7 +135,8 @@ def _ranked(value: Sequence[Mapping[str, Any]]) -> Iterator[Better]:
 def _corrected(value: Any) -> Any:
     """The text that should have been put out; None where a correction corrects something else, or several texts."""
     outputs = value.get("outputs") if is_object(value) else None
-    told = [each["data"] for each in outputs or [] if is_object(each) and each.get("name") == TEXT]
+    known = outputs if is_list(outputs) else []
+    told = [each["data"] for each in known if is_object(each) and each.get("name") == TEXT]
     return told[0][0] if len(told) == 1 and len(told[0]) == 1 else None
 
 
