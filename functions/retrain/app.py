@@ -35,7 +35,7 @@ runs = Runs(
     feedback,
     boto3.client("batch"),
     Announcer(boto3.client("events"), settings.event_bus, "pawl.retrain"),
-    Orders(bucket, registry, feedback, settings.window_days, settings.align_method),
+    Orders(bucket, registry, feedback, settings.window_days),
     Policy(settings.minimum_labels, settings.cooldown_hours),
     settings.job_queue,
     settings.job_definition,

@@ -4,7 +4,8 @@
     reward                  compared answers     a version of the model's judge, `<model>-reward`
     align                   those of the judge   a version of the model, as its judge prefers it
 
-An alignment takes the dataset that its judge has learned from, so what is held out was seen by neither.
+An alignment takes the dataset that its judge has learned from, so what is held out was seen by neither. A model may
+have its own knobs for a recipe, a JSON file `models/<model>/knobs/<recipe>.json` in the bucket.
 """
 
 from collections.abc import Mapping
@@ -35,7 +36,7 @@ _DAY_MS = 86_400_000
 class Order:
     """A job to submit: `model` is what it makes a version of, `serves` the model whose loop it turns.
 
-    `live` is the folder of the version that it is compared with; `more` are a recipe's own parameters.
+    `live` is the folder of the version that it is compared with; `more` are parameters that not every job has.
     """
 
     recipe: str
@@ -57,7 +58,6 @@ class Orders:
     registry: Registry
     feedback: FeedbackTable
     window_days: float
-    align_method: str
 
     def selection(self, live: Live, now_ms: int) -> Selection:
         """The answers that are learned from: of the window that ends now, in the metrics that the model's kind has."""
@@ -87,17 +87,21 @@ class Orders:
         """An order to follow the live version; of a reward model, the one before it, or the model that it judges."""
         before = (self.judge(live.model) or live) if recipe == REWARD else live
         made = judge_of(live.model) if recipe == REWARD else live.model
-        return Order(
-            recipe, made, live.model, dataset, f"models:/{before.model}/{before.version}", self._folder(before)
-        )
+        parent, knobs = f"models:/{before.model}/{before.version}", self._knobs(live.model, recipe)
+        return Order(recipe, made, live.model, dataset, parent, self._folder(before), knobs)
 
     def _alignment(self, live: Live) -> Order | str:
         judge = self.judge(live.model)
         if judge is None:
             return f"no reward model of {live.model} is released"
         dataset = self.registry.manifest(judge.model, judge.version).lineage.dataset
-        more = {"reward": self._folder(judge), "method": self.align_method}
-        return replace(self._order(ALIGN, live, dataset), more=more, judge=judge.version)
+        order = self._order(ALIGN, live, dataset)
+        return replace(order, more={**order.more, "reward": self._folder(judge)}, judge=judge.version)
+
+    def _knobs(self, model: str, recipe: str) -> dict[str, str]:
+        """Where the knobs lie that somebody has turned for a model's recipe, if anybody did."""
+        key = f"models/{model}/knobs/{recipe}.json"
+        return {"knobs": f"s3://{self.bucket.name}/{key}"} if key in self.bucket.keys(key) else {}
 
     def _folder(self, live: Live) -> str:
         return f"s3://{self.bucket.name}/models/{live.model}/{live.version}/"

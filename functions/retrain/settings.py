@@ -25,7 +25,5 @@ class Settings:
     """No run begins sooner than this after the last one ended, unless a person asks."""
     window_days: float = 30.0
     """How far back labelled traffic is gathered."""
-    align_method: str = "dpo"
-    """How a generator is aligned with its reward model: dpo, kto, grpo or rloo."""
     instance_hour_usd: float = 0.526
     """Price of an hour of training, for cost estimates: g4dn.xlarge on demand, us-east-1, 2026; spot costs less."""

@@ -79,7 +79,7 @@ def operate(
 def _stack(cloud: Any) -> Any:
     """What `operations.stack.Stack` offers: the functions' own routes over the deployment, less the network."""
     unused = cast(Any, None)
-    orders = Orders(cloud.bucket, cloud.registry, cloud.feedback, 14.0, "dpo")
+    orders = Orders(cloud.bucket, cloud.registry, cloud.feedback, 14.0)
     runs = Runs(cloud.bucket, cloud.registry, cloud.feedback, unused, unused, orders, Policy(8, 1.0), "", "", 0.5)
     releases = cast(Releases, SimpleNamespace(registry=cloud.registry))
     routes = {"/jobs": TestClient(job_api(runs, lambda: 0, str)), "/releases": TestClient(release_api(releases, int))}

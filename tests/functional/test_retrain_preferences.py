@@ -173,6 +173,7 @@ def test_a_released_reward_model_aligns_the_generator_on_its_own_dataset_before_
     compare(20)
     handle(told("sqs_feedback_ready"))
     trained = cloud.registry.active_run(MODEL)
+    cloud.bucket.write(f"models/{MODEL}/knobs/align.json", b'{"method": "kto"}')
 
     handle(release_judge(trained))
 
@@ -188,7 +189,7 @@ def test_a_released_reward_model_aligns_the_generator_on_its_own_dataset_before_
         "parent": f"models:/{MODEL}/1",
         "live": f"s3://pawl-data/models/{MODEL}/1/",
         "reward": f"s3://pawl-data/models/{JUDGE}/1/",
-        "method": "dpo",
+        "knobs": f"s3://pawl-data/models/{MODEL}/knobs/align.json",
     }
     assert cloud.registry.run(run)["because"] == "judge, with reward model 1"
 
