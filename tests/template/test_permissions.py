@@ -54,7 +54,7 @@ PREFIXES = {
     "FeedbackRole": ({"pairs"}, set()),
     "FeedbackInboxRole": ({"inbox"}, {"inbox"}),
     "DriftCheckRole": ({"profiles", "models"}, {"reports", "profiles"}),
-    "RetrainRole": ({"traffic", "models", "datasets", "candidates"}, {"datasets", "quarantine"}),
+    "RetrainRole": ({"traffic", "models", "datasets", "pairs", "candidates"}, {"datasets", "quarantine"}),
     "TrainingRole": ({"datasets", "models", "checkpoints", "adapters"}, {"candidates", "checkpoints", "adapters"}),
     "ReleaseRole": ({"candidates", "datasets", "models", "layers"}, {"models", "layers", "cards"}),
 }

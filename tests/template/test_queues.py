@@ -148,11 +148,15 @@ def test_what_starts_a_training_reaches_the_retrain_queue(of_type: OfType) -> No
     assert retrain == {
         "DriftDetectedRule",
         "FeedbackReadyRule",
+        "JudgeReleasedRule",
         "RetrainScheduleRule",
         "JobSucceededRule",
         "JobFailedRule",
     }
     assert rules["DriftDetectedRule"]["EventPattern"] == {"source": ["pawl.drift"], "detail-type": ["DriftDetected"]}
+    released = rules["JudgeReleasedRule"]["EventPattern"]
+    assert (released["source"], released["detail-type"]) == (["pawl.release"], ["ModelReleased"])
+    assert released["detail"] == {"data": {"kind": ["reward-model"]}}
     assert rules["FeedbackReadyRule"]["EventPattern"] == {"source": ["pawl.feedback"], "detail-type": ["FeedbackReady"]}
 
 

@@ -9,9 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from pawl.dataset import bind, check, digest_of
+from pawl.dataset import MANIFEST, bind, check, digest_of
+from pawl.narrowing import is_object
 
 PAIRS = "pairs"
+_JUDGE = "-reward"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,30 @@ def thaw_pairs(files: Mapping[str, bytes]) -> PairDataset:
     manifest = check(files, PAIRS)
     splits = {name.partition(".")[0]: _unpack(files[name]) for name in manifest["files"]}
     return PairDataset(manifest["model"], digest_of(files), splits, manifest["lineage"], dict(files))
+
+
+def holds_pairs(files: Mapping[str, bytes]) -> bool:
+    """Whether files are of a dataset of compared answers, by what their manifest says; nothing is checked."""
+    manifest: Any = json.loads(files.get(MANIFEST, b"{}"))
+    return is_object(manifest) and manifest.get("kind") == PAIRS
+
+
+def judge_of(model: str) -> str:
+    """The name of the reward model that learns from the comparisons of a model's answers.
+
+    >>> judge_of("assistant")
+    'assistant-reward'
+    """
+    return f"{model}{_JUDGE}"
+
+
+def judged_by(judge: str) -> str:
+    """The model whose answers a reward model judges.
+
+    >>> judged_by("assistant-reward")
+    'assistant'
+    """
+    return judge.removesuffix(_JUDGE)
 
 
 def _pack(rows: Iterable[PairRow]) -> bytes:

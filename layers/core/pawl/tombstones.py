@@ -59,6 +59,10 @@ class Tombstones:
         """Whether an answer's uuid, or one of these subjects' digests, was erased; an empty one is nobody's."""
         return answer in self.answers or not self.subjects.isdisjoint(subjects)
 
+    def cover_any(self, answers: Iterable[str], *subjects: str) -> bool:
+        """Whether one of these answers or subjects was erased, as a dataset's row names them."""
+        return self.cover("", *subjects) or not self.answers.isdisjoint(answers)
+
 
 def erase_subject(bucket: "Bucket", subject: str) -> str:
     """Erase a subject from every later dataset, and return their digest; again changes nothing."""
