@@ -16,13 +16,15 @@ from typing import Any
 
 from benchmarks import alignment, cost, datasets, drift, edge, inference, memory, privacy, quantization, release, trust
 from benchmarks.figures import Findings
+from devices.source import local_source
+from training.starter import MODEL
 
 BENCHMARKS: dict[str, Callable[[argparse.Namespace], Findings]] = {
     "alignment": lambda asked: alignment.measure(_alignment(asked)),
     "cost": lambda asked: Findings(cost.measure()),
     "datasets": lambda asked: datasets.measure(datasets.QUICK if asked.quick else datasets.Size()),
     "drift": lambda asked: drift.measure(inference.HOME, asked.quick),
-    "edge": lambda asked: edge.measure(edge.QUICK if asked.quick else edge.Size()),
+    "edge": lambda asked: edge.measure(edge.QUICK if asked.quick else edge.Size(), local_source(MODEL, None)),
     "inference": lambda asked: inference.measure(asked.quick),
     "memory": lambda asked: Findings(memory.measure(inference.build(), inference.HOME)),
     "privacy": lambda asked: privacy.measure(inference.HOME),

@@ -20,7 +20,7 @@ from tests.functional.static import Host, host
 from benchmarks.figures import Figure, Findings
 from devices.package import write_package
 from devices.portable import GRAPH
-from devices.source import local_source
+from devices.source import Source
 from pawl.classifier import TextClassifier
 from training import starter
 
@@ -48,11 +48,10 @@ class Size:
 QUICK = Size(visits=2, answers=10)
 
 
-def measure(size: Size) -> Findings:
-    """The starter classifier, packed as for anybody."""
+def measure(size: Size, source: Source) -> Findings:
+    """A text classifier, packed as for anybody."""
     with TemporaryDirectory() as scratch:
         folder = Path(scratch) / "packed"
-        source = local_source(starter.MODEL, None)
         write_package(source, folder, None)
         with host(folder / "page") as site, browser(Path(scratch)) as chromium:
             visits, again = _visits(chromium, site, size)

@@ -17,6 +17,7 @@ from tests.functional.static import Host, host
 from tokenizers import Tokenizer
 
 from artifacts.signing import KeyFile
+from benchmarks.edge import Size, measure
 from devices.characters import around
 from devices.page import write_page
 from devices.source import Source
@@ -359,6 +360,21 @@ def test_a_phone_may_install_it(opened: Tab) -> None:
 
 INCOGNITO = [{"errorId": "in-incognito", "errorArguments": []}]
 """The tests' pages share no storage with one another, which Chromium takes for a private window."""
+
+
+def test_the_benchmark_tells_how_heavy_how_fast_and_how_alike(
+    bundle: Bundle, signer: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PAWL_SIGNING_KEY", str(signer))
+    found = measure(Size(visits=1, answers=10), Source(bundle, KeyFile(signer).trusted))
+    told = {figure.key: figure.value for figure in found.figures}
+
+    files = sum(path.stat().st_size for path in bundle.path.iterdir()) / 1e6
+    assert files + 14 < told["edge_page_mb"] < files + 16
+    assert told["edge_again_answer_ms"] > 0
+    assert told["edge_8_p50_ms"] <= told["edge_8_p99_ms"]
+    assert (told["edge_texts"], told["edge_same_label"]) == (590, 1.0)
+    assert told["edge_largest_difference"] < TOLERANCE
 
 
 def test_what_is_asked_leaves_the_device_nowhere(opened: Tab, site: Host) -> None:
