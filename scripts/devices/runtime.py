@@ -16,7 +16,12 @@ from artifacts.target import ROOT, BuildError
 
 PACKAGE, VERSION = "onnxruntime-web", "1.30.0"
 SHA512 = "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="
-FILES = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
+FILES = {
+    "ort.wasm.min.mjs": "ort.js",
+    "ort-wasm-simd-threaded.mjs": "ort-wasm.js",
+    "ort-wasm-simd-threaded.wasm": "ort-wasm.wasm",
+}
+"""By what they are called here: many a host does not know .mjs as JavaScript, and browsers insist on being told so."""
 CACHE = ROOT / ".pawl" / "edge"
 LICENCE = """onnxruntime-web is Copyright (c) Microsoft Corporation, under the MIT License:
 
@@ -37,7 +42,7 @@ OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR
 
 def runtime(cache: Path = CACHE) -> Path:
     """The folder with the runtime's files and its licence, fetched if need be; BuildError when that cannot be."""
-    folder = cache / f"{PACKAGE}-{VERSION}"
+    folder = cache / f"runtime-{VERSION}"
     if not folder.exists():
         cache.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=cache) as scratch:
@@ -68,8 +73,8 @@ def _unpack(archive: Path, folder: Path) -> None:
     require_pinned(archive)
     folder.mkdir()
     with tarfile.open(archive) as package:
-        for name in FILES:
-            file = package.extractfile(f"package/dist/{name}")
+        for source, name in FILES.items():
+            file = package.extractfile(f"package/dist/{source}")
             assert file is not None  # a pinned package has them
             (folder / name).write_bytes(file.read())
     (folder / "LICENSE.txt").write_text(LICENCE, encoding="utf-8")

@@ -3,9 +3,12 @@
 import {Refused, openBundle} from "./bundle.js";
 import {answerFeatures, projectionFeatures, textFeatures} from "./features.js";
 import {Tokenizer} from "./tokenizer.js";
-import {InferenceSession, Tensor, env} from "./runtime/ort.wasm.min.mjs";
+import {InferenceSession, Tensor, env} from "./runtime/ort.js";
 
 env.wasm.numThreads = 1;  // more need headers that no plain file host sends
+env.wasm.wasmPaths = Object.fromEntries(
+  [["mjs", "js"], ["wasm", "wasm"]].map(([part, ending]) => [part, new URL(`runtime/ort-wasm.${ending}`, location).href]),
+);
 env.logLevel = "error";  // warnings are about a graph that was optimized when it was built
 
 const KINDS = {
