@@ -15,7 +15,12 @@ from release.policy import GatePolicy, read_policy
 
 __all__ = ["Case", "Contender", "Gate", "GatePolicy", "judge_candidate"]
 
-JUDGES: Mapping[str, str] = {"text-classifier": "release.classifiers", "tensors": "release.tables"}
+JUDGES: Mapping[str, str] = {
+    "reward-model": "release.rewards",
+    "tensors": "release.tables",
+    "text-classifier": "release.classifiers",
+    "text-generator": "release.generators",
+}
 """The module of each kind's own gates."""
 
 

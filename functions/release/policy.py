@@ -99,6 +99,18 @@ class GatePolicy:
     attack_margin: float = 0.1
     """How much more accuracy may be lost to attacks than the live version loses, beyond one standard error."""
 
+    # --- preferences
+    pairs_least: int = 8
+    """Held-out comparisons that a reward model must be judged by, count."""
+    win_margin: float = 0.05
+    """How far below a half the lower end of a generator's win rate over the live version may lie."""
+    win_prompts: int = 16
+    """Held-out prompts that both generators answer anew in the release, count; `budget_s` may end it sooner."""
+    win_tokens: int = 48
+    """Most tokens of such an answer, count."""
+    win_temperature: float = 0.7
+    """At which both answer, as in training."""
+
     # --- speed, size, steadiness
     latency_ratio: float = 1.5
     """How much slower than the live version one answer may be, ratio."""

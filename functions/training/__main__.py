@@ -16,6 +16,7 @@ its checkpoint when the same command runs again: in the bucket under `checkpoint
 
 import argparse
 import importlib
+import json
 import os
 import sys
 import time
@@ -32,6 +33,7 @@ import transformers
 
 from pawl.bundle import MANIFEST, Bundle, open_bundle
 from pawl.dataset import FrozenDataset, thaw
+from pawl.errors import SettingsError
 from pawl.identity import isoformat
 from pawl.pairset import thaw_pairs
 from training import recalibrate as recalibration
@@ -53,7 +55,7 @@ PACKAGED_BASE = "sentence-transformers/all-MiniLM-L6-v2"
 PACKAGED_LICENCE = "apache-2.0"
 ASSISTANT, EMBED = "assistant", "embed"
 NONE = "none"
-"""What a job that was submitted without a parameter has in its place."""
+"""What a job says in the place of an address that it has none for."""
 _Knobs = TypeVar("_Knobs")
 
 
@@ -146,6 +148,7 @@ def run_automl(options: argparse.Namespace, code: str, created_at: str) -> None:
 def run_recalibrate(options: argparse.Namespace, code: str, created_at: str) -> None:
     """Make a candidate of the live bundle by correcting its probabilities, if that is worth it."""
     purpose = recalibration.Purpose(options.version, options.run, created_at, code)
+    knobs = _given(options, recalibration.Knobs)
     output = place_at(options.output, _s3)
 
     def recipe(folder: Path, report: RunReport) -> Bundle | None:
@@ -155,7 +158,7 @@ def run_recalibrate(options: argparse.Namespace, code: str, created_at: str) -> 
             live = open_bundle(Path(unpacked))
             learned = _dataset(f"{options.dataset.rstrip('/').rpartition('/')[0]}/{live.manifest.lineage.dataset}")
             dataset = _dataset(options.dataset)
-            return recalibrate(live, dataset, learned, purpose, recalibration.Knobs(), folder, report)
+            return recalibrate(live, dataset, learned, purpose, knobs, folder, report)
 
     train(recipe, options.run, output, output)
 
@@ -189,7 +192,7 @@ def run_align(options: argparse.Namespace, code: str, created_at: str) -> None:
     from training.ancestry import base_of, fetch
     from training.resume import Checkpoints
 
-    options.method, options.reward = (None if each == NONE else each for each in (options.method, options.reward))
+    options.reward = None if options.reward == NONE else options.reward
     knobs = _given(options, AlignKnobs)
     dataset = thaw_pairs(place_at(options.dataset, _s3).read_all())
     with TemporaryDirectory() as scratch:
@@ -280,9 +283,9 @@ def _parser() -> argparse.ArgumentParser:
         recipe.add_argument("--output", required=True, help="folder or s3:// prefix for the bundle and run.json")
         recipe.add_argument("--run", required=True, help="the training run's id")
         recipe.add_argument("--parent", help="the version it is to follow, such as models:/triage/1")
+        recipe.add_argument("--knobs", default=NONE, help="JSON file of knobs to turn, or none; those given here win")
     for recipe in (later, searched, judged, corrected):
-        recipe.add_argument("--reward", help="not looked at")
-        recipe.add_argument("--method", help="not looked at")
+        recipe.add_argument("--reward", help="not looked at: this recipe needs no judge")
     for recipe in (later, searched, judged):
         recipe.add_argument("--live", help="not looked at: this recipe starts from the base")
     for recipe in (aligned, corrected):
@@ -314,9 +317,25 @@ def _knobs(options: argparse.Namespace) -> Knobs:
 
 
 def _given(options: argparse.Namespace, knobs: Callable[..., _Knobs]) -> _Knobs:
-    """A recipe's knobs as the command line turned them."""
-    given = {knob.name: getattr(options, knob.name) for knob in fields(cast("Any", knobs))}
-    return knobs(**{name: value for name, value in given.items() if value is not None})
+    """A recipe's knobs as a file and the command line turned them; SettingsError names one that there is not."""
+    kinds = {knob.name: type(knob.default) for knob in fields(cast("Any", knobs))}
+    given = {name: getattr(options, name, None) for name in kinds}
+    turned = {name: value for name, value in given.items() if value is not None}
+    return knobs(**{**knobs_in(getattr(options, "knobs", NONE), kinds), **turned})
+
+
+def knobs_in(address: str, kinds: Mapping[str, type]) -> dict[str, Any]:
+    """The knobs in a JSON file, a local one or an s3:// object; none where there is no file."""
+    if address == NONE:
+        return {}
+    folder, _, name = address.rpartition("/")
+    found: dict[str, Any] = json.loads(place_at(folder or ".", _s3).read(name))
+    if unknown := sorted(set(found) - set(kinds)):
+        raise SettingsError(f"{name}: no knob {', '.join(unknown)}: want some of {', '.join(sorted(kinds))}")
+    for knob, value in found.items():
+        if type(value) is not kinds[knob] and not (kinds[knob] is float and type(value) is int):
+            raise SettingsError(f"{name}: {knob}={value!r}: want {kinds[knob].__name__}")
+    return {knob: kinds[knob](value) for knob, value in found.items()}
 
 
 def _base(options: argparse.Namespace) -> tuple[str, str, str]:
