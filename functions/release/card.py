@@ -28,8 +28,8 @@ p{margin:.4rem 0;max-width:46rem}.soft,figcaption,caption{color:var(--soft);font
 td.yes{color:var(--good)}td.no{color:var(--bad)}td.yes,td.no{font-weight:600}td.yes,td.no,thead th{white-space:nowrap}
 .cards{display:grid;gap:1rem;margin-top:1rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,20rem),1fr))}
 figure{margin:0;padding:.75rem;background:var(--card);border:1px solid var(--line);border-radius:.5rem}
-figure svg:not(.span){display:block;width:100%;max-width:34rem;height:auto}svg.span{display:inline-block;width:10rem;height:1rem;
-vertical-align:middle}
+figure svg:not(.span){display:block;width:100%;max-width:34rem;height:auto}
+svg.span{display:inline-block;width:10rem;height:1rem;vertical-align:middle}
 svg text{font-size:10px;fill:var(--soft)}.old{fill:var(--old)}.new{fill:var(--new)}.soft-fill{opacity:.8}
 .axis{stroke:var(--soft)}.grid{stroke:var(--line)}.limit{stroke:var(--soft);stroke-dasharray:4 3}
 .band{fill:var(--new);opacity:.3}
