@@ -9,6 +9,7 @@ from the float model's probabilities on the same rows decides among those that k
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from shutil import copyfile
 from tempfile import TemporaryDirectory
@@ -25,7 +26,7 @@ from training.export import GRAPH, OUTPUTS, SAMPLE, WEIGHTS, Exported, described
 from training.products import Feed
 from training.prune import NOTHING, Importance, Pruning, importance, masks_of, prune
 from training.recovery import Recovery, recover
-from training.search import Budget, Judgement, Point, Trial, search
+from training.search import Budget, Judgement, Point, Trial, choose, search
 from training.trimming import trim
 
 
@@ -46,6 +47,8 @@ PLANS = (
     Plan("int4 blocks", "int4"),
 )
 """What a training tries."""
+LIMIT_S = 60.0
+"""How long a training goes on trying."""
 THOROUGH = (
     *PLANS,
     Plan("static int8", "static"),
@@ -122,6 +125,7 @@ def compress(
     seconds: Callable[[], float],
     plans: Sequence[Plan] = PLANS,
     budget: Budget | None = None,
+    limit_s: float = LIMIT_S,
 ) -> Compressed:
     """Write the served graph of `classifier` that fits the budget best, and its tokenizer, into `folder`.
 
@@ -140,8 +144,9 @@ def compress(
     with TemporaryDirectory() as scratch:
         candidates = Candidates(trimmed, rows, Path(scratch))
         trials = [_trial(candidates, plan, 4 * kept.values) for plan in plans]
+        pick = partial(choose, budget=budget or Budget())
         judge = _judge(trimmed, judged, sample.judged_labels)
-        points, chosen = search(trials, judge, _request(judged), budget or Budget(), Path(scratch), seconds)
+        points, chosen = search(trials, judge, _request(judged), pick, limit_s, Path(scratch), seconds)
         for name in (GRAPH, WEIGHTS):
             copyfile(chosen / name, folder / name)
         place = next(i for i, point in enumerate(points) if point.is_chosen)

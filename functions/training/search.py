@@ -31,8 +31,6 @@ class Budget:
     """Of quality, in hundredths."""
     latency_share: float | None = None
     """Of the float graph's latency; None: whatever it comes to."""
-    seconds: float = 60.0
-    """After so long no further candidate is begun; the first two always are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,19 +78,21 @@ def search(
     trials: Sequence[Trial],
     judge: Callable[[Path], Judgement],
     feed: Feed,
-    budget: Budget,
+    pick: Callable[[Sequence[Point]], int],
+    limit_s: float,
     scratch: Path,
     seconds: Callable[[], float],
 ) -> tuple[list[Point], Path]:
     """Try candidates, the float model first; the points and the folder, under `scratch`, of the chosen one.
 
-    `feed` is one request, whose latency is measured; `seconds` reads a clock that never goes back.
+    `feed` is one request, whose latency is measured; `pick` gives the place of the point to take; `seconds` reads a
+    clock that never goes back, and after `limit_s` of it no third or later candidate is begun.
     """
     began = seconds()
     folders: list[Path] = []
     points: list[Point] = []
     for number, trial in enumerate(trials):
-        if number > 1 and seconds() - began > budget.seconds:
+        if number > 1 and seconds() - began > limit_s:
             break
         folder = scratch / f"candidate-{number}"
         folder.mkdir()
@@ -102,7 +102,7 @@ def search(
         points.append(Point(trial.name, size, judged.quality, judged.divergence))
     times = latencies([folder / GRAPH for folder in folders], feed)
     points = mark_front([replace(point, latency_ms=ms) for point, ms in zip(points, times, strict=True)])
-    chosen = choose(points, budget)
+    chosen = pick(points)
     return [replace(point, is_chosen=place == chosen) for place, point in enumerate(points)], folders[chosen]
 
 

@@ -1,7 +1,7 @@
 """Which products of a graph bear few bits badly, and how many of them must have more for the answers to stay.
 
-Each product is stored in 4-bit blocks alone, and the graph's first output is compared with the float graph's (as HAWQ,
-Dong et al. 2019, ranks layers, by the output itself in place of a curvature). Then as few as possible, the most
+Each product is stored in 4-bit blocks alone, and the graph's first float output is compared with the float graph's (as
+HAWQ, Dong et al. 2019, ranks layers, by the output itself in place of a curvature). Then as few as possible, the most
 sensitive first, get 8 bits: halving finds the number, since more bits never make it worse by more than chance.
 """
 
@@ -24,7 +24,7 @@ LOOKED_AT = 16
 def spend(
     model: onnx.ModelProto, names: Sequence[str], feeds: Sequence[Feed], limit: float = LIMIT
 ) -> dict[str, Scheme]:
-    """A scheme for each product in `names`: 8-bit blocks for as few as keep the first output within `limit`."""
+    """A scheme for each product in `names`: 8-bit blocks for as few as keep that output within `limit`."""
     feeds = feeds[:LOOKED_AT]
     wanted = _outputs(model, feeds)
     ranks = rank(model, names, feeds, wanted)
@@ -72,5 +72,5 @@ def _outputs(model: onnx.ModelProto, feeds: Sequence[Feed]) -> list[NDArray[np.f
     options = ort.SessionOptions()
     options.log_severity_level = 3
     session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    name = session.get_outputs()[0].name
+    name = next(each.name for each in session.get_outputs() if each.type == "tensor(float)")
     return [np.asarray(session.run([name], dict(feed))[0], np.float64) for feed in feeds]
