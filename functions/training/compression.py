@@ -24,7 +24,7 @@ from pawl.model import open_session
 from training.classifier import Classifier
 from training.export import GRAPH, OUTPUTS, SAMPLE, WEIGHTS, Exported, described, feeds, write_floats, write_served
 from training.products import Feed
-from training.prune import NOTHING, Importance, Pruning, importance, masks_of, prune
+from training.prune import NOTHING, Importance, Pruning, can_prune, importance, masks_of, prune
 from training.recovery import Recovery, recover
 from training.search import Budget, Judgement, Point, Trial, choose, search
 from training.trimming import trim
@@ -137,6 +137,8 @@ def compress(
         if tokenizer.truncation
         else classifier.encoder.config.max_position_embeddings
     )
+    if not can_prune(classifier):
+        plans = [plan for plan in plans if plan.pruning == NOTHING]
     trimmed, kept = trim(classifier, tokenizer, longest)
     learned, judged = kept.renumber(sample.learned), kept.renumber(sample.judged)
     rows = Sample(learned, sample.learned_labels, judged, sample.judged_labels)

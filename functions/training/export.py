@@ -109,7 +109,9 @@ def described(floats: Path, way: str) -> dict[str, object]:
     }
 
 
-def trace(network: nn.Module, example: tuple[Tensor, Tensor], outputs: list[str], path: Path) -> None:
+def trace(
+    network: nn.Module, example: tuple[Tensor, Tensor], outputs: list[str], path: Path, opset: int = OPSET
+) -> None:
     """The graph as torch sees it. Not by dynamo: onnxruntime's fusions do not know the graphs that it makes."""
     axes = {name: {0: "rows", 1: "tokens"} for name in INPUTS} | {name: {0: "rows"} for name in outputs}
     with warnings.catch_warnings():
@@ -121,7 +123,7 @@ def trace(network: nn.Module, example: tuple[Tensor, Tensor], outputs: list[str]
             input_names=INPUTS,
             output_names=outputs,
             dynamic_axes=axes,
-            opset_version=OPSET,
+            opset_version=opset,
             dynamo=False,
         )
 

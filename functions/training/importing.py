@@ -68,7 +68,7 @@ def import_object(made: Any) -> Imported:
     raise UnsupportedRequest(f"a factory returned {type(model).__name__}: want an estimator, or a module with inputs")
 
 
-def import_module(module: nn.Module, example: Any) -> Imported:
+def import_module(module: nn.Module, example: Any, opset: int = OPSET) -> Imported:
     """A torch module's graph; inputs are named as `forward` names them, outputs `output`, or `output_0` and so on."""
     module = module.eval().requires_grad_(False).cpu()
     inputs = (example,) if isinstance(example, Tensor) else tuple(example)
@@ -79,8 +79,16 @@ def import_module(module: nn.Module, example: Any) -> Imported:
     with TemporaryDirectory() as scratch, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # on tracing as such; the answers are compared afterwards
         path = str(Path(scratch) / "traced.onnx")
-        named = {"input_names": names, "output_names": list(outputs), "dynamic_axes": axes}
-        torch.onnx.export(module, inputs, path, opset_version=OPSET, dynamo=False, **named)
+        torch.onnx.export(
+            module,
+            inputs,
+            path,
+            input_names=names,
+            output_names=list(outputs),
+            dynamic_axes=axes,
+            opset_version=opset,
+            dynamo=False,
+        )
         graph = onnx.load(path)
 
     def answer(feed: Feed) -> Answers:
@@ -102,7 +110,7 @@ def import_estimator(estimator: Any, example: Any = None) -> Imported:
     rows = example if is_table else np.asarray(example, np.float32)
     is_classifier = hasattr(estimator, "predict_proba")
     options = {id(estimator): {"zipmap": False}} if is_classifier else None
-    graph = to_onnx(estimator, rows[:1], options=options, target_opset={"": OPSET, "ai.onnx.ml": ML_OPSET})
+    graph: Any = to_onnx(estimator, rows[:1], options=options, target_opset={"": OPSET, "ai.onnx.ml": ML_OPSET})
     names = [each.name for each in graph.graph.output]
 
     def answer(feed: Feed) -> Answers:

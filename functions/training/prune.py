@@ -8,12 +8,13 @@ of each four) save time on hardware that skips them, which onnxruntime on a CPU 
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from training.classifier import pad
-from training.smoothing import Network
+from training.smoothing import Embedding, Network
 
 STEP = 32
 """Neurons are kept in multiples of this, the width that int8 kernels work in."""
@@ -61,13 +62,20 @@ class _Seen:
     moved: list[float] = field(default_factory=list[float])
 
 
-def layers_of(network: Network) -> nn.ModuleList:
-    """The encoder's layers, first to last."""
+def layers_of(network: Embedding) -> Any:
+    """The encoder's layers, first to last: a module list of what only the encoder's own family has a type for."""
     count = network.encoder.config.num_hidden_layers
     return next(part for part in network.encoder.modules() if isinstance(part, nn.ModuleList) and len(part) == count)
 
 
-def importance(network: Network, ids: Sequence[list[int]], loss: Loss) -> Importance:
+def can_prune(network: Embedding) -> bool:
+    """Whether the layers are built as BERT's are, which is how they are taken apart here."""
+    parts = ("attention.self.query", "attention.output.dense", "intermediate.dense", "output.dense")
+    found = {name for layer in layers_of(network) for name, _ in layer.named_modules()}
+    return found >= set(parts)
+
+
+def importance(network: Embedding, ids: Sequence[list[int]], loss: Loss) -> Importance:
     """What the rows' loss says of each part: |activation x gradient|, summed over its channels and a row's tokens.
 
     Of heads this is Michel, Levy, Neubig 2019; of neurons Molchanov et al. 2019; of layers Men et al. 2024.
@@ -78,9 +86,12 @@ def importance(network: Network, ids: Sequence[list[int]], loss: Loss) -> Import
     moved = torch.zeros(len(layers))
     seen = _Seen()
     hooks = [hook for layer in layers for hook in _watch(layer, seen)]
-    network.requires_grad_(True)
+    learnt = list(network.encoder.parameters())
+    for parameter in learnt:
+        parameter.requires_grad_(True)
     for number, row in enumerate(ids):
-        seen.contexts, seen.activations, seen.moved = [], [], []
+        for held in (seen.contexts, seen.activations, seen.moved):
+            held.clear()
         lost = loss(*pad([row], torch.device("cpu")), number)
         gradients = torch.autograd.grad(lost, [*seen.contexts, *seen.activations])
         taylor = [(a * g).detach() for a, g in zip([*seen.contexts, *seen.activations], gradients, strict=True)]
@@ -89,7 +100,8 @@ def importance(network: Network, ids: Sequence[list[int]], loss: Loss) -> Import
             heads[i] += by_head.sum((0, 1, 3)).abs()
             neurons[i] += taylor[len(layers) + i].sum((0, 1)).abs()
         moved += torch.tensor(seen.moved)
-    network.requires_grad_(False)
+    for parameter in learnt:
+        parameter.requires_grad_(False)
     for hook in hooks:
         hook.remove()
     count = max(1, len(ids))
@@ -116,12 +128,15 @@ def prune(network: Network, pruning: Pruning, worth: Importance) -> Network:
     return pruned
 
 
-def masks_of(network: Network, pruning: Pruning) -> list[tuple[nn.Linear, Tensor]]:
+def masks_of(network: Embedding, pruning: Pruning) -> list[tuple[nn.Linear, Tensor]]:
     """Which weights of the layers' matrices stay, for a pruning that makes zeros: 1 or 0 each."""
     if not pruning.zeros and not pruning.is_two_of_four:
         return []
     matrices = [part for part in layers_of(network).modules() if isinstance(part, nn.Linear)]
-    choose = two_of_four if pruning.is_two_of_four else lambda weight: largest(weight, 1 - pruning.zeros)
+
+    def choose(weight: Tensor) -> Tensor:
+        return two_of_four(weight) if pruning.is_two_of_four else largest(weight, 1 - pruning.zeros)
+
     return [(matrix, choose(matrix.weight.detach())) for matrix in matrices]
 
 
@@ -158,17 +173,20 @@ def largest(weight: Tensor, share: float) -> Tensor:
     return mask.reshape(weight.shape)
 
 
-def _watch(layer: nn.Module, seen: _Seen) -> "list[torch.utils.hooks.RemovableHandle]":
-    def before(held: str) -> Callable[..., None]:
-        return lambda _, inputs: getattr(seen, held).append(inputs[0])
+def _watch(layer: Any, seen: _Seen) -> "list[torch.utils.hooks.RemovableHandle]":
+    def before(held: list[Tensor]) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        def look(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            held.append(inputs[0])
+
+        return look
 
     def after(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor | tuple[Tensor, ...]) -> None:
         came, went = inputs[0].detach(), (output if isinstance(output, Tensor) else output[0]).detach()
         seen.moved.append(1 - nn.functional.cosine_similarity(came, went, dim=-1).mean().item())
 
     return [
-        layer.attention.output.dense.register_forward_pre_hook(before("contexts")),
-        layer.output.dense.register_forward_pre_hook(before("activations")),
+        layer.attention.output.dense.register_forward_pre_hook(before(seen.contexts)),
+        layer.output.dense.register_forward_pre_hook(before(seen.activations)),
         layer.register_forward_hook(after),
     ]
 
@@ -178,7 +196,7 @@ def _best(worth: Tensor, count: int) -> Tensor:
     return torch.argsort(worth, descending=True, stable=True)[:count].sort().values
 
 
-def _keep_heads(layer: nn.Module, heads: Tensor) -> None:
+def _keep_heads(layer: Any, heads: Tensor) -> None:
     size: int = layer.attention.self.attention_head_size
     channels = (heads[:, None] * size + torch.arange(size)).flatten()
     for name in ("query", "key", "value"):
@@ -188,12 +206,12 @@ def _keep_heads(layer: nn.Module, heads: Tensor) -> None:
     layer.attention.self.all_head_size = len(channels)
 
 
-def _keep_neurons(layer: nn.Module, neurons: Tensor) -> None:
+def _keep_neurons(layer: Any, neurons: Tensor) -> None:
     _keep_outputs(layer.intermediate.dense, neurons)
     _keep_inputs(layer.output.dense, neurons)
 
 
-def _drop_layers(network: Network, count: int, moved: Sequence[float]) -> None:
+def _drop_layers(network: Embedding, count: int, moved: Sequence[float]) -> None:
     layers = layers_of(network)
     dropped = sorted(range(len(layers)), key=lambda i: (moved[i], i))[: min(count, len(layers) - 1)]
     for i in sorted(dropped, reverse=True):

@@ -41,12 +41,13 @@ def trim(network: Network, tokenizer: Tokenizer, longest: int) -> tuple[Network,
     if encoder.config.model_type not in FAMILIES or len(kept) != encoder.config.vocab_size:
         return network, Trimmed(tokenizer, {each: each for each in kept}, 0)
     before = _values(encoder)
-    _keep(encoder.embeddings, "position_embeddings", list(range(min(longest, encoder.config.max_position_embeddings))))
+    tables: Any = encoder.embeddings
+    _keep(tables, "position_embeddings", list(range(min(longest, encoder.config.max_position_embeddings))))
     unreachable = set(unreachable_tokens(tokenizer))
     kept = [each for each in kept if each not in unreachable]
-    _keep(encoder.embeddings, "word_embeddings", kept)
+    _keep(tables, "word_embeddings", kept)
     encoder.config.vocab_size = len(kept)
-    encoder.config.max_position_embeddings = encoder.embeddings.position_embeddings.num_embeddings
+    encoder.config.max_position_embeddings = tables.position_embeddings.num_embeddings
     numbers = {old: new for new, old in enumerate(kept)}
     return network, Trimmed(_renumber(tokenizer, numbers), numbers, before - _values(encoder))
 

@@ -57,6 +57,7 @@ def test_somebody_s_own_torch_module_is_built_with_its_data_signed_and_served(
     start: Callable[[str], ModuleType],
     rest: Callable[..., dict[str, Any]],
     context: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     data = factories.save_rows(tmp_path / "digits.npz", factories.digits(), "digit")
     source = "tests.functional.factories:image_classifier"
@@ -72,6 +73,7 @@ def test_somebody_s_own_torch_module_is_built_with_its_data_signed_and_served(
     assert "compression.png" in bundle.manifest.files
     image, labels = factories.digits()[0][1], factories.digits()[1]
     inputs = [{"name": "input", "datatype": "FP32", "shape": [1, 1, 8, 8], "data": image.ravel().tolist()}]
+    monkeypatch.setenv("TRUSTED_KEYS", key.trusted)
     app = start("inference.app")
     reply = app.handler(rest("POST", "/v2/models/{model}/infer", {"inputs": inputs}, model="digits"), context)
     assert reply["statusCode"] == 200

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from pawl.model import open_session
 from training.classifier import Classifier, load_encoder, load_tokenizer, pad
 from training.compression import PLANS, THOROUGH, Candidates, Plan, Sample, compress
-from training.export import GRAPH, OUTPUTS, feeds
+from training.export import GRAPH, OUTPUTS, feeds, fuse, trace, write_served
 from training.pareto import draw
 from training.prune import NOTHING, Pruning, importance, masks_of, prune
 from training.quantize import WAYS
@@ -181,3 +181,22 @@ def test_when_time_is_up_the_first_two_have_still_been_tried(
     compressed = compress(classifier, tokenizer, sample, tmp_path, lambda: float(next(hours)), THOROUGH)
     assert [point.name for point in compressed.points] == ["float", "int8"]
     assert Candidates(classifier, sample, tmp_path).network(NOTHING) is classifier
+
+
+@pytest.mark.parametrize("opset", [14, 17, 20])
+def test_a_classifier_s_graph_answers_as_torch_does_in_every_operator_set(
+    opset: int, classifier: Classifier, sample: Sample, tmp_path: Path
+) -> None:
+    traced, fused = tmp_path / "traced.onnx", tmp_path / "fused.onnx"
+    trace(classifier, pad(sample.judged[:3], torch.device("cpu")), OUTPUTS, traced, opset)
+    fuse(classifier.encoder.config, traced, fused)
+    served_bytes = write_served(fused, sample.learned, tmp_path, "int8")
+
+    assert {each.version for each in onnx.load(traced).opset_import if not each.domain} == {opset}
+    assert served_bytes > 0
+    for graph, limit in ((fused, 1e-5), (tmp_path / GRAPH, 0.25)):
+        session = open_session(str(graph))
+        got = np.concatenate([session.run(OUTPUTS[:1], dict(feed))[0] for feed in feeds(sample.judged)])
+        wanted = np.stack([answer_of(classifier, row) for row in sample.judged])
+        assert np.abs(got - wanted).max() < limit
+        assert np.mean(got.argmax(1) == wanted.argmax(1)) >= 0.9

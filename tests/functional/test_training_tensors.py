@@ -16,8 +16,9 @@ from pawl.model import open_model
 from pawl.profile import Profile
 from pawl.tensors import TensorModel
 from training.graphs import load_graph
+from training.importing import import_module
 from training.origin import Origin
-from training.tensors import Knobs, package
+from training.tensors import Knobs, package, parity
 
 ORIGIN = Origin("mine", "1", "2026-07-14T09:00:00.000Z", "somebody/mine", "mit", "run-9", "abc123")
 HERE = "tests.functional.factories"
@@ -201,3 +202,13 @@ def test_a_way_that_needs_data_is_refused_without_them(tmp_path: Path) -> None:
     onnx.save(product(), tmp_path / "model.onnx")
     with pytest.raises(UnsupportedRequest, match="static and mixed need data"):
         package(str(tmp_path / "model.onnx"), ORIGIN, Knobs(quantize="static"), tmp_path)
+
+
+@pytest.mark.parametrize("opset", [13, 17, 20])
+def test_a_torch_module_s_graph_answers_as_torch_does_in_every_operator_set(opset: int) -> None:
+    network, images = factories.image_classifier()
+    imported = import_module(network, images, opset)
+    assert {each.version for each in imported.graph.opset_import if not each.domain} == {opset}
+    off = parity(imported, {"input": factories.digits()[0][:50]})
+    assert off is not None
+    assert off < 1e-5
