@@ -8,6 +8,7 @@ version knew can be forgotten by being trained over. Read it from top to bottom;
 
 import math
 import random
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -31,9 +32,12 @@ from pawl.records import FEATURE_RANGES
 from training.calibration import fit_temperature
 from training.card import write_card
 from training.classifier import Classifier, load_encoder, load_tokenizer, pad
+from training.compression import Sample, compress
 from training.evaluate import Floats, compare_latency, robustness, score, served_answers
-from training.export import GRAPH, Exported, export
+from training.export import GRAPH, Exported
 from training.footprint import footprint
+from training.pareto import FILE as PICTURE
+from training.pareto import draw
 from training.progress import Listener, RunReport
 
 
@@ -403,8 +407,10 @@ def transfer(
 
     report.begin("export", 0.8)
     classifier.requires_grad_(False).cpu().eval()
-    exported = export(classifier, learned.ids, folder)
-    tokenizer.save(str(folder / "tokenizer.json"))
+    sample = Sample(learned.ids, learned.labels, validation.ids, validation.labels)
+    compressed = compress(classifier, tokenizer, sample, folder, time.monotonic)
+    report.attach(PICTURE, draw(compressed.points))
+    exported = compressed.exported
 
     report.begin("evaluation", 0.9)
     about: dict[str, Any] = {
@@ -432,6 +438,7 @@ def transfer(
     model = TextClassifier(seal(folder, **about, metrics={}))  # sealed for the measuring; sealed again below
     metrics, reference = measure(classifier, model, folder, dataset, labels, tokenizer, exported, knobs.seed)
     metrics["footprint"] = asdict(footprint(report.elapsed_s))
+    metrics["compression"] = [point.to_dict() for point in compressed.points]
     (folder / "reference.json").write_text(reference.to_json(), encoding="utf-8")
     write_card(folder / "card.md", about, metrics, dataset)
     return seal(folder, **about, metrics={**metrics, **found})
