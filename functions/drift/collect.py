@@ -11,6 +11,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from drift.intake import TrafficIntake
 from drift.settings import CollectSettings
+from drift.shadow import Shadow
 from pawl.bucket import Bucket
 from pawl.errors import InvalidRecord, PawlError
 from pawl.ledger import Ledger
@@ -27,6 +28,8 @@ metrics = Metrics(namespace="Pawl", service="drift.collect")
 bucket = Bucket(boto3.client("s3"), settings.bucket)
 state = boto3.resource("dynamodb").Table(settings.state_table)
 intake = TrafficIntake(Traffic(bucket), Registry(state, bucket), Ledger(state, "capture"))
+function = settings.inference_function
+shadow = Shadow(state, boto3.client("lambda"), function) if function else None
 
 
 @metrics.log_metrics
@@ -35,14 +38,20 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     failed: list[str] = []
     records: dict[str, list[str]] = {}
     parsed: dict[str, CaptureRecord] = {}
+    copied: list[CaptureRecord] = []
     for message in event["Records"]:
         try:
-            record = mask_record(parse_message(message["body"]), policy)
+            asked = parse_message(message["body"])
+            copied.append(asked)
+            record = mask_record(asked, policy)
             parsed[record.inference_id] = record
             records.setdefault(record.inference_id, []).append(message["messageId"])
         except InvalidRecord as error:
             _refuse(message["messageId"], error, failed)
-    outcome = intake.take(list(parsed.values()), time.time_ns() // 1_000_000)
+    now_ms = time.time_ns() // 1_000_000
+    outcome = intake.take(list(parsed.values()), now_ms)
+    if shadow is not None:
+        metrics.add_metric("ShadowCopies", MetricUnit.Count, shadow.copy(copied, now_ms))
     for inference_id, error in outcome.refused.items():
         for message_id in records[inference_id]:
             _refuse(message_id, error, failed)

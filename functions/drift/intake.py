@@ -17,7 +17,7 @@ from pawl.errors import Conflict, IncompatibleProfiles, InvalidRecord, NotFound,
 from pawl.identity import unix_ms_of
 from pawl.ledger import Ledger
 from pawl.profile import Profile
-from pawl.records import CaptureRecord, columns_of
+from pawl.records import SHADOW, CaptureRecord, columns_of
 from pawl.registry import Registry
 from pawl.traffic import Traffic
 
@@ -107,7 +107,8 @@ class TrafficIntake:
         """The reference of the version that answered, read once; None when it came without one."""
         key = (record.model, record.version)
         if key not in self._references:
-            self._references[key] = self._registry.reference(*key)
+            is_unseen = record.version.endswith(SHADOW)
+            self._references[key] = None if is_unseen else self._registry.reference(*key)
         return self._references[key]
 
 

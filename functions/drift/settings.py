@@ -12,7 +12,9 @@ class CollectSettings:
     bucket: str
     """The bucket of the lake, the profiles and the models."""
     state_table: str
-    """The table of the once-only ledger."""
+    """The table of the once-only ledger, and of the canary under way."""
+    inference_function: str = ""
+    """The function that a candidate answers copies of the traffic with; empty for none."""
     mask_personal_data: str = ALL_KINDS
     """The kinds of personal data that are masked before anything is stored, or none."""
     phone_regions: str = REGIONS

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from inference.capture import open_capture
+from inference.delivery import FAILED, print_metric
 from inference.engine import Engine
 from inference.extension import follow
 from inference.oip import HEADER_LENGTH, parse_header_length
@@ -32,7 +33,18 @@ service = Service(engine, ReceiptKeys(settings.receipt_keys), capture, settings.
 
 
 def answer(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Answer one API Gateway request (REST API, proxy integration)."""
+    """Answer one API Gateway request (REST API, proxy integration), or a copy of one that nobody sees."""
+    if "shadow" in event:
+        from inference.shadow import answer_unseen
+
+        return answer_unseen(service, event["shadow"], _call(context))
+    reply = _answer(event, context)
+    if reply["statusCode"] >= 500:
+        print_metric(context.function_name, FAILED, 1, f"status {reply['statusCode']}", context.function_version)
+    return reply
+
+
+def _answer(event: dict[str, Any], context: Any) -> dict[str, Any]:
     try:
         respond = HOT_ROUTES.get(event["resource"]) if event["httpMethod"] == "POST" else None
         if respond:

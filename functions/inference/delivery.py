@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SPILLED = "CaptureSpilled"
 LOST = "CaptureLost"
+FAILED = "AnswersFailed"
 BODY_BYTES = 1_048_576  # the most that SQS takes of one message, alone in its call
 
 _BATCH = 10
@@ -110,12 +111,13 @@ def message_body(record: CaptureRecord) -> str:
     return _NOT_IN_A_MESSAGE.sub(lambda found: f"\\u{ord(found[0]):04x}", record.to_json())
 
 
-def print_metric(function: str, metric: str, count: int, reason: str) -> None:
-    """Count records as a CloudWatch metric of a function, by a line in the embedded metric format."""
-    about = {"Namespace": "Pawl", "Dimensions": [["function"]], "Metrics": [{"Name": metric, "Unit": "Count"}]}
+def print_metric(function: str, metric: str, count: int, reason: str, version: str = "") -> None:
+    """Count something as a CloudWatch metric of a function, or a version, by a line in the embedded metric format."""
+    of = {"function": function, "version": version} if version else {"function": function}
+    about = {"Namespace": "Pawl", "Dimensions": [[*of]], "Metrics": [{"Name": metric, "Unit": "Count"}]}
     aws = {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [about]}
     with suppress(OSError, ValueError, RuntimeError):  # standard output is closed, or a signal came while it was in use
-        print(json.dumps({"_aws": aws, "function": function, metric: count, "reason": reason}), flush=True)
+        print(json.dumps({"_aws": aws, **of, metric: count, "reason": reason}), flush=True)
 
 
 def _attempt(send: Sender, bodies: Sequence[str]) -> Sequence[str]:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from pawl.registry import vars_of
 from pawl.web import application
 from release.releases import Releases
+from release.trial import Trial
 
 
 class Target(BaseModel):
@@ -25,8 +26,11 @@ def build(releases: Releases, now_ms: Callable[[], int]) -> FastAPI:
 
     @app.get("/releases/{model}")
     def show(model: str) -> dict[str, Any]:
-        live = releases.registry.live(model)
-        return {"live": vars_of(live), "versions": [vars_of(each) for each in releases.registry.versions(model)]}
+        registry = releases.registry
+        live, canary = registry.live(model), registry.canary()
+        ours = Trial.from_item(canary).shown() if canary and canary["model"] == model else None
+        versions = [vars_of(each) for each in registry.versions(model)]
+        return {"live": vars_of(live), "versions": versions, "canary": ours}
 
     @app.post("/releases/{model}/rollback")
     def roll_back(model: str) -> dict[str, Any]:

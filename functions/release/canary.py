@@ -10,44 +10,11 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Literal
 
-from pawl.errors import SettingsError
-from pawl.sequential import CANDIDATE, LIVE, Comparison, threshold
+from pawl.sequential import CANDIDATE, LIVE, Ceiling, Comparison, threshold
+from release.terms import CanaryPolicy
 
 Action = Literal["promote", "hold", "next_step", "roll_back", "ask"]
 _HOUR_MS = 3_600_000
-
-
-@dataclass(frozen=True, slots=True)
-class CanaryPolicy:
-    """How a candidate gets from its first answers to all of them."""
-
-    weights: tuple[float, ...] = (0.05, 0.25, 0.5)
-    """The candidate's share of the traffic, step by step."""
-    smallest_sample: int = 30
-    """Answers that each arm must have before anything is proved."""
-    step_hours: float = 1.0
-    """The shortest time of a step, for what only shows under load."""
-    longest_step_hours: float = 24.0
-    """A step without harm ends after this time, proved or not."""
-    longest_hours: float = 720.0
-    """After this time there is one last look."""
-    alpha: float = 0.05
-    """The risk that a candidate worse by the margin is called proved; and the last look's."""
-    harm_alpha: float = 0.05
-    """The risk that a candidate which is worse in nothing is rolled back, over all figures together."""
-    last_margin: float = 0.15
-    """How much worse a candidate may be by the last look, which has few answers to go by."""
-    otherwise: Literal["ask", "promote", "roll_back"] = "ask"
-    """What follows when the last look proves nothing and there is no harm either."""
-
-    def __post_init__(self) -> None:
-        rising = all(low < high for low, high in zip((0.0, *self.weights), (*self.weights, 1.0), strict=True))
-        if not self.weights or not rising:
-            raise SettingsError(f"weights {self.weights}: want rising shares between 0 and 1")
-        if not 0 <= self.step_hours <= self.longest_step_hours <= self.longest_hours:
-            raise SettingsError("want 0 <= step_hours <= longest_step_hours <= longest_hours")
-        if not 0 < self.alpha < 0.5 or not 0 < self.harm_alpha < 0.5 or not 0 < self.last_margin < 1:
-            raise SettingsError("want 0 < alpha < 0.5, 0 < harm_alpha < 0.5 and 0 < last_margin < 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +27,14 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
+class Excess:
+    """A figure of the candidate alone, less being better, against the limit that it must not exceed."""
+
+    name: str
+    ceiling: Ceiling
+
+
+@dataclass(frozen=True, slots=True)
 class CanaryState:
     """Where a candidate stands; times in milliseconds since 1970, `step` an index into the policy's weights."""
 
@@ -67,6 +42,7 @@ class CanaryState:
     step: int
     began_ms: int
     step_began_ms: int
+    limited: Sequence[Excess] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +55,8 @@ class Verdict:
 
 def decide_canary(state: CanaryState, policy: CanaryPolicy, now_ms: int) -> Verdict:
     """Roll back at the first harm; promote what is proved from the last step; ask, by default, when time is up."""
-    harmful = [each for each in state.figures if _is_harmful(each, policy, len(state.figures))]
-    if harmful:
-        return Verdict("roll_back", f"worse than live: {_told(harmful)}")
+    if found := _harm(state, policy):
+        return Verdict("roll_back", found)
     proving = [each for each in state.figures if each.must_prove]
     unproved = [each for each in proving if not _is_proved(each, policy)]
     is_proved = bool(proving) and not unproved
@@ -93,6 +68,35 @@ def decide_canary(state: CanaryState, policy: CanaryPolicy, now_ms: int) -> Verd
     if not is_last and step_ms >= (policy.step_hours if is_proved else policy.longest_step_hours) * _HOUR_MS:
         return Verdict("next_step", f"no harm at {policy.weights[state.step]:.0%}: {_told(state.figures)}")
     return Verdict("hold", f"not decided yet: {_told(unproved or state.figures)}")
+
+
+def decide_shadow(state: CanaryState, rows: int, policy: CanaryPolicy, now_ms: int) -> Verdict:
+    """What to do with a candidate whose answers nobody sees: roll it back, go on waiting, or let it answer people.
+
+    `rows` is how many copies it has answered. Without any it is let go on all the same once the longest time of a step
+    is over: a shadow finds harm, and proves nothing.
+    """
+    if found := _harm(state, policy):
+        return Verdict("roll_back", found)
+    hours = (now_ms - state.step_began_ms) / _HOUR_MS
+    is_enough = rows >= policy.smallest_sample and hours >= policy.step_hours
+    if is_enough or hours >= policy.longest_step_hours:
+        return Verdict("next_step", f"no harm in {rows} answers that nobody saw")
+    return Verdict("hold", f"{rows} answers that nobody saw, of {policy.smallest_sample}")
+
+
+def _harm(state: CanaryState, policy: CanaryPolicy) -> str:
+    """What is worse, in a sentence; empty where nothing is."""
+    tests = len(state.figures) + len(state.limited)
+    harmful = [each for each in state.figures if _is_harmful(each, policy, tests)]
+    beyond = [each for each in state.limited if float(each.ceiling.peak) >= threshold(policy.harm_alpha, tests)]
+    told = [_told(harmful)] if harmful else []
+    return f"worse than live: {'; '.join([*told, *map(_limit_line, beyond)])}" if harmful or beyond else ""
+
+
+def _limit_line(each: Excess) -> str:
+    rows, total, _ = each.ceiling.sums.tolist()
+    return f"{each.name} {total / max(rows, 1):.4f} on {rows:.0f} answers, more than {each.ceiling.limit:g}"
 
 
 def _last_look(proving: Sequence[Figure], policy: CanaryPolicy) -> Verdict:

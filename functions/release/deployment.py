@@ -3,20 +3,34 @@
 import base64
 import io
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from botocore.exceptions import ClientError
+
 from pawl.bucket import Bucket
 from pawl.errors import PawlError
+from pawl.items import error_code
+from release.reconciliation import Shares
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
-    from mypy_boto3_lambda.type_defs import FunctionConfigurationResponseTypeDef
+    from mypy_boto3_lambda.type_defs import FunctionConfigurationResponseTypeDef, FunctionConfigurationTypeDef
     from mypy_boto3_ssm import SSMClient
 
 ALIAS = "live"
+LATEST = "$LATEST"
 _EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A published version of the function, what it was said to be, and its models layer by ARN."""
+
+    version: str
+    description: str
+    layer_arn: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +44,6 @@ class Deployment:
     layer: str
     parameter: str
     trusted_keys_parameter: str
-
-    def live_function_version(self) -> str:
-        """The function version that the alias points at."""
-        return self.functions.get_alias(FunctionName=self.function, Name=ALIAS)["FunctionVersion"]
 
     def publish_layer(self, key: str, archive: bytes, description: str) -> str:
         """Publish an archive as the next version of the models layer; returns its ARN."""
@@ -50,22 +60,66 @@ class Deployment:
             both = ",".join(filter(None, [keys, key]))
             self.parameters.put_parameter(Name=self.trusted_keys_parameter, Value=both, Type="String", Overwrite=True)
 
-    def publish_function(self, layer_arn: str) -> str:
+    def publish_function(self, layer_arn: str, description: str) -> str:
         """A function version that serves the models of `layer_arn`; the same again when nothing has changed."""
         self._attach(layer_arn)
-        return self.functions.publish_version(FunctionName=self.function)["Version"]
+        return self.functions.publish_version(FunctionName=self.function, Description=description)["Version"]
 
     def point_live(self, function_version: str, layer_arn: str) -> None:
         """Let the alias answer with a function version, and tell the next deployment which layer that is."""
-        self.functions.update_alias(FunctionName=self.function, Name=ALIAS, FunctionVersion=function_version)
+        self.share(Shares(function_version, {}))
         self.parameters.put_parameter(Name=self.parameter, Value=layer_arn, Type="String", Overwrite=True)
+
+    def shares(self) -> Shares:
+        """Which function versions the alias answers with."""
+        alias = self.functions.get_alias(FunctionName=self.function, Name=ALIAS)
+        routing = alias.get("RoutingConfig") or {}
+        return Shares(alias["FunctionVersion"], dict(routing.get("AdditionalVersionWeights") or {}))
+
+    def share(self, shares: Shares) -> None:
+        """Let the alias answer with these function versions; without weights, with the main one alone."""
+        self.functions.update_alias(
+            FunctionName=self.function,
+            Name=ALIAS,
+            FunctionVersion=shares.main,
+            RoutingConfig={"AdditionalVersionWeights": shares.weights},
+        )
+
+    def live_layer(self) -> str:
+        """The models layer that the next deployment will deploy, by ARN or as `starter`."""
+        return self.parameters.get_parameter(Name=self.parameter)["Parameter"].get("Value", "")
+
+    def published(self) -> Iterator[Published]:
+        """All published versions of the function, oldest first."""
+        for page in self.functions.get_paginator("list_versions_by_function").paginate(FunctionName=self.function):
+            for about in page["Versions"]:
+                version = about.get("Version", LATEST)
+                if version != LATEST:
+                    layers = [arn for arn in _layers(about) if self._is_models_layer(arn)]
+                    yield Published(version, about.get("Description", ""), layers[0] if layers else "")
+
+    def remove_function(self, function_version: str) -> None:
+        """Delete a function version; one that is gone already is gone, and one that an alias names stays."""
+        try:
+            self.functions.delete_function(FunctionName=self.function, Qualifier=function_version)
+        except ClientError as error:
+            if error_code(error) not in ("ResourceNotFoundException", "ResourceConflictException"):
+                raise
+
+    def remove_layer(self, layer_arn: str) -> None:
+        """Delete a version of the models layer; function versions that have it go on as they are."""
+        self.functions.delete_layer_version(LayerName=self.layer, VersionNumber=int(layer_arn.rpartition(":")[2]))
 
     def reattach(self, function_version: str) -> None:
         """Give the unpublished function the models layer of a published version, so that both agree."""
-        self._attach(self._models_layer(function_version))
+        self._attach(self.models_layer(function_version))
+
+    def models_layer(self, function_version: str) -> str:
+        """The models layer of a published version, by ARN."""
+        return next(arn for arn in _layers(self._configuration(function_version)) if self._is_models_layer(arn))
 
     def _attach(self, layer_arn: str) -> None:
-        about = self._configuration("$LATEST")
+        about = self._configuration(LATEST)
         attached, variables = _layers(about), about.get("Environment", {}).get("Variables", {})
         wanted = [layer_arn if self._is_models_layer(arn) else arn for arn in attached]
         trusting = {**variables, "TRUSTED_KEYS": self._trusted_keys()}
@@ -77,9 +131,6 @@ class Deployment:
             )
             self.functions.get_waiter("function_updated_v2").wait(FunctionName=self.function)
 
-    def _models_layer(self, function_version: str) -> str:
-        return next(arn for arn in _layers(self._configuration(function_version)) if self._is_models_layer(arn))
-
     def _configuration(self, function_version: str) -> "FunctionConfigurationResponseTypeDef":
         return self.functions.get_function_configuration(FunctionName=self.function, Qualifier=function_version)
 
@@ -90,7 +141,7 @@ class Deployment:
         return arn.split(":")[6:7] == [self.layer]
 
 
-def _layers(about: "FunctionConfigurationResponseTypeDef") -> list[str]:
+def _layers(about: "FunctionConfigurationResponseTypeDef | FunctionConfigurationTypeDef") -> list[str]:
     return [layer.get("Arn", "") for layer in about.get("Layers", [])]
 
 

@@ -11,8 +11,10 @@ class Settings:
     """The bucket of candidates, datasets, models and layer archives."""
     state_table: str
     """The table of the registry."""
+    feedback_table: str
+    """The table of feedback, which canaries go by."""
     event_bus: str
-    """The bus that releases, refusals and rollbacks are announced on."""
+    """The bus that releases, canaries, refusals and rollbacks are announced on."""
     inference_function: str
     """The function that serves the models, by name."""
     models_layer: str

@@ -11,11 +11,13 @@ from statistics import NormalDist
 
 import numpy as np
 
-from benchmarks import tampering
+from benchmarks import rollback, tampering
 from benchmarks.figures import Figure, Findings
 from pawl.sequential import Comparison
-from release.canary import CanaryPolicy, CanaryState, decide_canary
+from release.canary import CanaryState, decide_canary
 from release.canary import Figure as Judged
+from release.incident import WANTED_S
+from release.terms import CanaryPolicy
 
 SEEDS = 1000
 LIVE, MARGIN, POWER, DRIFT = 0.8, 0.05, 0.9, 0.15
@@ -72,6 +74,13 @@ def measure(seeds: int = SEEDS) -> Findings:
             "signed bundles with one byte changed at random",
             tampering.CHANGES,
             "higher",
+        ),
+        Figure(
+            "rollback_seconds",
+            rollback.slowest(),
+            "s",
+            f"slowest of {rollback.TIMES} from the verdict to the alias restored; AWS in process, its latency aside",
+            WANTED_S,
         ),
         Figure("fixed_horizon_answers", fixed_horizon(MARGIN), "", "z-test, level 5 %, power 90 %, half to each arm"),
     ]

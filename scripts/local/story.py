@@ -1,10 +1,11 @@
-"""The loop's story on a running deployment: traffic, feedback, drift, retraining, release, refusal, rollback.
+"""The loop's story on a running deployment: traffic, feedback, drift, retraining, canary, refusal, rollback.
 
 Nothing is pre-computed: every figure is what the deployment answered. The texts of "later" are in `later.jsonl`: three
 fifths of them arrive as traffic and are labelled by agents; the rest is only ever asked, to see who answers rightly.
 """
 
 import dataclasses
+import itertools
 import json
 import random
 import tempfile
@@ -25,6 +26,20 @@ from training import starter
 MODEL = "triage"
 LATER = Path(__file__).with_name("later.jsonl")
 LABELLED_SHARE = 0.6
+# A canary for a story that nobody wants to watch for a day: seconds where a deployment takes hours, and a wide margin.
+TERMS = {
+    "weights": [0.2, 0.5],
+    "smallest_sample": 20,
+    "step_hours": 0.001,
+    "longest_step_hours": 0.006,
+    "longest_hours": 0.2,
+    "look_seconds": 1,
+    "margin": 0.2,
+    "feedback_minutes": 0.25,
+    "collect_minutes": 0.25,
+}
+CANARY_S = 300
+AT_ONCE = 20
 SEED = 7
 
 
@@ -76,12 +91,15 @@ class Story:
         with self.stage("retrain"):
             self.wait_for_run()
         with self.stage("release"):
-            self.wait_for_release("2")
+            self.wait_for_gates("2")
+        with self.stage("canary"):
+            self.go_through_canary("2")
             self.compare_after()
         with self.stage("refusal"):
             self.offer_spoiled()
         with self.stage("rollback"):
             self.roll_back()
+            self.take_back()
             self.promote()
         return self.figures
 
@@ -169,13 +187,57 @@ class Story:
             f"(on a GPU instance about {ended['estimated_cost_usd']:.4f} USD)"
         )
 
-    def wait_for_release(self, version: str) -> None:
-        """The candidate's arrival starts the gates; wait until the version is live."""
+    def wait_for_gates(self, version: str) -> None:
+        """The candidate's arrival starts the gates; wait until they have let it into its canary."""
+        self.stack.bucket.write(f"models/{MODEL}/canary.json", json.dumps(TERMS).encode())
         record = self.wait(f"version {version} is decided on", 120, lambda: self.decided(version))
         self.tell_gates(record)
-        expect(record["state"] == "live", f"version {version} live, but it is {record['state']}")
+        expect(record["state"] == "canary", f"version {version} in its canary, but it is {record['state']}")
+
+    def go_through_canary(self, version: str) -> None:
+        """Customers ask and say what they think of the answers, until these have proved the candidate."""
+        self.answer_customers(version, lambda prediction, row: prediction.label == row.label)
+        record = self.record(version)
+        self.tell_canary(record)
+        expect(record["state"] == "live", f"version {version} live, but it is {record['state']}: {record['canary']}")
         self.wait(f"version {version} answers", 30, lambda: self.ask(self.old[:1])[0].version == version)
         self.figures.versions["after"] = version
+
+    def take_back(self) -> None:
+        """A candidate passes its gates, but customers want none of its answers: its canary takes it back by itself."""
+        version, live = self.stack.registry.next_version(MODEL), self.figures.versions["before"]
+        files = self.stack.bucket.read_folder(f"models/{MODEL}/{self.figures.versions['after']}/")
+        for name, data in resealed(files, version).items():
+            self.stack.bucket.write(f"candidates/{MODEL}/{version}/{name}", data)
+        passed = self.wait(f"version {version} is decided on", 120, lambda: self.decided(version))
+        expect(passed["state"] == "canary", f"version {version} in its canary, but it is {passed['state']}")
+        self.answer_customers(version, lambda prediction, row: prediction.version != version)
+        record = self.record(version)
+        self.tell_canary(record)
+        expect(record["state"] == "rolled_back", f"version {version} taken back, but it is {record['state']}")
+        answering = {each.version for each in self.ask(self.old[:40])}
+        expect(answering == {live}, f"version {live} answers everything again, but {answering} do")
+        incident = self.stack.registry.rollbacks(MODEL)[version]
+        self.figures.seconds["rolled_back_after_verdict"] = incident["seconds"]
+        self.tell.say(f"{incident['sentence']} It took {incident['seconds']} s from the verdict.")
+
+    def answer_customers(self, version: str, pleases: Callable[[Prediction, Row], bool]) -> None:
+        """Traffic with thumbs on every answer while the canary is on, and looks before the schedule has any."""
+        rows, deadline = itertools.cycle(self.arriving), time.monotonic() + CANARY_S
+        while self.stack.invoke("ReleaseFunction", {})["canary"] is not None:
+            asked = list(itertools.islice(rows, AT_ONCE))
+            predictions = self.predict([row.text for row in asked], row_limit=1)
+            told = zip(predictions, asked, strict=True)
+            thumbs = [feedback_body(p.inference_id, "thumbs_up", pleases(p, row), "customer") for p, row in told]
+            self.client.give_all_feedback(thumbs)
+            expect(
+                time.monotonic() < deadline, f"a verdict on version {version} within {CANARY_S} s, but there is none"
+            )
+
+    def tell_canary(self, record: dict[str, Any]) -> None:
+        """Say each step of a canary and why it was taken."""
+        for note in record["canary"]:
+            self.tell.say(f"  {note['weight']:>4.0%}  {note['what']:<11} {note['because'][:150]}")
 
     def compare_after(self) -> None:
         """Ask the new version what the old one was asked."""
@@ -249,8 +311,13 @@ class Story:
 
     def decided(self, version: str) -> dict[str, Any] | None:
         """The version's record once the gates have decided."""
+        found = self.record(version)
+        return None if found is None or found["state"] in ("candidate", "waiting") else found
+
+    def record(self, version: str) -> Any:
+        """What the release API tells of a version; None before it knows it."""
         versions = self.stack.call("GET", f"/releases/{MODEL}")["versions"]
-        return next((each for each in versions if each["version"] == version and each["state"] != "candidate"), None)
+        return next((each for each in versions if each["version"] == version), None)
 
     def tell_gates(self, record: dict[str, Any]) -> None:
         """Say each gate's verdict, what was measured and what was wanted."""
@@ -286,6 +353,13 @@ def split_later() -> tuple[list[Row], list[Row]]:
 
 def spoil(files: dict[str, bytes], version: str) -> dict[str, bytes]:
     """A bundle with every label moved one place on, sealed again under its new version."""
+    return resealed(files, version, lambda labels: [*labels[1:], labels[0]])
+
+
+def resealed(
+    files: dict[str, bytes], version: str, relabel: Callable[[list[str]], list[str]] = list
+) -> dict[str, bytes]:
+    """A bundle sealed again under a new version, with other labels where that is asked for."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         listed = json.loads(files[MANIFEST])["files"]
@@ -293,7 +367,7 @@ def spoil(files: dict[str, bytes], version: str) -> dict[str, bytes]:
             (folder / name).write_bytes(files[name])
         manifest = open_bundle(folder).manifest
         about = {f.name: getattr(manifest, f.name) for f in dataclasses.fields(manifest) if f.name != "files"}
-        seal(folder, **{**about, "version": version, "labels": [*manifest.labels[1:], manifest.labels[0]]})
+        seal(folder, **{**about, "version": version, "labels": relabel(manifest.labels)})
         names = sorted((path.name for path in folder.iterdir()), key=lambda name: name == MANIFEST)
         return {name: (folder / name).read_bytes() for name in names}
 

@@ -11,6 +11,17 @@ from pawl.errors import NotFound
 from pawl.registry import VersionRecord
 
 Facts = dict[str, Any]
+_IN_CANARY = {
+    "waiting": ("it waits: {because}", "pawl releases {name} shows the canary that it waits for"),
+    "canary": (
+        "in its canary: {because}",
+        "pawl promote {name} {version} lets it through, pawl rollback {name} stops it",
+    ),
+    "rolled_back": ("rolled back in its canary: {because}", "gather more labelled answers, then: pawl retrain {name}"),
+    "stopped": ("its canary was stopped: {because}", "pawl promote {name} {version} makes it live all the same"),
+    "superseded": ("superseded: a newer candidate came", "pawl releases {name} shows it"),
+    "collected": ("no longer deployed: {because}", "pawl retrain {name} makes a new one"),
+}
 _URI = re.compile(r"models:/([a-z0-9-]+)[/@](\d+|live)")
 
 
@@ -30,7 +41,11 @@ def list_releases(stack: Stack, model: str | None = None) -> list[Facts]:
     releases = list[Facts]()
     for name in [model] if model else stack.registry.models():
         found = stack.call("GET", f"/releases/{name}")
-        releases += [{**each, "is_live": each["version"] == found["live"]["version"]} for each in found["versions"]]
+        canary = found.get("canary") or {}
+        releases += [
+            {**each, "is_live": each["version"] == found["live"]["version"], "stands": _standing(each, canary)}
+            for each in found["versions"]
+        ]
     return releases
 
 
@@ -55,6 +70,7 @@ def explain(stack: Stack, model: str, version: str) -> Facts:
         "trained_because": (run or {}).get("because", ""),
         "decided_at": record.updated_at if record else "",
         "gates": record.gates if record else [],
+        "canary": record.canary if record else [],
         "evidence": _evidence(stack, record) if record and record.gates else "",
         "then": then,
     }
@@ -109,6 +125,10 @@ def _verdict(record: VersionRecord) -> tuple[str, str]:
         wanted = "; ".join(f"{gate['name']} wanted {gate['wanted']}" for gate in failed)
         then = f"{wanted}. Gather more labelled answers, then: pawl retrain {name}"
         return f"refused: {len(failed)} of {count} gates failed ({', '.join(gate['name'] for gate in failed)})", then
+    if record.state in _IN_CANARY:
+        because = record.canary[-1]["because"] if record.canary else "another one has its canary"
+        verdict, then = _IN_CANARY[record.state]
+        return verdict.format(because=because), then.format(name=name, version=record.version)
     then = f"pawl rollback {name}" if record.state == "live" else f"pawl promote {name} {record.version}"
     if not record.gates:
         return "a starter: registered with the deployment, it passed no gates", then if record.state != "live" else ""
@@ -118,6 +138,14 @@ def _verdict(record: VersionRecord) -> tuple[str, str]:
         f"released: all gates passed ({count})",
         f"to go {'back' if record.state == 'live' else 'to it again'}: {then}",
     )
+
+
+def _standing(version: Facts, canary: Facts) -> str:
+    """Where a version stands in its canary, or how that ended; empty where it had none."""
+    if canary.get("version") == version["version"]:
+        return f"{canary['phase']} at {canary['weight']:.0%}: {canary['because']}"
+    notes = version.get("canary") or []
+    return notes[-1]["what"] if notes else ""
 
 
 def _waiting(run: Mapping[str, Any]) -> tuple[str, str]:

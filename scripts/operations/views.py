@@ -21,6 +21,12 @@ _STYLES = {
     "running": "yellow",
     "pending": "yellow",
     "candidate": "yellow",
+    "canary": "yellow",
+    "waiting": "yellow",
+    "rolled_back": "red",
+    "stopped": "red",
+    "superseded": "dim",
+    "collected": "dim",
     "retired": "dim",
     "cancelled": "dim",
     "run failed": "red",
@@ -104,9 +110,13 @@ def show_runs(result: Sequence[Item]) -> RenderableType:
 
 def show_releases(result: Sequence[Item]) -> RenderableType:
     """The versions of models."""
-    judged = [*columns("model", "version", "state"), ("gates", _gates), *columns("updated_at", "function_version")]
+    judged = [*columns("model", "version", "state"), ("gates", _gates), ("canary", field("stands"))]
     recipe: Column = ("recipe", lambda each: each["manifest"].get("lineage", {}).get("recipe"))
-    return listing(result, [*judged, recipe], empty="no version is registered: scripts/pawl seed")
+    return listing(
+        result,
+        [*judged, *columns("updated_at", "function_version"), recipe],
+        empty="no version is registered: scripts/pawl seed",
+    )
 
 
 def show_explanation(result: Item) -> RenderableType:
@@ -114,8 +124,23 @@ def show_explanation(result: Item) -> RenderableType:
     about = {name: result[name] for name in ("verdict", "trained_because", "decided_at", "evidence")}
     verdict: Column = ("verdict", lambda gate: "passed" if gate["passed"] else "FAILED")
     gates = listing(result["gates"], [("gate", field("name")), verdict, *columns("measured", "wanted")])
-    parts = [facts(about, f"{result['model']} {result['version']}"), gates]
-    return Group(*parts if result["gates"] else parts[:1], facts({"next": result["then"]}))
+    parts = [facts(about, f"{result['model']} {result['version']}")]
+    parts += [gates] if result["gates"] else []
+    parts += [show_canary(result["canary"])] if result.get("canary") else []
+    return Group(*parts, facts({"next": result["then"]}))
+
+
+def show_canary(notes: Sequence[Item]) -> RenderableType:
+    """What was done in a canary, step by step, with the figures of each."""
+    share: Column = ("share", lambda note: f"{note['weight']:.0%}")
+    figures: Column = ("figures", lambda note: "; ".join(_figure(*each) for each in note["figures"].items()))
+    return listing(notes, [*columns("at", "what"), share, *columns("because"), figures], "Canary")
+
+
+def _figure(name: str, about: Item) -> str:
+    if "share" in about:
+        return f"{name} {about['share']:.1%} of {about['answers']}"
+    return f"{name} {about['difference']:+.4f} of {about['answers'][0]} against {about['answers'][1]}"
 
 
 def show_quarantine(result: Sequence[Item]) -> RenderableType:

@@ -4,6 +4,7 @@ The tests are one story and run in order; the deployment is made once.
 """
 
 import json
+from typing import Any
 
 import pytest
 
@@ -56,9 +57,17 @@ def test_later_traffic_is_found_to_have_drifted(story: Story) -> None:
     assert incident["columns"]
 
 
-def test_the_drift_starts_one_run_that_trains_and_releases_version_2(story: Story) -> None:
+def test_the_drift_starts_one_run_whose_version_goes_through_its_gates_and_its_canary(story: Story) -> None:
     story.wait_for_run()
-    story.wait_for_release("2")
+    story.wait_for_gates("2")
+    shares = alias_of(story)["RoutingConfig"]["AdditionalVersionWeights"]
+    assert list(shares.values()) == [0.2]
+    story.go_through_canary("2")
+    record = story.stack.registry.version(MODEL, "2")
+    assert record is not None
+    assert [note["what"] for note in record.canary] == ["started", "next step", "promoted"]
+    assert min(record.canary[-1]["figures"]["feedback"]["answers"]) >= 20
+    assert "RoutingConfig" not in alias_of(story)
     assert [job["version"] for job in story.stack.call("GET", "/jobs")["jobs"]] == ["2"]
     parameter = story.stack.client("ssm").get_parameter(Name=story.stack.outputs["LiveLayerParameter"])
     assert parameter["Parameter"]["Value"] == story.stack.registry.live(MODEL).layer_arn
@@ -139,6 +148,15 @@ def test_rollback_restores_the_very_bundle_of_version_1(story: Story) -> None:
     assert story.stack.registry.live(MODEL).version == "1"
 
 
+def test_a_candidate_that_people_dislike_is_taken_back_by_its_canary_within_ten_seconds(story: Story) -> None:
+    story.take_back()
+    (incident,) = story.stack.registry.rollbacks(MODEL).values()
+    assert incident["seconds"] < 10
+    assert incident["figures"]["feedback"]["difference"] < 0
+    assert story.stack.registry.live(MODEL).version == "1"
+    assert "RoutingConfig" not in alias_of(story)
+
+
 def test_a_version_that_was_live_can_be_promoted_again(story: Story) -> None:
     story.promote()
     assert story.stack.registry.live(MODEL).version == "2"
@@ -167,10 +185,16 @@ def is_empty(story: Story, *queues: str) -> bool:
 
 def snapshot(story: Story) -> dict[str, object]:
     """What must not change when something is delivered again."""
-    alias = story.stack.client("lambda").get_alias(FunctionName=story.stack.outputs["InferenceFunction"], Name="live")
     return {
         "live": story.stack.registry.live(MODEL),
         "versions": story.stack.registry.versions(MODEL),
         "runs": list(story.stack.registry.runs()),
-        "alias": alias["FunctionVersion"],
+        "alias": alias_of(story)["FunctionVersion"],
     }
+
+
+def alias_of(story: Story) -> dict[str, Any]:
+    """Which function versions answer."""
+    name = story.stack.outputs["InferenceFunction"]
+    found: dict[str, Any] = story.stack.client("lambda").get_alias(FunctionName=name, Name="live")
+    return found

@@ -7,10 +7,12 @@ for each test, inside the mock. The model is a tiny ONNX graph, so that serving 
 import asyncio
 import base64
 import importlib
+import io
 import json
 import math
 import sys
 import time
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -23,7 +25,10 @@ import numpy as np
 import onnx
 import pytest
 from botocore.exceptions import EndpointConnectionError
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, utils
 from moto import mock_aws
+from moto.awslambda.models import LambdaFunction
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
@@ -43,6 +48,7 @@ from pawl.traffic import Traffic
 
 EVENTS = Path(__file__).parents[1] / "events"
 REGION = "eu-central-1"
+LIVE_LAYER, TRUSTED_KEYS = "/pawl/pawl/live-models-layer", "/pawl/pawl/trusted-keys"
 SECRET = "1:" + "s" * 32
 MODEL = "triage"
 LABELS = ["billing", "account", "other"]
@@ -75,6 +81,7 @@ class Faults:
     def reset(self) -> None:
         """Let every call through again."""
         self.calls: list[str] = []
+        self._fails_after = 0
         self._plan: Callable[[str], BaseException | None] = lambda call: None
 
     @property
@@ -92,6 +99,11 @@ class Faults:
         self.reset()
         self._plan = lambda call: ProcessDied(call) if len(self.writes) >= number else None
 
+    def fail_after(self, number: int) -> None:
+        """Let the n-th write do what it does and fail all the same, as when its answer is lost."""
+        self.reset()
+        self._fails_after = number
+
     def die_on(self, name: str) -> None:
         """Let the process die before the first call by that name."""
         self.reset()
@@ -103,6 +115,11 @@ class Faults:
         self.calls.append(call)
         if error := self._plan(call):
             raise error
+
+    def after_call(self, event_name: str, **_: Any) -> None:
+        """Botocore's hook, once after each call."""
+        if self._fails_after and self._is_write(self.calls[-1], self._fails_after):
+            raise EndpointConnectionError(endpoint_url=event_name)
 
     def _is_write(self, call: str, number: int) -> bool:
         return len(self.writes) == number and self.writes[-1] == call == self.calls[-1]
@@ -188,6 +205,7 @@ def sdk_session() -> Iterator[Faults]:
     boto3.setup_default_session(aws_access_key_id="testing", aws_secret_access_key="testing", region_name=REGION)
     assert boto3.DEFAULT_SESSION is not None
     boto3.DEFAULT_SESSION.events.register("before-call", faults.before_call)
+    boto3.DEFAULT_SESSION.events.register("after-call", faults.after_call)
     yield faults
     boto3.DEFAULT_SESSION = None
 
@@ -204,6 +222,19 @@ def cloud(sdk_session: Faults, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clou
             monkeypatch.setenv(name, value)
         yield deployment
         sdk_session.reset()
+
+
+@pytest.fixture
+def numbering(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No number of a function version is given twice, as on Lambda; moto counts the versions that are left."""
+    highest: dict[str, int] = {}
+    set_version = LambdaFunction.set_version
+
+    def number(function: LambdaFunction, version: int) -> None:
+        highest[function.function_name] = max(highest.get(function.function_name, 0) + 1, version)
+        set_version(function, highest[function.function_name])
+
+    monkeypatch.setattr(LambdaFunction, "set_version", number)
 
 
 @pytest.fixture(autouse=True)
@@ -287,6 +318,61 @@ def keys() -> ReceiptKeys:
 def role(cloud: Cloud) -> str:
     """A role for whatever must have one, by ARN."""
     return boto3.client("iam").create_role(RoleName="any", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+
+
+@pytest.fixture
+def functions(cloud: Cloud, role: str, numbering: None, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A Lambda client; the inference function serves the starter layer through its alias."""
+    client = boto3.client("lambda")
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("inference/app.py", "")
+    layers = [
+        client.publish_layer_version(LayerName=f"pawl-{name}", Content={"ZipFile": archive.getvalue()})
+        for name in ("core", "serving", "models")
+    ]
+    client.create_function(
+        FunctionName="inference",
+        Runtime="python3.13",
+        Role=role,
+        Handler="inference.app.handler",
+        Code={"ZipFile": archive.getvalue()},
+        Layers=[layer["LayerVersionArn"] for layer in layers],
+        Environment={"Variables": {"RECEIPT_KEYS": "1:secret", "TRUSTED_KEYS": "starter's"}},
+    )
+    version = client.publish_version(FunctionName="inference")["Version"]
+    client.create_alias(FunctionName="inference", Name="live", FunctionVersion=version)
+    boto3.client("ssm").put_parameter(Name=LIVE_LAYER, Value="starter", Type="String")
+    boto3.client("ssm").put_parameter(Name=TRUSTED_KEYS, Value="starter's", Type="String")
+    key = boto3.client("kms").create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]
+    monkeypatch.setenv("SIGNING_KEY", key["Arn"])
+    monkeypatch.setenv("TRUSTED_KEYS_PARAMETER", TRUSTED_KEYS)
+    monkeypatch.setenv("INFERENCE_FUNCTION", "inference")
+    monkeypatch.setenv("MODELS_LAYER", "pawl-models")
+    monkeypatch.setenv("LIVE_LAYER_PARAMETER", LIVE_LAYER)
+    return client
+
+
+class Kms:
+    """What KMS does with one key; moto hashes a digest once more, as KMS does not."""
+
+    def __init__(self) -> None:
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.signed = 0
+
+    def get_public_key(self, *, KeyId: str) -> dict[str, bytes]:
+        form = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        return {"PublicKey": self.key.public_key().public_bytes(*form)}
+
+    def sign(self, *, KeyId: str, Message: bytes, MessageType: str, SigningAlgorithm: str) -> dict[str, bytes]:
+        assert (MessageType, SigningAlgorithm, len(Message)) == ("DIGEST", "ECDSA_SHA_256", 32)
+        self.signed += 1
+        return {"Signature": self.key.sign(Message, ec.ECDSA(utils.Prehashed(hashes.SHA256())))}
+
+
+@pytest.fixture
+def kms() -> Kms:
+    return Kms()
 
 
 @pytest.fixture

@@ -366,8 +366,23 @@ def test_an_error_of_ours_is_500_and_neither_reply_nor_log_quotes_the_text(
         500,
         {"error": "internal error; request 8f5072b1-7d4e-4f0e-9e0b-6f1f2b1c9a10"},
     )
-    logged = json.loads(capsys.readouterr().out)
+    logged, counted = map(json.loads, capsys.readouterr().out.splitlines())
     assert (logged["level"], logged["error"], logged["request_id"]) == ("ERROR", "TypeError", context.aws_request_id)
+    assert "secret" not in json.dumps([logged, counted])
+
+
+def test_what_failed_is_counted_by_function_version_and_what_was_refused_is_not(
+    app: ModuleType, rest: Callable[..., dict[str, Any]], capsys: pytest.CaptureFixture[str], context: Any
+) -> None:
+    app.handler(rest("POST", INFER, "no JSON", model="triage"), context)
+    assert capsys.readouterr().out == ""
+
+    app.handler(rest("POST", INFER, "no path", model="triage") | {"pathParameters": None}, context)
+
+    counted = json.loads(capsys.readouterr().out.splitlines()[1])
+    assert (counted["function"], counted["version"], counted["AnswersFailed"]) == ("pawl-InferenceFunction", "3", 1)
+    (about,) = counted["_aws"]["CloudWatchMetrics"]
+    assert (about["Namespace"], about["Dimensions"]) == ("Pawl", [["function", "version"]])
 
 
 ROUTES = {

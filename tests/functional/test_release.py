@@ -15,8 +15,6 @@ import boto3
 import numpy as np
 import pytest
 from botocore.exceptions import EndpointConnectionError
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, utils
 
 from pawl import p256
 from pawl.bundle import EVIDENCE, MANIFEST, SIGNATURE, Bundle, Manifest, open_bundle, seal
@@ -32,69 +30,15 @@ Ask = Callable[..., tuple[int, Any]]
 
 
 @pytest.fixture
-def functions(cloud: Any, role: str, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A Lambda client; the inference function serves the starter layer through its alias."""
-    client = boto3.client("lambda")
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as file:
-        file.writestr("inference/app.py", "")
-    layers = [
-        client.publish_layer_version(LayerName=f"pawl-{name}", Content={"ZipFile": archive.getvalue()})
-        for name in ("core", "serving", "models")
-    ]
-    client.create_function(
-        FunctionName="inference",
-        Runtime="python3.13",
-        Role=role,
-        Handler="inference.app.handler",
-        Code={"ZipFile": archive.getvalue()},
-        Layers=[layer["LayerVersionArn"] for layer in layers],
-        Environment={"Variables": {"RECEIPT_KEYS": "1:secret", "TRUSTED_KEYS": "starter's"}},
-    )
-    version = client.publish_version(FunctionName="inference")["Version"]
-    client.create_alias(FunctionName="inference", Name="live", FunctionVersion=version)
-    boto3.client("ssm").put_parameter(Name=PARAMETER, Value="starter", Type="String")
-    boto3.client("ssm").put_parameter(Name=TRUSTED, Value="starter's", Type="String")
-    key = boto3.client("kms").create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]
-    monkeypatch.setenv("SIGNING_KEY", key["Arn"])
-    monkeypatch.setenv("TRUSTED_KEYS_PARAMETER", TRUSTED)
-    monkeypatch.setenv("INFERENCE_FUNCTION", "inference")
-    monkeypatch.setenv("MODELS_LAYER", "pawl-models")
-    monkeypatch.setenv("LIVE_LAYER_PARAMETER", PARAMETER)
-    return client
-
-
-class Kms:
-    """What KMS does with one key; moto hashes a digest once more, as KMS does not."""
-
-    def __init__(self) -> None:
-        self.key = ec.generate_private_key(ec.SECP256R1())
-        self.signed = 0
-
-    def get_public_key(self, *, KeyId: str) -> dict[str, bytes]:
-        form = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-        return {"PublicKey": self.key.public_key().public_bytes(*form)}
-
-    def sign(self, *, KeyId: str, Message: bytes, MessageType: str, SigningAlgorithm: str) -> dict[str, bytes]:
-        assert (MessageType, SigningAlgorithm, len(Message)) == ("DIGEST", "ECDSA_SHA_256", 32)
-        self.signed += 1
-        return {"Signature": self.key.sign(Message, ec.ECDSA(utils.Prehashed(hashes.SHA256())))}
-
-
-@pytest.fixture
-def kms() -> Kms:
-    return Kms()
-
-
-@pytest.fixture
 def app(
-    functions: Any, start: Callable[[str], ModuleType], cloud: Any, starter: Bundle, dataset: FrozenDataset, kms: Kms
+    functions: Any, start: Callable[[str], ModuleType], cloud: Any, starter: Bundle, dataset: FrozenDataset, kms: Any
 ) -> ModuleType:
     """The function, with a generous latency gate and no cold starts: these tests run beside others.
 
     Time has tests of its own.
     """
     cloud.seed(starter, dataset)
+    cloud.bucket.write("models/triage/canary.json", b'{"at_once": true}')
     module = start("release.app")
     policy = dataclasses.replace(module.releases.policy, latency_ratio=50.0, cold_start_runs=0)
     signer = dataclasses.replace(module.releases.signer, client=kms)
@@ -334,7 +278,7 @@ def test_the_key_joins_the_trusted_ones_once(
 
 
 def test_what_is_refused_is_not_signed(
-    release: Callable[[Bundle], None], make_bundle: Callable[..., Bundle], dataset: FrozenDataset, cloud: Any, kms: Kms
+    release: Callable[[Bundle], None], make_bundle: Callable[..., Bundle], dataset: FrozenDataset, cloud: Any, kms: Any
 ) -> None:
     release(make_bundle("2", dataset.digest, right=["refund", "login"]))
 
@@ -587,7 +531,9 @@ def test_a_rollback_restores_what_answered_before(
     assert deployed() == {**STARTER, "live_function": "1", "states": {"1": "live", "2": "retired"}}
     assert models_layer(functions, "$LATEST") == layer_arn(1)
     (announced,) = cloud.announced()
-    assert (announced["type"], announced["data"]) == ("ReleaseRolledBack", {"from": "2", "to": "1"})
+    told = "triage 2 was rolled back by a person. triage 1 answers again."
+    assert (announced["type"], announced["id"][:18]) == ("ReleaseRolledBack", "rollback/triage/2/")
+    assert announced["data"] == {"from": "2", "to": "1", "sentence": told}
 
 
 def test_a_version_that_was_rolled_back_can_be_promoted_again(
@@ -748,7 +694,7 @@ def test_a_release_that_crashed_at_any_point_ends_the_same_when_its_event_comes_
         assert cloud.registry.live("triage").previous["version"] == str(number), where
     assert number > 15
     cloud.faults.reset()
-    assert_agreement(deployed(), version, "no crash")
+    assert_agreement(deployed(str(number), version), version, "no crash")
 
 
 def test_a_release_that_died_once_it_was_answering_is_finished_without_being_judged_again(

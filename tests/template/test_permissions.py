@@ -13,6 +13,7 @@ from pawl.opinions import COUNTS
 Resources = dict[str, Any]
 Statements = dict[str, list[dict[str, Any]]]
 WHOLE_RESOURCES = {
+    ("ReleaseRole", "ReadMetrics"): "cloudwatch:GetMetricData cannot be limited to resources",
     ("RetrainRole", "FollowJobs"): "batch:DescribeJobs cannot be limited to resources",
 }
 ANY_NAME = {
@@ -25,6 +26,7 @@ MANAGED = {
 FEEDBACK_TABLE = {"Fn::GetAtt": ["FeedbackTable", "Arn"]}
 VERBS = {
     "Announce",
+    "Ask",
     "Attach",
     "Capture",
     "Claim",
@@ -56,7 +58,7 @@ PREFIXES = {
     "DriftCheckRole": ({"profiles", "models"}, {"reports", "profiles"}),
     "RetrainRole": ({"traffic", "models", "datasets", "pairs", "candidates"}, {"datasets", "quarantine"}),
     "TrainingRole": ({"datasets", "models", "checkpoints", "adapters"}, {"candidates", "checkpoints", "adapters"}),
-    "ReleaseRole": ({"candidates", "datasets", "models", "layers"}, {"models", "layers", "cards"}),
+    "ReleaseRole": ({"candidates", "datasets", "models", "layers", "profiles"}, {"models", "layers", "cards"}),
 }
 
 
@@ -177,9 +179,19 @@ def test_of_feedback_its_function_reads_repeated_requests_and_who_compared_what_
     }
 
 
-def test_collect_touches_nothing_of_the_state_table_but_its_ledger(statements: Statements) -> None:
-    (statement,) = [each for each in statements["DriftCollectRole"] if each["Action"][0].startswith("dynamodb:")]
-    assert statement["Condition"] == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["once#*"]}}
+def test_collect_touches_nothing_of_the_state_table_but_its_ledger_and_the_canary(statements: Statements) -> None:
+    found = [each for each in statements["DriftCollectRole"] if each["Action"][0].startswith("dynamodb:")]
+    assert [each["Condition"] for each in found] == [
+        {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["once#*"]}},
+        {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["canary"]}},
+    ]
+
+
+def test_versions_are_asked_and_deleted_by_their_number_and_never_the_function_itself(statements: Statements) -> None:
+    numbered = [{"Fn::Sub": "${InferenceFunction.Arn}:*"}]
+    for role, action in (("DriftCollectRole", "lambda:InvokeFunction"), ("ReleaseRole", "lambda:DeleteFunction")):
+        (statement,) = [each for each in statements[role] if action in each["Action"]]
+        assert (statement["Action"], statement["Resource"]) == ([action], numbered)
 
 
 def test_retrain_sets_feedback_aside_and_restores_or_erases_nothing_by_itself(statements: Statements) -> None:

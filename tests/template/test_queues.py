@@ -249,13 +249,46 @@ def test_people_are_told_in_one_sentence_when_a_drift_begins_and_ends(of_type: O
     assert text.startswith('"<sentence> ') and text.endswith('"') and text.count('"') == 2
 
 
-def test_the_topic_takes_alarms_and_drift_notices_of_this_account_only(of_type: OfType) -> None:
+def test_people_are_told_in_one_sentence_when_a_version_is_taken_back_and_when_they_are_to_decide(
+    of_type: OfType,
+) -> None:
+    rule = of_type("AWS::Events::Rule")["ReleaseNoticeRule"]
+    (target,) = rule["Targets"]
+    told = ["ReleaseRolledBack", "CanaryUndecided"]
+    assert rule["EventPattern"] == {"source": ["pawl.release"], "detail-type": told}
+    assert target["Arn"] == {"Fn::If": ["HasOwnTopic", {"Ref": "AlarmNotices"}, {"Ref": "AlarmTopic"}]}
+    paths, text = target["InputTransformer"]["InputPathsMap"], target["InputTransformer"]["InputTemplate"]
+    assert paths == {"sentence": "$.detail.data.sentence", "model": "$.detail.subject"}
+    assert text.startswith('"<sentence> ') and text.endswith('"') and text.count('"') == 2
+
+
+def test_a_canary_is_looked_at_on_its_schedule_and_when_there_is_much_feedback(of_type: OfType) -> None:
+    rules = of_type("AWS::Events::Rule")
+    (due,) = rules["CanaryScheduleRule"]["Targets"]
+    assert rules["CanaryScheduleRule"]["ScheduleExpression"] == {"Ref": "CanarySchedule"}
+    assert json.loads(due["Input"])["detail-type"] == "CanaryDue"
+    told = [due["Arn"], rules["FeedbackReadyRule"]["Targets"][1]["Arn"]]
+    assert told == [{"Fn::GetAtt": ["ReleaseQueue", "Arn"]}] * 2
+
+
+def test_a_canary_that_was_rolled_back_raises_an_alarm(of_type: OfType) -> None:
+    alarm = of_type("AWS::CloudWatch::Alarm")["CanaryRolledBackAlarm"]
+    assert (alarm["Namespace"], alarm["MetricName"]) == ("Pawl", "CanaryRolledBack")
+    assert alarm["Dimensions"] == [{"Name": "service", "Value": "release"}]
+    assert (alarm["Statistic"], alarm["Threshold"]) == ("Sum", 1)
+
+
+def test_the_topic_takes_alarms_and_notices_of_this_account_only(of_type: OfType) -> None:
     policy = of_type("AWS::SNS::TopicPolicy")["AlarmNoticesPolicy"]
     statements = policy["PolicyDocument"]["Statement"]
     senders = {each["Principal"]["Service"]: each["Condition"] for each in statements}
     assert senders == {
         "cloudwatch.amazonaws.com": {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}},
-        "events.amazonaws.com": {"ArnEquals": {"aws:SourceArn": {"Fn::GetAtt": ["DriftNoticeRule", "Arn"]}}},
+        "events.amazonaws.com": {
+            "ArnEquals": {
+                "aws:SourceArn": [{"Fn::GetAtt": [name, "Arn"]} for name in ("DriftNoticeRule", "ReleaseNoticeRule")]
+            }
+        },
     }
     assert {each["Action"] for each in statements} == {"sns:Publish"}
 

@@ -5,7 +5,8 @@ import pytest
 
 from pawl.errors import SettingsError
 from pawl.sequential import Comparison
-from release.canary import CanaryPolicy, CanaryState, Figure, decide_canary
+from release.canary import CanaryState, Figure, decide_canary
+from release.terms import CanaryPolicy
 
 HOUR = 3_600_000
 POLICY = CanaryPolicy()

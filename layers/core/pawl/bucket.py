@@ -115,9 +115,14 @@ class Bucket:
             raise
         return True
 
-    def keys(self, prefix: str) -> Iterator[str]:
-        """The keys under `prefix`, in order."""
-        for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix):
+    def keys(self, prefix: str, after: str = "") -> Iterator[str]:
+        """The keys under `prefix`, in order, those up to `after` left out."""
+        pages = self._client.get_paginator("list_objects_v2")
+        for page in (
+            pages.paginate(Bucket=self.name, Prefix=prefix, StartAfter=after)
+            if after
+            else pages.paginate(Bucket=self.name, Prefix=prefix)
+        ):
             for entry in page.get("Contents", []):
                 yield entry["Key"]  # pyright: ignore[reportTypedDictNotRequiredAccess]
 

@@ -39,6 +39,15 @@ def unix_ms_of(identifier: str) -> int:
     return uuid.UUID(identifier).int >> 80
 
 
+def uuids_from(unix_ms: int) -> str:
+    """What sorts before every version 7 UUID, as hexadecimal digits, of that millisecond or later, after all others.
+
+    >>> uuids_from(1_700_000_000_000)
+    '018bcfe56800'
+    """
+    return f"{unix_ms:012x}"
+
+
 def isoformat(unix_ms: int) -> str:
     """An instant as ISO 8601 in UTC with milliseconds.
 

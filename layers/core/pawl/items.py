@@ -18,6 +18,15 @@ def query_all(table: "Table", pk: str, sk_prefix: str = "") -> Iterator[dict[str
     condition, values = "pk = :pk", {":pk": pk}
     if sk_prefix:
         condition, values = "pk = :pk AND begins_with(sk, :sk)", {":pk": pk, ":sk": sk_prefix}
+    return _query(table, condition, values)
+
+
+def query_between(table: "Table", pk: str, low: str, high: str) -> Iterator[dict[str, Any]]:
+    """The items under a partition key whose sort key lies between the two, in order, read consistently."""
+    return _query(table, "pk = :pk AND sk BETWEEN :low AND :high", {":pk": pk, ":low": low, ":high": high})
+
+
+def _query(table: "Table", condition: str, values: dict[str, str]) -> Iterator[dict[str, Any]]:
     start: dict[str, Any] = {}
     while True:
         page = table.query(

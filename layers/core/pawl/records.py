@@ -14,6 +14,8 @@ from pawl.narrowing import is_list, is_object
 
 SCHEMA = 1
 WITH_SUBJECT = 2
+SHADOW = "-shadow"
+"""Ends the version that a record names when a candidate answered a copy of a request, and nobody saw it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,10 @@ Items of the state table (`pk`, `sk`):
     elsewhere      <name>                 a model that is served elsewhere: the version of its newest traffic
     model#<name>   active-run             the one training run under way
     model#<name>   active-release         who is changing the live pointer, and until when at most
+    model#<name>   rollback#<version>     that its canary took it back: an incident, open unless it has `closed_at`
+    canary         active                 the one canary of the deployment, see `release.trial`
+    canary         waiting#<name>#<9 digits>  a candidate that waits until that has ended
+    canary         shadow#<minute>        how many copies of traffic the candidate was sent in that minute
     runs           <run id>               a training run as the job API shows it
     counters       <name>                 the newest version number given out
 """
@@ -34,6 +38,7 @@ STARTER = "starter"
 REFERENCE = "reference.json"
 RELEASE_LEASE_MS = 900_000
 _SETTLING_TRIES = 20
+_CANARY = ("canary", "active")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +65,12 @@ class Elsewhere:
 
 @dataclass(frozen=True, slots=True)
 class VersionRecord:
-    """A version of a model and what became of it: `candidate`, `live`, `retired` or `refused`.
+    """A version of a model and what became of it.
 
-    `replaces` is the function version that was live when this one was published: where a rollback goes.
+    A `candidate` may be `refused` by its gates, `waiting` for the end of another's canary, or `superseded` by a newer
+    one; in its `canary` it may be `rolled_back`. What was `live` is `retired`, and in the end `collected`: no longer
+    deployed. `replaces` is the function version that was live when this one was published: where a rollback goes.
+    `canary` tells what was done in its canary, and why.
     """
 
     model: str
@@ -75,6 +83,7 @@ class VersionRecord:
     function_version: str = ""
     replaces: str = ""
     updated_at: str = ""
+    canary: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
 
 class Registry:
@@ -214,6 +223,55 @@ class Registry:
             ExpressionAttributeValues={":expected": expected_until},
         )
 
+    def canary(self) -> dict[str, Any] | None:
+        """The canary under way, of whatever model: an alias shares its traffic between two versions at most."""
+        return self._get(*_CANARY)
+
+    def keep_canary(self, body: Mapping[str, Any], expected_number: int | None) -> bool:
+        """Replace the canary if it is still in the state by that number (None: there is none); False when it is not."""
+        if expected_number is None:
+            return self._put(*_CANARY, body, ConditionExpression="attribute_not_exists(pk)")
+        return self._put(
+            *_CANARY,
+            body,
+            ConditionExpression="#number = :number",
+            ExpressionAttributeNames={"#number": "number"},
+            ExpressionAttributeValues={":number": expected_number},
+        )
+
+    def end_canary(self, model: str, version: str) -> None:
+        """Forget the canary of a version, unless another one has begun already."""
+        try:
+            self._table.delete_item(
+                Key=dict(zip(("pk", "sk"), _CANARY, strict=True)),
+                ConditionExpression="model = :model AND version = :version",
+                ExpressionAttributeValues={":model": model, ":version": version},
+            )
+        except ClientError as error:
+            require_lost_condition(error)
+
+    def let_wait(self, model: str, version: str) -> None:
+        """Note that a candidate waits until no canary is under way."""
+        self._put("canary", _waiting_key(model, version), {"model": model, "version": version})
+
+    def waiting(self) -> list[tuple[str, str]]:
+        """The candidates that wait, as (model, version), by model and oldest first."""
+        items = query_all(self._table, "canary", "waiting#")
+        return [(item["model"], item["version"]) for item in items]
+
+    def wait_no_longer(self, model: str, version: str) -> None:
+        """Forget that a candidate waits."""
+        self._table.delete_item(Key={"pk": "canary", "sk": _waiting_key(model, version)})
+
+    def record_rollback(self, model: str, version: str, body: Mapping[str, Any]) -> None:
+        """Keep the incident of a version that its canary took back."""
+        self._put(f"model#{model}", f"rollback#{version}", body)
+
+    def rollbacks(self, model: str) -> dict[str, dict[str, Any]]:
+        """The incidents of versions that their canary took back, by version."""
+        items = query_all(self._table, f"model#{model}", "rollback#")
+        return {str(item["sk"]).partition("#")[2]: item for item in items}
+
     def claim_run(self, model: str, run: str) -> bool:
         """Make `run` the model's only training run; False when another one is under way."""
         return self._put(
@@ -255,9 +313,9 @@ class Registry:
         return query_all(self._table, "runs")
 
     @contextmanager
-    def release_lease(self, model: str, holder: str, now_ms: int) -> Generator[None]:
+    def release_lease(self, model: str, holder: str, now_ms: int, for_ms: int = RELEASE_LEASE_MS) -> Generator[None]:
         """Be the only one to change what is live; Conflict while another holder's lease runs."""
-        until_ms = now_ms + RELEASE_LEASE_MS
+        until_ms = now_ms + for_ms
         taken = self._put(
             f"model#{model}",
             "active-release",
@@ -292,6 +350,10 @@ def vars_of(record: Any) -> dict[str, Any]:
 
 def _fields(item: Mapping[str, Any], shape: type[Any]) -> dict[str, Any]:
     return {name: item[name] for name in shape.__dataclass_fields__ if name in item}
+
+
+def _waiting_key(model: str, version: str) -> str:
+    return f"waiting#{model}#{int(version):09d}"
 
 
 def _version_key(version: str) -> str:

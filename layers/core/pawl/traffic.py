@@ -8,7 +8,7 @@ import json
 from collections.abc import Container, Iterator, Sequence
 
 from pawl.bucket import Bucket
-from pawl.identity import day_of, days_within, unix_ms_of
+from pawl.identity import day_of, days_within, unix_ms_of, uuids_from
 from pawl.profile import Profile
 from pawl.records import CaptureRecord, inference_id_in
 
@@ -79,10 +79,11 @@ class Traffic:
 
     def _window(self, kind: str, model: str, version: str, since_ms: int, until_ms: int) -> Iterator[str]:
         for day in days_within(since_ms, until_ms):
-            for key in self._bucket.keys(f"{kind}/{model}/{version}/{day}/"):
-                began = unix_ms_of(key.rpartition("/")[2][:32])
-                if since_ms <= began < until_ms:
-                    yield key
+            prefix = f"{kind}/{model}/{version}/{day}/"
+            for key in self._bucket.keys(prefix, prefix + uuids_from(since_ms)):
+                if unix_ms_of(key.rpartition("/")[2][:32]) >= until_ms:
+                    break
+                yield key
 
 
 def _timed_key(kind: str, model: str, version: str, batch: str, ending: str) -> str:
