@@ -10,20 +10,20 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from pawl.bucket import Bucket
-from pawl.bundle import EVIDENCE, MANIFEST, SIGNATURE, Bundle, open_bundle
+from pawl.bundle import Bundle, open_bundle
 from pawl.errors import Conflict, InvalidBundle, NotFound, SettingsError
 from pawl.events import Announcer
 from pawl.identity import isoformat
 from pawl.registry import Live, Registry, VersionRecord, vars_of
-from pawl.signing import Signer, sign
+from pawl.signing import Signer
 from release.card import card_key, render
 from release.collection import Collection
-from release.deployment import Deployment, layer_archive
+from release.deployment import Deployment
 from release.gates import Case, Contender, Gate, GatePolicy, judge_candidate
 from release.incident import incident_of, sentence
+from release.publication import Publication
 from release.terms import FILE, CanaryPolicy
 from release.trial import Trial
 from release.trials import Trials
@@ -62,7 +62,7 @@ class Releases:
                 record = replace(record, gates=[asdict(gate) for gate in gates], updated_at=isoformat(now_ms))
                 if not all(gate.passed for gate in gates):
                     return self._refuse(record, now_ms)
-                known = self._publish(record, files)
+                known = self._publication.publish(record, files)
             return self._introduce(known, now_ms)
 
     def look(self, now_ms: int) -> Trial | None:
@@ -272,15 +272,9 @@ class Releases:
         self.registry.record_version(refused)
         return refused
 
-    def _publish(self, record: VersionRecord, files: Mapping[str, bytes]) -> VersionRecord:
-        """Make a layer version of what has passed."""
-        files = self._signed(record, files)
-        self._store_model(record, files)
-        published = replace(
-            record, layer_arn=self._publish_layer(record, files), replaces=self.deployment.shares().main
-        )
-        self.registry.record_version(published)
-        return published
+    @property
+    def _publication(self) -> Publication:
+        return Publication(self.bucket, self.registry, self.deployment, self.signer)
 
     def _introduce(self, record: VersionRecord, now_ms: int) -> VersionRecord:
         """Let a published version answer: everything at once, or as much as its canary allows."""
@@ -335,34 +329,6 @@ class Releases:
     def _collect(self, model: str, now_ms: int) -> None:
         terms = CanaryPolicy.from_json(self.trials.terms(model))
         Collection(self.registry, self.deployment).collect(terms, self.trials.current(), isoformat(now_ms))
-
-    def _signed(self, record: VersionRecord, files: Mapping[str, bytes]) -> dict[str, bytes]:
-        """The bundle's own files, the evidence of its gates, and the signature over both."""
-        self.deployment.trust(self.signer.public_key)
-        evidence = json.dumps(record.gates, indent=1).encode()
-        signature = sign(files[MANIFEST], evidence, self.signer)
-        own = {name: data for name, data in files.items() if name in {*record.manifest["files"], MANIFEST}}
-        return {**own, EVIDENCE: evidence, SIGNATURE: signature}
-
-    def _store_model(self, record: VersionRecord, files: Mapping[str, bytes]) -> None:
-        for name, data in files.items():
-            self.bucket.write(f"models/{record.model}/{record.version}/{name}", data)
-
-    def _publish_layer(self, record: VersionRecord, files: Mapping[str, bytes]) -> str:
-        """A layer with this version and the live versions of all other models."""
-        bundles = {(record.model, record.version): self._bundle_files(files)}
-        for other in self.registry.models():
-            if other != record.model:
-                version = self.registry.live(other).version
-                stored = self.bucket.read_folder(f"models/{other}/{version}/")
-                bundles[other, version] = self._bundle_files(stored)
-        key = f"layers/{record.model}-{record.version}.zip"
-        return self.deployment.publish_layer(key, layer_archive(bundles), f"{record.model} {record.version}")
-
-    def _bundle_files(self, files: Mapping[str, bytes]) -> dict[str, bytes]:
-        listed: Mapping[str, Any] = json.loads(files[MANIFEST])["files"]
-        names = {*listed, MANIFEST, EVIDENCE, SIGNATURE}
-        return {name: data for name, data in files.items() if name in names}
 
     def _unpack(self, folder: Path, files: Mapping[str, bytes]) -> Bundle:
         folder.mkdir()

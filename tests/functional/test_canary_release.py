@@ -425,7 +425,7 @@ def test_a_second_candidate_waits_and_the_newest_that_waits_is_next(
         world.cloud.store_files(f"candidates/triage/{version}/", make_bundle(version, dataset.digest))
         assert world.releases.consider("triage", version, world.now_ms).state == "waiting"
     assert world.releases.consider("triage", "2", world.now_ms).state == "canary"
-    policy = dataclasses.replace(world.releases.policy, latency_ratio=50.0)
+    policy = dataclasses.replace(world.releases.policy, latency_ratio=50.0, cold_start_runs=0)
     world.releases = dataclasses.replace(world.releases, policy=policy)
     world.releases.roll_back("triage", world.now_ms)
     world.wait(2)
@@ -442,7 +442,7 @@ def test_where_the_terms_say_so_the_next_candidate_takes_the_place_of_one_in_its
     world.terms(another="supersede")
     world.introduce("2")
     world.cloud.store_files("candidates/triage/3/", make_bundle("3", dataset.digest))
-    policy = dataclasses.replace(world.releases.policy, latency_ratio=50.0)
+    policy = dataclasses.replace(world.releases.policy, latency_ratio=50.0, cold_start_runs=0)
     world.releases = dataclasses.replace(world.releases, policy=policy)
 
     record = world.releases.consider("triage", "3", world.now_ms)
