@@ -105,7 +105,7 @@ def _last_look(proving: Sequence[Figure], policy: CanaryPolicy) -> Verdict:
     left = [each for each in proving if not _is_enough(each, policy) or _lower(each, z) <= -policy.last_margin]
     if proving and not left:
         return Verdict("promote", f"time is up; not worse by {policy.last_margin:g} or more: {_told(proving)}")
-    return Verdict(policy.otherwise, f"time is up, and nothing is proved or harmful: {_told(left) or 'no figure'}")
+    return Verdict(policy.otherwise, f"time is up, and nothing is proved or harmful: {_told(left)}")
 
 
 def _is_harmful(figure: Figure, policy: CanaryPolicy, figures: int) -> bool:
@@ -125,7 +125,9 @@ def _lower(figure: Figure, z: float) -> float:
 
 
 def _told(figures: Sequence[Figure]) -> str:
-    return "; ".join(_line(each.name, each.comparison) for each in figures)
+    """The figures that have any answers."""
+    told = [_line(each.name, each.comparison) for each in figures if each.comparison.rows.any()]
+    return "; ".join(told) or "no answers yet"
 
 
 def _line(name: str, comparison: Comparison) -> str:

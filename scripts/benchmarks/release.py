@@ -18,10 +18,13 @@ from release.canary import CanaryState, decide_canary
 from release.canary import Figure as Judged
 from release.incident import WANTED_S
 from release.terms import CanaryPolicy
+from release.trial import AGREEMENT, ANSWERED, SPEED
 
 SEEDS = 1000
 LIVE, MARGIN, POWER, DRIFT = 0.8, 0.05, 0.9, 0.15
 POLICY = CanaryPolicy()
+# What a deployment's canary is guarded by besides; it shares the risk of a false alarm, and is at rest here.
+GUARDS = [Judged(name, Comparison.start(MARGIN), must_prove=False) for name in (ANSWERED, SPEED, AGREEMENT)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +108,8 @@ def simulate(scenario: Scenario, seeds: int) -> Outcome:
         drawn = _batch(scenario, generator, np.array(POLICY.weights)[steps[open_seeds]], hours)
         comparison = comparison.update(drawn)
         for at, seed in enumerate(open_seeds):
-            state = CanaryState([Judged("thumbs_up", one(comparison, at))], int(steps[seed]), 0, int(began[seed]))
+            judged = [Judged("feedback", one(comparison, at)), *GUARDS]
+            state = CanaryState(judged, int(steps[seed]), 0, int(began[seed]))
             actions[seed] = decide_canary(state, POLICY, round(hours * 3_600_000)).action
         moved = actions[open_seeds] == "next_step"
         steps[open_seeds[moved]] += 1

@@ -190,7 +190,7 @@ class Story:
     def wait_for_gates(self, version: str) -> None:
         """The candidate's arrival starts the gates; wait until they have let it into its canary."""
         self.stack.bucket.write(f"models/{MODEL}/canary.json", json.dumps(TERMS).encode())
-        record = self.wait(f"version {version} is decided on", 120, lambda: self.decided(version))
+        record = self.wait(f"version {version} is decided on", 300, lambda: self.decided(version))
         self.tell_gates(record)
         expect(record["state"] == "canary", f"version {version} in its canary, but it is {record['state']}")
 
@@ -209,7 +209,7 @@ class Story:
         files = self.stack.bucket.read_folder(f"models/{MODEL}/{self.figures.versions['after']}/")
         for name, data in resealed(files, version).items():
             self.stack.bucket.write(f"candidates/{MODEL}/{version}/{name}", data)
-        passed = self.wait(f"version {version} is decided on", 120, lambda: self.decided(version))
+        passed = self.wait(f"version {version} is decided on", 300, lambda: self.decided(version))
         expect(passed["state"] == "canary", f"version {version} in its canary, but it is {passed['state']}")
         self.answer_customers(version, lambda prediction, row: prediction.version != version)
         record = self.record(version)
@@ -253,7 +253,7 @@ class Story:
         files = self.stack.bucket.read_folder(f"models/{MODEL}/{self.figures.versions['after']}/")
         for name, data in spoil(files, version).items():
             self.stack.bucket.write(f"candidates/{MODEL}/{version}/{name}", data)
-        record = self.wait(f"version {version} is decided on", 120, lambda: self.decided(version))
+        record = self.wait(f"version {version} is decided on", 300, lambda: self.decided(version))
         expect(record["state"] == "refused", f"a spoiled candidate is refused, but it is {record['state']}")
         self.tell.say(f"version {version}, spoiled on purpose, was refused:")
         self.tell_gates(record)
