@@ -25,10 +25,11 @@ h1{font-size:1.4rem;line-height:1.3;margin:.3rem 0}h2{font-size:1.1rem;margin:2r
 p{margin:.4rem 0;max-width:46rem}.soft,figcaption,caption{color:var(--soft);font-size:.875rem}
 .status{display:inline-block;padding:.1rem .6rem;border-radius:1rem;color:var(--paper);font-weight:600}
 .passed{background:var(--good)}.refused{background:var(--bad)}
-td.yes{color:var(--good);font-weight:600}td.no{color:var(--bad);font-weight:600}
-.cards{display:grid;gap:1rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,20rem),1fr))}
+td.yes{color:var(--good)}td.no{color:var(--bad)}td.yes,td.no{font-weight:600}td.yes,td.no,thead th{white-space:nowrap}
+.cards{display:grid;gap:1rem;margin-top:1rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,20rem),1fr))}
 figure{margin:0;padding:.75rem;background:var(--card);border:1px solid var(--line);border-radius:.5rem}
-figure svg{display:block;width:100%;max-width:34rem;height:auto}svg.span{width:10rem;height:1rem;vertical-align:middle}
+figure svg:not(.span){display:block;width:100%;max-width:34rem;height:auto}
+svg.span{display:inline-block;width:10rem;height:1rem;vertical-align:middle}
 svg text{font-size:10px;fill:var(--soft)}.old{fill:var(--old)}.new{fill:var(--new)}.soft-fill{opacity:.8}
 .axis{stroke:var(--soft)}.grid{stroke:var(--line)}.limit{stroke:var(--soft);stroke-dasharray:4 3}
 .band{fill:var(--new);opacity:.3}
@@ -37,7 +38,7 @@ svg text{font-size:10px;fill:var(--soft)}.old{fill:var(--old)}.new{fill:var(--ne
 .wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:.875rem}caption{text-align:left}
 caption span{display:block;position:sticky;left:0;max-width:calc(100vw - 2rem)}
 th,td{padding:.25rem .5rem;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
-tbody th{font-weight:400;min-width:6.5rem}td.words{min-width:11rem}td.number{text-align:right;white-space:nowrap}
+tbody th{font-weight:400;min-width:8.5rem}td.words{min-width:11rem}td.number{text-align:right;white-space:nowrap}
 th.number{text-align:right}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem;margin:0}dt{color:var(--soft)}dd{margin:0}
 .wide:focus-visible{outline:3px solid var(--new)}
@@ -185,9 +186,14 @@ def _robustness(gates: Mapping[str, Facts]) -> str:
         figures.append(
             f"<figure><h3>Under attack</h3><p>Of {found['texts']} inputs {value:.0%} had a right answer that an "
             f"attacker could turn into a wrong one with a limited number of questions; {found['live']:.0%} with the "
-            f"live version.</p></figure>"
+            f"live version.</p>{_lost('live', found['live'], found['texts'])}"
+            f"{_lost('this version', value, found['texts'])}</figure>"
         )
     return f'<section><h2>Robustness</h2><div class="cards">{"".join(figures)}</div></section>' if figures else ""
+
+
+def _lost(name: str, share: float, rows: int) -> str:
+    return f"<p>{charts.span(share, wilson(share * rows, rows))} {name}</p>"
 
 
 def _compression(points: Sequence[Facts]) -> str:
@@ -205,7 +211,7 @@ def _compression(points: Sequence[Facts]) -> str:
     names = ("Version", "MB", "ms a row", "Quality")
     table = _table("What was tried to make it small and fast", names, rows)
     figure = f"<figure>{charts.pareto(points)}<figcaption>What is served is filled in orange.</figcaption></figure>"
-    return f'<section><h2>Compression</h2><div class="cards">{figure}</div>{table}</section>'
+    return f'<section><h2>Compression</h2><div class="cards">{figure}{table}</div></section>'
 
 
 def _security() -> str:

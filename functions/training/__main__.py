@@ -8,6 +8,7 @@
     python -m training recalibrate --model NAME --version N --dataset URI --output URI --run ID --live URI
     python -m training generator SOURCE --model NAME [--version N] --output URI
     python -m training embedder  SOURCE --model NAME [--version N] --output URI
+    python -m training tensors   SOURCE --model NAME [--version N] --output URI [--data FILE] [--quantize WAY]
 
 A URI is a local folder or `s3://bucket/prefix`. The bundle's manifest is stored last: its arrival announces the rest.
 Under torchrun every process runs the same command, and the first alone stores. A training that is cut off goes on from
@@ -46,6 +47,7 @@ from training.recalibrate import recalibrate
 from training.reward_knobs import Knobs as RewardKnobs
 from training.search_knobs import Search as SearchKnobs
 from training.storage import Place, adapter_address, checkpoint_address, copy_folder, place_at
+from training.tensors import Knobs as TensorKnobs
 from training.transfer import Knobs, Purpose, transfer
 
 if TYPE_CHECKING:
@@ -108,14 +110,15 @@ def run_package(options: argparse.Namespace, code: str, created_at: str) -> None
     """Package somebody's own model."""
     name = options.base_model or (Path(options.source).name if Path(options.source).exists() else options.source)
     origin = Origin(options.model, options.version, created_at, name, options.base_licence, "package", code)
-    _package(options.kind, options.source, origin, place_at(options.output, _s3))
+    knobs = {knob.name: getattr(options, knob.name) for knob in options.own_knobs}
+    _package(options.kind, options.source, origin, place_at(options.output, _s3), **knobs)
 
 
-def _package(kind: str, source: str, origin: Origin, output: Place) -> None:
+def _package(kind: str, source: str, origin: Origin, output: Place, **knobs: Any) -> None:
     """Package a model by the recipe of its kind and store its bundle, the manifest after everything else."""
     with TemporaryDirectory() as scratch:
         recipe = importlib.import_module(f"training.{kind}")  # each brings packages that the others do without
-        bundle: Bundle = recipe.package(source, origin, recipe.Knobs(), Path(scratch))
+        bundle: Bundle = recipe.package(source, origin, recipe.Knobs(**knobs), Path(scratch))
         copy_folder(bundle.path, output, but=MANIFEST)
         output.write(MANIFEST, (bundle.path / MANIFEST).read_bytes())
 
@@ -299,10 +302,19 @@ def _parser() -> argparse.ArgumentParser:
         recipe.add_argument("--code", help="revision of this code; default: PAWL_CODE_REVISION")
         for knob in fields(knobs):
             recipe.add_argument(f"--{knob.name.replace('_', '-')}", type=type(knob.default), help="see Knobs")
-    for kind, meaning in (("generator", "a decoder"), ("embedder", "a sentence encoder")):
+    kinds = {"generator": "a decoder", "embedder": "a sentence encoder", "tensors": "any other model"}
+    for kind, meaning in kinds.items():
         ready = recipes.add_parser(kind, help=f"package {meaning}, untrained")
-        ready.set_defaults(recipe=run_package, kind=kind)
-        ready.add_argument("source", help="a Hugging Face folder or hub name, or for a decoder a GGUF file")
+        own = fields(TensorKnobs) if kind == "tensors" else ()
+        ready.set_defaults(recipe=run_package, kind=kind, own_knobs=own)
+        ready.add_argument(
+            "source",
+            help="a Hugging Face folder or hub name; for a decoder also a GGUF file; for any other model an .onnx file "
+            "or package.module:factory, whose code is run",
+        )
+        for knob in own:
+            option = f"--{knob.name.replace('_', '-')}"
+            ready.add_argument(option, type=type(knob.default), default=knob.default, help="see training.tensors.Knobs")
         ready.add_argument("--model", required=True, help="the name it is to be served by")
         ready.add_argument("--version", default="1", help="a whole number; default: 1")
         ready.add_argument("--output", required=True, help="folder or s3:// prefix for the bundle")

@@ -40,7 +40,7 @@ class Knobs:
     """Held-back prompts that are answered at each look."""
     patience: int = 2
     """Looks in a row with a higher reward and less gold that end the run."""
-    most_kl: float = 100.0
+    most_kl: float = 25.0
     """Nats an answer beyond which no state is kept."""
     judged_prompts: int = 64
     """Held-out prompts that the live bundle and the candidate answer, both as they are served."""

@@ -2,7 +2,7 @@
 
 Nothing is trained. What the graph loses to int8 is measured on texts that its smoothing has not seen.
 
-    encoder -> main directions -> graph -> cosine and latency beside the float graph -> bundle
+    encoder -> trimmed -> main directions -> graph -> cosine and latency beside the float graph -> bundle
 """
 
 import json
@@ -35,6 +35,7 @@ from training.export import GRAPH, INPUTS, TOLERANCE, WEIGHTS, fuse, optimize, t
 from training.origin import Origin
 from training.precision import SCHEME, refine
 from training.smoothing import largest_inputs, smooth
+from training.trimming import trim
 
 OUTPUTS = ["embedding", "projection"]
 Floats = NDArray[np.float32]
@@ -87,6 +88,8 @@ def package(source: str, origin: Origin, knobs: Knobs, folder: Path) -> Bundle:
     max_tokens = min(knobs.max_tokens, _longest(source, network.encoder))
     tokenizer = load_tokenizer(source, max_tokens)
     rows = starter.read_rows(starter.ROWS.read_text(encoding="utf-8").splitlines())
+    network, kept = trim(network, tokenizer, max_tokens)
+    tokenizer = kept.tokenizer
     texts = [row.text for row in rows]
     sample = texts[:: math.ceil(len(texts) / knobs.smoothing_rows)]
     held = [text for text in texts if text not in set(sample)]
@@ -121,7 +124,7 @@ def package(source: str, origin: Origin, knobs: Knobs, folder: Path) -> Bundle:
         metrics, reference = measure(network, served, tokenizer, held)
         metrics |= time_answers(floats, folder / GRAPH, knobs.seconds_tokens)
         served_bytes = sum((folder / name).stat().st_size for name in (GRAPH, WEIGHTS))
-        metrics["bytes_ratio"] = round(served_bytes / floats.stat().st_size, 4)
+        metrics["bytes_ratio"] = round(served_bytes / (floats.stat().st_size + 4 * kept.values), 4)
     (folder / "reference.json").write_text(reference.to_json(), encoding="utf-8")
     write_embedder_card(folder / "card.md", about, metrics)
     return seal(folder, **about, metrics=metrics)

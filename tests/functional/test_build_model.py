@@ -1,14 +1,20 @@
-"""`scripts/build-model`: from a checkpoint on disk to a bundle in the models layer's layout."""
+"""`scripts/build-model`: from a checkpoint, a factory or a graph to a bundle in the models layer's layout."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
+import numpy as np
 import pytest
+from tests.functional import factories
 from tests.functional.checkpoints import save_decoder, save_encoder
 
 from artifacts.packaging import kind_of, main
 from artifacts.signing import KeyFile, make_key
-from pawl.bundle import open_bundle
+from inference.engine import Engine
+from pawl.bundle import Bundle, open_bundle
 from pawl.generator import Sampling, TextGenerator
 from pawl.model import open_model
 from pawl.signing import read_trust
@@ -44,6 +50,45 @@ def test_a_decoder_becomes_a_signed_generator_that_answers_a_conversation(
     assert said.token_count == 8 or said.finish_reason == "stop"
 
 
+def test_somebody_s_own_torch_module_is_built_with_its_data_signed_and_served(
+    key: KeyFile,
+    tmp_path: Path,
+    layer: Callable[[Bundle], Path],
+    start: Callable[[str], ModuleType],
+    rest: Callable[..., dict[str, Any]],
+    context: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = factories.save_rows(tmp_path / "digits.npz", factories.digits(), "digit")
+    source = "tests.functional.factories:image_classifier"
+    more = ["--data", str(data), "--label", "digit", "--licence", "MIT", "--output", str(tmp_path / "models")]
+
+    assert main([source, "--name", "digits", *more]) == 0
+
+    bundle = open_bundle(tmp_path / "models" / "digits" / "1")
+    layer(bundle)
+    assert Engine(read_trust(key.trusted)).get("digits").manifest.lineage.base_licence == "MIT"
+    (chosen,) = (point for point in bundle.manifest.metrics["compression"] if point["chosen"])
+    assert chosen["name"] != "float"
+    assert "compression.png" in bundle.manifest.files
+    image, labels = factories.digits()[0][1], factories.digits()[1]
+    inputs = [{"name": "input", "datatype": "FP32", "shape": [1, 1, 8, 8], "data": image.ravel().tolist()}]
+    monkeypatch.setenv("TRUSTED_KEYS", key.trusted)
+    app = start("inference.app")
+    reply = app.handler(rest("POST", "/v2/models/{model}/infer", {"inputs": inputs}, model="digits"), context)
+    assert reply["statusCode"] == 200
+    (output,) = json.loads(reply["body"])["outputs"]
+    assert (output["name"], output["shape"]) == ("output", [1, 10])
+    assert int(np.argmax(output["data"])) == labels[1]
+    assert app.capture.flush(10)
+
+
+def test_options_for_tensors_are_refused_for_other_kinds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["model.gguf", "--name", "tiny", "--data", "rows.csv", "--output", str(tmp_path)]
+    assert main(arguments) == 1
+    assert "--data is for models of tensors, and model.gguf is a generator" in capsys.readouterr().err
+
+
 def test_a_folder_s_configuration_says_its_kind(tmp_path: Path) -> None:
     for name, save in (("decoder", lambda folder: save_decoder(folder, "llama")), ("encoder", save_encoder)):
         (tmp_path / name).mkdir()
@@ -51,12 +96,15 @@ def test_a_folder_s_configuration_says_its_kind(tmp_path: Path) -> None:
     assert kind_of(str(tmp_path / "decoder")) == "generator"
     assert kind_of(str(tmp_path / "encoder")) == "embedder"
     assert kind_of("somewhere/model.gguf") == "generator"
+    assert kind_of("somewhere/model.onnx") == kind_of("package.module:factory") == "tensors"
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["{empty}", "--name", "tiny"], "is no folder with config.json or a .gguf file"),
+        (["absent.onnx", "--name", "tiny"], "absent.onnx: no such file"),
+        (["nobody.knows:it", "--name", "tiny"], "No module named 'nobody'"),
         (["{empty}", "--name", "Tiny_"], "--name 'Tiny_': use 1-48 of a-z, 0-9 and '-'"),
         (["{empty}", "--name", "tiny", "--version", "0"], "--version '0': use a whole number from 1"),
         (["{other}", "--name", "tiny", "--kind", "generator"], "is of type 'mamba': want llama or qwen2"),

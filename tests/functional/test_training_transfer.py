@@ -84,6 +84,8 @@ def bundle(base: Path, dataset: FrozenDataset, tmp_path_factory: pytest.TempPath
 def test_the_bundle_opens_and_says_where_it_comes_from(bundle: Bundle, dataset: FrozenDataset) -> None:
     manifest = bundle.manifest
 
+    assert [point["name"] for point in manifest.metrics["compression"]][:2] == ["float", "int8"]
+    assert sum(point["chosen"] for point in manifest.metrics["compression"]) == 1
     assert set(manifest.files) == {"model.onnx", "model.onnx.data", "tokenizer.json", "reference.json", "card.md"}
     assert (manifest.name, manifest.version, manifest.kind) == ("tiny", "2", "text-classifier")
     assert manifest.labels == sorted(TOPICS)
@@ -202,6 +204,7 @@ def test_in_s3_the_manifest_is_stored_after_every_other_file(
         "card.md",
         "manifest.json",
         "run.json",
+        "compression.png",
     }
     assert max(stored, key=lambda name: (stored[name], name == "manifest.json")) == "manifest.json"
 

@@ -27,7 +27,7 @@ def win_rate(ours: Sequence[float], theirs: Sequence[float], confidence: float =
     """How often a score of ours is above theirs in the same place.
 
     >>> win_rate([1, 2, 3, 0], [1, 1, 1, 1])
-    WinRate(rate=0.625, low=0.2248, high=0.9056, wins=2, losses=1, ties=1, confidence=0.95)
+    WinRate(rate=0.625, low=0.2194, high=0.9081, wins=2, losses=1, ties=1, confidence=0.95)
     """
     wins = sum(a > b for a, b in zip(ours, theirs, strict=True))
     losses = sum(a < b for a, b in zip(ours, theirs, strict=True))
