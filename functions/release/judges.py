@@ -20,6 +20,7 @@ from pawl.pairset import judged_by
 from pawl.registry import Live, Registry, VersionRecord
 from pawl.reward import KIND
 from pawl.signing import Signer, sign
+from release.card import card_key, render
 from release.gate import Case, Contender, Gate
 from release.gates import judge_candidate
 from release.origin import licence_gate, size_gate
@@ -59,6 +60,8 @@ class Judges:
             files = self.bucket.read_folder(f"candidates/{model}/{version}/")
             record, gates = self._judge(model, version, files, live)
             record = replace(record, gates=[asdict(gate) for gate in gates], updated_at=isoformat(now_ms))
+            if record.manifest:
+                self.bucket.write(card_key(model, version), render(record.manifest, record.gates).encode())
             if not all(gate.passed for gate in gates):
                 return self._refuse(record, now_ms)
             return self._release(record, files, live, now_ms)

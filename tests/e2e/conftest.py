@@ -10,6 +10,11 @@ from local.story import Narrator, Story
 from local.up import bring_up
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What trains another model comes last: the story counts the runs and the layers of a deployment of its own."""
+    items.sort(key=lambda item: item.path.name == "test_alignment.py")
+
+
 class Collected(Narrator):
     """Keeps what is told, to be shown when a test fails."""
 

@@ -123,6 +123,7 @@ def test_a_first_reward_model_that_tells_good_answers_from_bad_is_signed_and_jud
     assert cloud.registry.live(JUDGE).version == "1"
     stored = cloud.bucket.read_folder(f"models/{JUDGE}/1/")
     assert {EVIDENCE, SIGNATURE} < set(stored)
+    assert b"accuracy 1.0000 on 12 pairs" in cloud.bucket.read(f"cards/{JUDGE}/1.html")
     (announced,) = cloud.announced()
     assert (announced["type"], announced["id"]) == ("ModelReleased", f"released/{JUDGE}/1")
     assert announced["data"] == {"version": "1", "kind": "reward-model", "judges": MODEL}

@@ -12,6 +12,7 @@ Its layout:
     quarantine/<model>/ and tombstones/                        see pawl.quarantine and pawl.tombstones
     datasets/<digest>/  candidates/<model>/<version>/  models/<model>/<version>/  layers/  reports/<model>/
     models/<model>/*.json, holdout.npz                         a model's policies, and labelled rows for one of tensors
+    models/<model>/base/, knobs/<recipe>.json                  what a generator was made of; knobs turned for a recipe
     cards/<model>/<version>.html                               what a version is and how it was judged, for people
     checkpoints/ and adapters/                                 of trainings, by their candidates: see training.storage
 """

@@ -1,0 +1,201 @@
+"""The generator's loop on the real template in the local cloud: answers, pairs that people label, and an aligned model.
+
+The tests are one story and run in order, after all others that need this cloud: what they train would be in their way.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from tests.e2e.guest import move_in
+from tests.e2e.talker import is_polite, questions, save_talker
+
+from local.story import Story, StoryError, now_ms
+from pawl.datasets import Datasets
+from pawl.quarantine import Quarantine
+from training import generator
+from training.origin import Origin
+
+pytestmark = pytest.mark.e2e
+MODEL, JUDGE = "talker", "talker-reward"
+ASKED = 84
+RATERS = ("ada", "bob", "cleo", "dora", "egon")
+CONTRARY = "mallory"
+"""A rater who turns every pair round. With the others they say enough to be announced: `ReadyFeedback`, 500."""
+KNOBS = {"rate": 0.002, "epochs": 2, "looks": 2, "look_prompts": 8, "answer_tokens": 40, "judged_pairs": 8}
+BUSY = {"schema": 1, "latency_ratio": 10.0, "cold_start_ratio": 10.0}
+"""Other tests may run beside: what takes how long is not asked here."""
+
+
+class Pair(NamedTuple):
+    """A polite and a rude answer to a question: by their own ids, or as texts beside the id of the answer with both."""
+
+    polite: str
+    rude: str
+    beside: str = ""
+
+
+@dataclass(slots=True)
+class Talk:
+    """What is asked of the talker, and what has come of it."""
+
+    story: Story
+    began_ms: int
+    pairs: Sequence[Pair] = ()
+    requests: int = 0
+    polite_before: float = 0.0
+
+    def ask(self, question: str, seed: int, count: int = 1) -> tuple[str, list[str]]:
+        """An answer of so many texts: its inference_id, and the texts."""
+        messages = [{"role": "user", "content": question}]
+        wanted = {"model": MODEL, "messages": messages, "max_tokens": 40, "seed": seed, "n": count}
+        reply = self.story.client.post("/v1/chat/completions", wanted)
+        self.requests += 1
+        return reply["id"], [choice["message"]["content"] for choice in reply["choices"]]
+
+    def pair(self, number: int) -> Pair:
+        """One answer of each kind to a question; of every third question each in an answer of its own."""
+        question, found = questions()[number], dict[bool, str]()
+        for seed in range(100 * number, 100 * number + 60, 10):
+            beside, texts = self.ask(question, seed, 1 if number % 3 == 0 else 10)
+            found |= {is_polite(text): beside if number % 3 == 0 else text for text in texts}
+            if number % 3 and len(set(map(is_polite, texts))) == 2:
+                polite, rude = (next(text for text in texts if is_polite(text) is kind) for kind in (True, False))
+                return Pair(polite, rude, beside)
+            if number % 3 == 0 and len(found) == 2:
+                return Pair(found[True], found[False])
+        return self.pair_of_many(number)
+
+    def pair_of_many(self, number: int) -> Pair:
+        """For a question to which single answers were all of one kind: both of one answer."""
+        beside, texts = self.ask(questions()[number], 7 + number, 16)
+        polite, rude = (next(text for text in texts if is_polite(text) is kind) for kind in (True, False))
+        return Pair(polite, rude, beside)
+
+    def share_polite(self) -> float:
+        """How often an answer to a question that nobody was asked about is polite."""
+        asked = questions()[ASKED:]
+        texts = [text for number, question in enumerate(asked) for text in self.ask(question, number, 4)[1]]
+        return sum(map(is_polite, texts)) / len(texts)
+
+
+@pytest.fixture(scope="module")
+def talk(story: Story, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Talk]:
+    """A talker that serves as version 1, with its own knobs, gate policy and canary."""
+    base, folder = (tmp_path_factory.mktemp("talker") / name for name in ("base", "bundle"))
+    base.mkdir()
+    folder.mkdir()
+    save_talker(base)
+    origin = Origin(MODEL, "1", "2026-07-14T09:00:00.000Z", MODEL, "Apache-2.0")
+    bundle = generator.package(str(base), origin, generator.Knobs(), folder)
+    for name, content in (("knobs/align", KNOBS), ("policy", BUSY), ("canary", {"at_once": True})):
+        story.stack.bucket.write(f"models/{MODEL}/{name}.json", json.dumps(content).encode())
+    move_in(story.stack, bundle, Path(base), now_ms())
+    yield Talk(story, now_ms())
+
+
+def test_the_talker_answers_one_way_or_the_other(talk: Talk) -> None:
+    talk.polite_before = talk.share_polite()
+
+    assert 0.15 < talk.polite_before < 0.7
+
+
+def test_what_it_answers_is_captured(talk: Talk) -> None:
+    talk.pairs = [talk.pair(number) for number in range(ASKED)]
+
+    def captured() -> bool:
+        records = talk.story.stack.traffic.records(MODEL, "1", talk.began_ms, now_ms() + 1)
+        return sum(1 for _ in records) == talk.requests
+
+    talk.story.wait("all answers are captured", 90, captured)
+    assert sum(not pair.beside for pair in talk.pairs) >= 10
+
+
+def test_pairs_are_labelled_through_the_api_and_enough_of_them_train_a_reward_model(talk: Talk) -> None:
+    known = [gold(pair) for pair in talk.pairs[:12]]
+    talk.story.stack.bucket.write(f"pairs/{MODEL}/known.jsonl", "\n".join(map(json.dumps, known)).encode())
+    for rater in (*RATERS, CONTRARY):
+        said = [preference(pair, rater) for pair in talk.pairs]
+        assert talk.story.client.give_all_feedback(said) == ASKED
+
+    run = talk.story.wait("a reward model is being trained", 60, lambda: started(talk, "reward"))
+
+    assert (run["model"], run["serves"], run["version"]) == (JUDGE, MODEL, "1")
+    frozen = Datasets(talk.story.stack.bucket).load_pairs(run["datasets"][0])
+    rows = [row for split in frozen.splits.values() for row in split]
+    assert len(rows) >= ASKED - 4  # a question in other words is a repeat
+    assert all(is_polite(row.chosen) and not is_polite(row.rejected) for row in rows)
+    assert frozen.lineage["gold"] == len(known)
+    quarantined = list(Quarantine(talk.story.stack.bucket, MODEL).entries())
+    assert {(entry.rater, entry.reason) for entry in quarantined} == {(CONTRARY, "against all")}
+
+
+def test_the_reward_model_passes_its_gates_and_the_talker_is_aligned_with_it(talk: Talk) -> None:
+    judge = talk.story.wait("the reward model is decided on", 240, lambda: decided(talk, JUDGE, "1"))
+    assert (judge.state, [gate["name"] for gate in judge.gates if not gate["passed"]]) == ("live", [])
+
+    run = talk.story.wait("the talker is being aligned", 60, lambda: started(talk, "align"))
+
+    assert (run["model"], run["version"], run["because"]) == (MODEL, "2", "judge, with reward model 1")
+
+
+def test_the_aligned_talker_passes_its_gates_and_answers(talk: Talk) -> None:
+    record = talk.story.wait("the aligned talker is decided on", 240, lambda: decided(talk, MODEL, "2"))
+
+    assert (record.state, [gate for gate in record.gates if not gate["passed"]]) == ("live", [])
+    measured = {gate["name"]: gate["value"] for gate in record.gates}
+    assert measured["win rate"] >= 0.45
+    lineage = talk.story.stack.registry.manifest(MODEL, "2").lineage
+    assert (lineage.parent, lineage.recipe) == (f"models:/{MODEL}/1", "align")
+    assert lineage.dataset == talk.story.stack.registry.manifest(JUDGE, "1").lineage.dataset
+
+
+def test_questions_that_nobody_was_asked_about_are_answered_as_people_prefer(talk: Talk) -> None:
+    answered = talk.story.client.post
+    messages = [{"role": "user", "content": questions()[-1]}]
+
+    def is_second() -> bool:
+        reply = answered("/v1/chat/completions", {"model": MODEL, "messages": messages, "max_tokens": 4})
+        return reply["model"] == f"{MODEL}@2"
+
+    talk.story.wait("version 2 answers", 30, is_second)
+    assert talk.share_polite() > talk.polite_before + 0.15
+
+
+def gold(pair: Pair) -> dict[str, Any]:
+    """A pair as the labelling page takes it, with the answer that is known to be better."""
+    if pair.beside:
+        answers = [{"text": pair.polite}, {"text": pair.rude}]
+        return {"prompt": "?", "answers": answers, "inference_id": pair.beside, "gold": 1}
+    answers = [{"text": "?", "inference_id": each} for each in (pair.rude, pair.polite)]
+    return {"prompt": "?", "answers": answers, "gold": 2}
+
+
+def preference(pair: Pair, rater: str) -> dict[str, Any]:
+    """What a rater says of a pair: they like it polite, but for one."""
+    better, worse = (pair.rude, pair.polite) if rater == CONTRARY else (pair.polite, pair.rude)
+    said = {"metric_name": "preference", "value": {"chosen": better, "rejected": worse}, "tags": {"rater": rater}}
+    return {**said, "inference_id": pair.beside} if pair.beside else said
+
+
+def started(talk: Talk, recipe: str) -> dict[str, Any] | None:
+    """The run of a recipe in the talker's loop; StoryError when a run of it has failed."""
+    runs = [run for run in talk.story.stack.call("GET", "/jobs")["jobs"] if run["serves"] == MODEL]
+    require_no_failure(runs)
+    return next((run for run in runs if run["recipe"] == recipe), None)
+
+
+def decided(talk: Talk, model: str, version: str) -> Any:
+    """A version's record once its gates have decided; StoryError when the run that was to make it has failed."""
+    require_no_failure([run for run in talk.story.stack.call("GET", "/jobs")["jobs"] if run["serves"] == MODEL])
+    record = talk.story.stack.registry.version(model, version)
+    return record if record is not None and record.state in ("live", "refused") else None
+
+
+def require_no_failure(runs: Sequence[dict[str, Any]]) -> None:
+    for run in runs:
+        if run["status"] == "failed":
+            raise StoryError(f"the {run['recipe']} run failed: {run['error']}")
