@@ -18,11 +18,13 @@ def main(folder: str, question: dict[str, list[object]]) -> None:
 
     from pawl.bundle import open_bundle
     from pawl.model import open_model
-    from pawl.tensors import NUMPY
+    from pawl.tensorset import numpy_type
 
     bundle = open_bundle(Path(folder))
-    kinds = {tensor.name: NUMPY.get(tensor.datatype) for tensor in bundle.manifest.inputs}
-    columns = {name: np.array(column, kinds[name]) if kinds[name] else column for name, column in question.items()}
+    kinds = {tensor.name: numpy_type(tensor.datatype) for tensor in bundle.manifest.inputs}
+    columns = {
+        name: column if kinds[name].hasobject else np.array(column, kinds[name]) for name, column in question.items()
+    }
     open_model(bundle).predict(columns)
     mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({"ms": round(milliseconds_since_start(), 3), "mb": round(mb, 1)}))

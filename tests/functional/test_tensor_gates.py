@@ -174,18 +174,26 @@ def test_a_candidate_without_rows_to_be_judged_by_is_refused(cloud: Any, build: 
     [
         ({"input.values": np.zeros((200, 4), np.float32)}, "input.values has the shape [200, 4]"),
         ({"input.other": np.zeros((200, 3), np.float32)}, "want ['input.values', 'label']"),
+        ({"input.values": np.full((200, 3), "1")}, "input.values is of type <U1: the model wants FP32"),
+        ({"input.values": np.full((200, 3), 1j)}, "input.values is of type complex128: the model wants FP32"),
         ({"label": np.full(200, 2)}, "labels from 2 to 2: the model has 2"),
         ({"label": np.zeros(199, int)}, "arrays of [199, 200] rows"),
         ({"label": np.zeros(200)}, "labels of type float64"),
         ({"label": np.array([None] * 200)}, "no .npz file of plain arrays"),
     ],
-    ids=["shape", "input", "label", "rows", "type", "pickle"],
+    ids=["shape", "input", "text", "type", "label", "rows", "type of label", "pickle"],
 )
 def test_rows_that_do_not_fit_the_model_say_what_is_wrong(build: Build, changes: dict[str, Any], told: str) -> None:
     with pytest.raises(InvalidDataset) as raised:
         read_tensor_set(_rows(**changes), build("2").manifest)
 
     assert told in str(raised.value)
+
+
+def test_numbers_of_another_width_are_taken_as_the_model_wants_them(build: Build) -> None:
+    read = read_tensor_set(_rows(**{"input.values": np.ones((200, 3))}), build("2").manifest)
+
+    assert read.inputs["values"].dtype == np.float32
 
 
 def test_what_is_no_file_of_arrays_is_refused_with_the_reason(

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pawl.bundle import Manifest
+from pawl.bundle import Manifest, Tensor
 from pawl.dataset import Row
 from pawl.errors import InvalidDataset
 
@@ -64,15 +64,11 @@ def read_tensor_set(data: bytes, manifest: Manifest) -> TensorSet:
             arrays: dict[str, Array] = {name: file[name] for name in file.files}
     except (ValueError, OSError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise InvalidDataset(f"no .npz file of plain arrays: {error}") from error
-    inputs = {name.removeprefix(_INPUT): array for name, array in arrays.items() if name.startswith(_INPUT)}
-    wanted = {tensor.name: tensor.shape for tensor in manifest.inputs}
-    if set(inputs) != set(wanted) or _LABEL not in arrays:
-        names = [*(_INPUT + name for name in wanted), _LABEL]
+    found = {name.removeprefix(_INPUT) for name in arrays if name.startswith(_INPUT)}
+    if found != {tensor.name for tensor in manifest.inputs} or _LABEL not in arrays:
+        names = [*(_INPUT + tensor.name for tensor in manifest.inputs), _LABEL]
         raise InvalidDataset(f"holds {sorted(arrays)}: want {names}, and slice.<attribute> for fairness")
-    for name, shape in wanted.items():
-        found = list(inputs[name].shape)
-        if len(found) != len(shape) or any(size not in (-1, got) for size, got in zip(shape, found, strict=True)):
-            raise InvalidDataset(f"{_INPUT}{name} has the shape {found}: the model wants {shape}")
+    inputs = {tensor.name: _fitted(arrays[_INPUT + tensor.name], tensor) for tensor in manifest.inputs}
     columns = {name.removeprefix(_SLICE): array for name, array in arrays.items() if name.startswith(_SLICE)}
     sizes = {len(array) for array in (*inputs.values(), arrays[_LABEL], *columns.values())}
     if len(sizes) > 1 or 0 in sizes:
@@ -80,6 +76,27 @@ def read_tensor_set(data: bytes, manifest: Manifest) -> TensorSet:
     slices = [{name: str(array[row]) for name, array in columns.items()} for row in range(len(arrays[_LABEL]))]
     labels = _labels(arrays[_LABEL], manifest.labels)
     return TensorSet(inputs, [Row(f"row {n}", label, slices[n], "given") for n, label in enumerate(labels)])
+
+
+def numpy_type(datatype: str) -> np.dtype[Any]:
+    """The protocol's datatype in numpy's words.
+
+    >>> numpy_type("FP32"), numpy_type("UINT8"), numpy_type("BYTES")
+    (dtype('float32'), dtype('uint8'), dtype('O'))
+    """
+    return np.dtype("O" if datatype == "BYTES" else datatype.lower().replace("fp", "float"))
+
+
+def _fitted(array: Array, tensor: Tensor) -> Array:
+    """The values of an input in its own shape and type."""
+    shape, wanted = list(array.shape), numpy_type(tensor.datatype)
+    if len(shape) != len(tensor.shape) or any(
+        size not in (-1, got) for size, got in zip(tensor.shape, shape, strict=True)
+    ):
+        raise InvalidDataset(f"{_INPUT}{tensor.name} has the shape {shape}: the model wants {tensor.shape}")
+    if not np.can_cast(array.dtype, wanted, "same_kind") or wanted.hasobject != (array.dtype.kind == "U"):
+        raise InvalidDataset(f"{_INPUT}{tensor.name} is of type {array.dtype}: the model wants {tensor.datatype}")
+    return array.astype(wanted)
 
 
 def _labels(told: Array, names: Sequence[str]) -> list[str]:
