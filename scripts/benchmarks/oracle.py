@@ -4,8 +4,8 @@ The model answers prompts made of templates; the rule compares its answers; the 
 pairs; and the rule judges both models' answers to prompts whose subjects and wordings it has never seen, in float and
 as they are served. So nothing here is a matter of taste: whoever has the rule can check every pair.
 
-`python -m benchmarks.oracle FOLDER` is the half that wants a GPU: it leaves adapter, pairs and figures, from which
-`measure(kept=FOLDER)` goes on.
+`python -m benchmarks.oracle FOLDER` is the half that wants a GPU: it leaves adapter, pairs and figures. Run again where
+these lie, on the kind of machine that is to serve, it is the other half.
 """
 
 import json
@@ -92,7 +92,7 @@ class Size:
 
 SMALL = Size(prompts=96, samples=4, judged=40, answer_tokens=96)
 QUICK = Size(prompts=24, samples=3, judged=12, answer_tokens=64)
-KNOBS = Knobs(rank=8, rate=3e-4, epochs=2, max_tokens=320, looks=4)
+KNOBS = Knobs(rank=8, epochs=2, max_tokens=320, looks=6)
 
 
 # --- Prompts and the rule ---------------------------------------------------------------------------------------------
@@ -293,8 +293,15 @@ def served_wins(live: Path, candidate: Path, size: Size) -> WinRate:
     return win_rate(*points)
 
 
-if __name__ == "__main__":
+def main(folder: Path) -> None:
+    """The half that wants a GPU, or where that has left its summary, the rest."""
+    if (folder / "summary.json").is_file():
+        print(json.dumps(measure(kept=folder), indent=1))
+        return
     with TemporaryDirectory() as scratch:
         checkpoint = open_checkpoint(assistant_folder(), Path(scratch) / "base")
-        made = run(checkpoint, size_here(False), KNOBS, Path(scratch) / "trained")
-        store(made, Path(sys.argv[1]))
+        store(run(checkpoint, size_here(False), KNOBS, Path(scratch) / "trained"), folder)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

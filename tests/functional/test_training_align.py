@@ -8,7 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from peft import get_peft_model
 from tests.functional.checkpoints import save_decoder, save_encoder
+from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from pawl.bundle import Bundle, open_bundle
 from pawl.errors import UnsupportedRequest
@@ -17,14 +20,16 @@ from pawl.generator import Sampling, TextGenerator
 from pawl.pairset import PairDataset, PairRow, freeze_pairs
 from training import contest
 from training.__main__ import main
-from training.adapter import CONFIG, WEIGHTS, Weights, merge, unpacked
+from training.adapter import CONFIG, WEIGHTS, Weights, config_of, merge, set_weights, unpacked, weights_of
 from training.align_knobs import Knobs
 from training.checkpoint import Checkpoint, open_checkpoint
+from training.looks import Look
 from training.policy import prompt_ids, tokenizer_of
 from training.progress import RunReport
 from training.resume import Checkpoints, Keeper
 from training.storage import Folder
 from training.tuning import Floats, Judge, Tuned, tune
+from training.watch import Rules, Watch
 
 NOW_MS = 1_790_000_000_000
 WHATS = (
@@ -181,6 +186,33 @@ def test_a_run_that_was_cut_off_ends_with_the_weights_of_one_that_was_not(
     again = aligned(knobs, "second", resumed=found)
     assert again.looks == whole.looks
     assert all(bool((again.weights[name] == weight).all()) for name, weight in whole.weights.items())
+
+
+def test_a_policy_whose_reward_rises_against_gold_is_stopped_and_set_back_to_its_best(
+    checkpoint: Checkpoint, report: RunReport
+) -> None:
+    policy = get_peft_model(checkpoint.model(), config_of(2))
+    seen = {0: (0.0, 0.5), 2: (1.0, 0.7), 4: (2.0, 0.6), 6: (3.0, 0.5), 8: (4.0, 0.9)}
+
+    def look(step: int) -> Look:
+        reward, gold = seen[step]
+        return Look(step, reward, gold, 0.02, gold, 0.0, 1.0, 0.0, 8.0)
+
+    def set_to(value: float) -> None:
+        set_weights(policy, {name: torch.full_like(tensor, value) for name, tensor in weights_of(policy).items()})
+
+    watch = Watch(policy, look, Rules(steps=2, patience=2, most_kl=10.0), report)
+    watch.begin(None)
+    control, state = TrainerControl(), TrainerState(max_steps=10)
+    for step in range(1, 11):
+        set_to(float(step))
+        state.global_step = step
+        watch.on_step_end(TrainingArguments(report_to="none"), state, control)
+        if control.should_training_stop:
+            break
+    assert (state.global_step, watch.was_stopped) == (6, True)
+    assert watch.restore_best().step == 2
+    assert all(bool((tensor == 2.0).all()) for tensor in weights_of(policy).values())
 
 
 def test_the_next_version_starts_where_the_last_one_stood(
