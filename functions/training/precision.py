@@ -29,7 +29,7 @@ def refine(graph: onnx.GraphProto, wide: int, largest: list[Floats]) -> None:
     first = [node for node in products if weights[node.input[1]].dims[1] == wide]
     second = [node for node in products if weights[node.input[1]].dims[0] == wide]
     for node in [*first[: len(first) // 2], *second]:
-        _block(graph, weights, node)
+        store_product(graph, weights, node, SCHEME)
 
 
 def _smooth(
@@ -46,12 +46,15 @@ def _smooth(
     attention.input[0] = smoothed
 
 
-def _block(graph: onnx.GraphProto, weights: dict[str, onnx.TensorProto], product: onnx.NodeProto) -> None:
-    """Put blocks in the place of a product's weight."""
+def store_product(
+    graph: onnx.GraphProto, weights: dict[str, onnx.TensorProto], product: onnx.NodeProto, scheme: Scheme
+) -> None:
+    """Put blocks in the place of a product's weight, which is one of the graph's `weights` by name."""
     source, name = product.input
     weight = numpy_helper.to_array(weights[name])
-    blocks = quantize(np.ascontiguousarray(weight.T), SCHEME)
-    parts = {"codes": packed(blocks.codes, SCHEME.bits), "scales": blocks.scales, "zeros": blocks.zeros}
+    blocks = quantize(np.ascontiguousarray(weight.T), scheme)
+    codes, zeros = (packed(each, scheme.bits) for each in (blocks.codes, blocks.zeros))
+    parts = {"codes": codes, "scales": blocks.scales, "zeros": zeros}
     graph.initializer.remove(weights[name])
     graph.initializer.extend(numpy_helper.from_array(part, f"{name}.{kind}") for kind, part in parts.items())
     product.CopyFrom(
@@ -63,8 +66,8 @@ def _block(graph: onnx.GraphProto, weights: dict[str, onnx.TensorProto], product
             domain=DOMAIN,
             K=weight.shape[0],
             N=weight.shape[1],
-            bits=SCHEME.bits,
-            block_size=SCHEME.block,
+            bits=scheme.bits,
+            block_size=scheme.block,
             accuracy_level=INT8_ACTIVATIONS,
         )
     )
