@@ -1,23 +1,29 @@
 """A reward network as the int8 graph that is served, by the passes of `training.export`.
 
-An encoder's attention is fused; a decoder's graph is left as torch traces it, with the causal mask spelled out.
+An encoder's attention is fused, and its matrices take one scale a column. A decoder's graph is left as torch traces it,
+and its matrices take 8-bit blocks: some channels of its states are a thousand times as loud as the others, and one
+scale for all of them would leave little of the reward.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime as ort
 import torch
+from onnx import helper
 from torch import Tensor
 
 from pawl.errors import InvalidBundle
 from training import int8
+from training.blocks import DOMAIN
 from training.classifier import pad
 from training.export import GRAPH, INPUTS, SAMPLE, WEIGHTS, fuse, optimize, trace
 from training.judge import Base, Served
+from training.precision import SCHEME, store_product
 from training.smoothing import smooth
 
 OUTPUTS = ["reward", "projection"]
@@ -27,19 +33,21 @@ TOLERANCE = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class ExportedJudge:
-    """Bytes of the float graph and of the served one with its weights."""
+    """Bytes of the float graph and of the served one with its weights; the scheme of its blocks, where it has any."""
 
     float_bytes: int
     int8_bytes: int
+    blocks: dict[str, Any] | None = None
 
     def quantization(self) -> dict[str, object]:
         """What the manifest says of it."""
         return {
             "method": "dynamic",
             "weights": "int8",
-            "activations": "uint8",
+            "activations": "int8" if self.blocks else "uint8",
             "per_channel": True,
             "smoothed": True,
+            **({"blocks": self.blocks} if self.blocks else {}),
             "optimized_for": "any CPU",
             "onnxruntime": ort.__version__,
         }
@@ -61,10 +69,25 @@ def export_judge(base: Base, ids: list[list[int]], folder: Path) -> ExportedJudg
         else:
             fuse(served.encoder.config, traced, fused)
         _compare(served, example, fused)
+        float_bytes = fused.stat().st_size
+        if base.is_decoder:
+            _store_in_blocks(fused)
         int8.quantize(fused, quantized, _floats(fused))
         optimize(quantized, folder / GRAPH)
-        float_bytes = fused.stat().st_size
-    return ExportedJudge(float_bytes, sum((folder / name).stat().st_size for name in (GRAPH, WEIGHTS)))
+    int8_bytes = sum((folder / name).stat().st_size for name in (GRAPH, WEIGHTS))
+    return ExportedJudge(float_bytes, int8_bytes, asdict(SCHEME) if base.is_decoder else None)
+
+
+def _store_in_blocks(path: Path) -> None:
+    """Put 8-bit blocks in the place of every matrix of a decoder's graph, in the file itself."""
+    model = onnx.load(path)
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in list(model.graph.node):
+        if node.op_type == "MatMul" and "/encoder/" in node.name and node.input[1] in weights:
+            store_product(model.graph, weights, node, SCHEME)
+    if all(each.domain != DOMAIN for each in model.opset_import):
+        model.opset_import.append(helper.make_opsetid(DOMAIN, 1))
+    onnx.save(model, path)
 
 
 def _floats(graph: Path) -> list[str]:

@@ -137,7 +137,7 @@ def fit(
     callbacks: Sequence[TrainerCallback] = (),
     resumed: str | None = None,
 ) -> Base:
-    """Train the base's judge; `resumed` is the folder of a checkpoint. What comes back lies on the CPU, merged."""
+    """Train the base's judge; `resumed` is the folder of a checkpoint. What comes back is merged, where it learned."""
     if not base.is_decoder:
         release_layers(base.judge, knobs.tuned_layers)
     steps = math.ceil(knobs.epochs * math.ceil(len(learned.chosen) / knobs.batch_rows))
@@ -156,7 +156,7 @@ def fit(
     trainer.train(resume_from_checkpoint=resumed)
     model = trainer.accelerator.unwrap_model(trainer.model)
     judge: Any = model.merge_and_unload() if isinstance(model, PeftModel) else model
-    judge.requires_grad_(False).cpu().eval()
+    judge.requires_grad_(False).eval()
     return Base(judge, base.tokenizer, base.layout, base.pad_token, base.end_token)
 
 
@@ -308,6 +308,7 @@ def reward(
     set_directions(base.judge, learned.chosen)
 
     report.begin("export", 0.8)
+    base.judge.cpu()
     exported = export_judge(base, [*learned.chosen, *learned.rejected], folder)
     base.tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
     (folder / LAYOUT).write_text(base.layout.to_json(), encoding="utf-8")

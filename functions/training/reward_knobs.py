@@ -15,7 +15,7 @@ class Knobs:
     """Main directions of the pooled states that the drift profile watches."""
     validation_share: float = 0.1
     """Of the training prompts: never trained on, their pairs set the temperature."""
-    epochs: float = 3.0
+    epochs: float = 2.0
     """Passes over the training pairs."""
     batch_rows: int = 16
     """Pairs a step, over all processes."""

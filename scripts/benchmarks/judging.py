@@ -26,7 +26,7 @@ from pawl.preferences import pair_consensus
 from pawl.reward import dialogue
 from training.judge import load_base
 from training.pairs import divide, encode
-from training.reward import apart, device, fit, preference_temperature
+from training.reward import apart, fit, preference_temperature
 from training.reward_knobs import Knobs
 from training.verdicts import length_sign, rightness, score_pairs
 
@@ -113,7 +113,6 @@ def _fold(source: str, taught: Sequence[PairRow], held: Sequence[PairRow], knobs
         base = load_base(source, knobs.dimensions, Path(scratch) / "base")
         learned, validation, judged = (encode(part, base, knobs.max_tokens) for part in (rows, kept, held))
         base = fit(base, learned, validation, knobs, Path(scratch) / "trained")
-    base.judge.to(device())
     temperature = preference_temperature(apart(base.judge, validation))
     return apart(base.judge, judged) / temperature, np.array(judged.gaps)
 

@@ -28,6 +28,8 @@ from training.reward_knobs import Knobs
 from training.storage import Folder
 
 STEPS, TURNS = 12, 5
+WHOLE = 400
+"""Steps of the training that a turn stands for: as seldom is there a log."""
 
 
 class _BareTrainer(RewardTrainer):
@@ -68,7 +70,7 @@ def _turn(is_ours: bool, source: str, rows: Sequence[PairRow], knobs: Knobs, ste
         release_layers(base.judge, knobs.tuned_layers)
         given: dict[str, Any] = {
             "model": base.judge,
-            "args": arguments(base, knobs, steps, Path(scratch) / "trained"),
+            "args": arguments(base, knobs, WHOLE, Path(scratch) / "trained"),
             "processing_class": processing_of(base),
         }
         given["args"].num_train_epochs, given["args"].eval_strategy = 1, "no"

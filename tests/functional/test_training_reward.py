@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from tests.functional.checkpoints import save_decoder, save_encoder
 
 from inference.oip import parse_infer
@@ -18,12 +19,15 @@ from pawl.pairset import PairDataset, PairRow, freeze_pairs
 from pawl.profile import Profile
 from pawl.reward import RewardModel
 from training.__main__ import main
+from training.judge import load_base
+from training.pairs import encode
 from training.progress import RunReport
 from training.resume import FILE, Checkpoints
-from training.reward import identity, reward
+from training.reward import apart, fit, identity, reward
 from training.reward_knobs import Knobs
 from training.storage import Folder
 from training.transfer import Purpose
+from training.verdicts import length_correlation, rightness
 
 NOW_MS = 1_767_225_600_000
 WORDS = [
@@ -266,3 +270,26 @@ def test_the_identity_of_a_run_changes_with_all_that_its_weights_follow_from(dat
     names = {identity(dataset, each, KNOBS) for each in (purpose, *changed)}
 
     assert len(names | {identity(dataset, purpose, replace(KNOBS, seed=8))}) == 4
+
+
+def test_the_penalty_keeps_length_out_of_the_reward(bases: dict[str, Path], tmp_path: Path) -> None:
+    drawn = random.Random(5)
+
+    def row(number: int) -> PairRow:
+        """The better answer says please, and is mostly the longer one."""
+        lengths = sorted(drawn.sample(range(3, 12), 2), reverse=number % 8 > 0)
+        better, worse = (" ".join(drawn.choices(WORDS, k=count)) for count in lengths)
+        return PairRow(f"my parcel {number}", f"please {better}", worse)
+
+    rows = [row(number) for number in range(120)]
+    correlations: list[float] = []
+    for penalty in (0.0, 1.0):
+        torch.manual_seed(1)
+        base = load_base(str(bases["encoder"]), 2, tmp_path)
+        learned, held = (encode(part, base, 48) for part in (rows[:80], rows[80:]))
+        base = fit(base, learned, held, replace(KNOBS, length_penalty=penalty), tmp_path / "trained")
+        margins = apart(base.judge, held)
+        assert rightness(margins).mean() > 0.9
+        correlations.append(length_correlation(margins, held.gaps))
+    assert correlations[0] > 0.4
+    assert abs(correlations[1]) < correlations[0] / 2
