@@ -8,7 +8,6 @@ version knew can be forgotten by being trained over. Read it from top to bottom;
 
 import math
 import random
-import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -408,7 +407,7 @@ def transfer(
     report.begin("export", 0.8)
     classifier.requires_grad_(False).cpu().eval()
     sample = Sample(learned.ids, learned.labels, validation.ids, validation.labels)
-    compressed = compress(classifier, tokenizer, sample, folder, time.monotonic)
+    compressed = compress(classifier, tokenizer, sample, folder, lambda: report.elapsed_s)
     report.attach(PICTURE, draw(compressed.points))
     exported = compressed.exported
 
