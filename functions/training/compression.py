@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
+from pawl.errors import UnsupportedRequest
 from pawl.model import open_session
 from training.classifier import Classifier
 from training.export import GRAPH, OUTPUTS, SAMPLE, WEIGHTS, Exported, described, feeds, write_floats, write_served
@@ -47,8 +48,6 @@ PLANS = (
     Plan("int4 blocks", "int4"),
 )
 """What a training tries."""
-LIMIT_S = 60.0
-"""How long a training goes on trying."""
 THOROUGH = (
     *PLANS,
     Plan("static int8", "static"),
@@ -60,6 +59,22 @@ THOROUGH = (
     Plan("int8, half of the weights zero", "int8", Pruning(zeros=1 / 2)),
 )
 """What else there is: for a person who looks for a smaller model."""
+FEW, ALL = "few", "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """What is tried, and for how long further candidates are begun."""
+
+    plans: Sequence[Plan] = PLANS
+    limit_s: float = 30.0
+
+    @classmethod
+    def named(cls, name: str) -> "Effort":
+        """The effort called `few` or `all`; UnsupportedRequest for any other."""
+        if name not in (FEW, ALL):
+            raise UnsupportedRequest(f"candidates {name!r}: want {FEW} or {ALL}")
+        return cls() if name == FEW else cls(THOROUGH, 1800.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +93,9 @@ class Compressed:
 
     exported: Exported
     points: list[Point]
+
+
+USUAL = Effort()
 
 
 class Candidates:
@@ -123,9 +141,8 @@ def compress(
     sample: Sample,
     folder: Path,
     seconds: Callable[[], float],
-    plans: Sequence[Plan] = PLANS,
+    effort: Effort = USUAL,
     budget: Budget | None = None,
-    limit_s: float = LIMIT_S,
 ) -> Compressed:
     """Write the served graph of `classifier` that fits the budget best, and its tokenizer, into `folder`.
 
@@ -137,8 +154,7 @@ def compress(
         if tokenizer.truncation
         else classifier.encoder.config.max_position_embeddings
     )
-    if not can_prune(classifier):
-        plans = [plan for plan in plans if plan.pruning == NOTHING]
+    plans = [plan for plan in effort.plans if plan.pruning == NOTHING or can_prune(classifier)]
     trimmed, kept = trim(classifier, tokenizer, longest)
     learned, judged = kept.renumber(sample.learned), kept.renumber(sample.judged)
     rows = Sample(learned, sample.learned_labels, judged, sample.judged_labels)
@@ -148,7 +164,7 @@ def compress(
         trials = [_trial(candidates, plan, 4 * kept.values) for plan in plans]
         pick = partial(choose, budget=budget or Budget())
         judge = _judge(trimmed, judged, sample.judged_labels)
-        points, chosen = search(trials, judge, _request(judged), pick, limit_s, Path(scratch), seconds)
+        points, chosen = search(trials, judge, _request(judged), pick, effort.limit_s, Path(scratch), seconds)
         for name in (GRAPH, WEIGHTS):
             copyfile(chosen / name, folder / name)
         place = next(i for i, point in enumerate(points) if point.is_chosen)

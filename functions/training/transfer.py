@@ -8,7 +8,6 @@ version knew can be forgotten by being trained over. Read it from top to bottom;
 
 import math
 import random
-import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -32,7 +31,7 @@ from pawl.records import FEATURE_RANGES
 from training.calibration import fit_temperature
 from training.card import write_card
 from training.classifier import Classifier, load_encoder, load_tokenizer, pad
-from training.compression import Sample, compress
+from training.compression import Effort, Sample, compress
 from training.evaluate import Floats, compare_latency, robustness, score, served_answers
 from training.export import GRAPH, Exported
 from training.footprint import footprint
@@ -75,6 +74,8 @@ class Knobs:
     """Share of the pooled embedding hidden from the head at each training step."""
     weight_decay: float = 0.01
     """Pull of the learning weights towards zero."""
+    candidates: str = "few"
+    """Ways to make the model smaller that are tried: a `few`, or `all` that there are, minutes more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -408,7 +409,9 @@ def transfer(
     report.begin("export", 0.8)
     classifier.requires_grad_(False).cpu().eval()
     sample = Sample(learned.ids, learned.labels, validation.ids, validation.labels)
-    compressed = compress(classifier, tokenizer, sample, folder, time.monotonic)
+    compressed = compress(
+        classifier, tokenizer, sample, folder, lambda: report.elapsed_s, Effort.named(knobs.candidates)
+    )
     report.attach(PICTURE, draw(compressed.points))
     exported = compressed.exported
 

@@ -10,9 +10,10 @@ import torch
 from tests.functional.checkpoints import SAID, save_encoder
 from tokenizers import Tokenizer
 
+from pawl.errors import UnsupportedRequest
 from pawl.model import open_session
 from training.classifier import Classifier, load_encoder, load_tokenizer, pad
-from training.compression import PLANS, THOROUGH, Candidates, Plan, Sample, compress
+from training.compression import PLANS, Candidates, Effort, Plan, Sample, compress
 from training.export import GRAPH, OUTPUTS, feeds, fuse, trace, write_served
 from training.pareto import draw
 from training.prune import NOTHING, Pruning, importance, masks_of, prune
@@ -147,7 +148,7 @@ def test_the_same_search_twice_finds_the_same(
     plans = (*PLANS[:3], Plan("mixed", "mixed"))
     for name in ("one", "other"):
         (tmp_path / name).mkdir()
-        found.append(compress(classifier, tokenizer, sample, tmp_path / name, lambda: 0.0, plans))
+        found.append(compress(classifier, tokenizer, sample, tmp_path / name, lambda: 0.0, Effort(plans)))
 
     one, other = ([{**p.to_dict(), "latency_ms": 0, "front": None} for p in each.points] for each in found)
     assert one == other
@@ -159,7 +160,9 @@ def test_the_same_search_twice_finds_the_same(
 def test_what_is_chosen_is_what_is_left_in_the_folder(
     classifier: Classifier, tokenizer: Tokenizer, sample: Sample, tmp_path: Path
 ) -> None:
-    compressed = compress(classifier, tokenizer, sample, tmp_path, lambda: 0.0, PLANS[:2], Budget(bytes_share=0.9))
+    compressed = compress(
+        classifier, tokenizer, sample, tmp_path, lambda: 0.0, Effort(PLANS[:2]), Budget(bytes_share=0.9)
+    )
 
     assert [point.is_chosen for point in compressed.points] == [False, True]
     assert {path.name for path in tmp_path.iterdir()} == {"model.onnx", "model.onnx.data", "tokenizer.json"}
@@ -178,9 +181,14 @@ def test_when_time_is_up_the_first_two_have_still_been_tried(
     classifier: Classifier, tokenizer: Tokenizer, sample: Sample, tmp_path: Path
 ) -> None:
     hours = iter(range(0, 10_000, 3600))
-    compressed = compress(classifier, tokenizer, sample, tmp_path, lambda: float(next(hours)), THOROUGH)
+    compressed = compress(classifier, tokenizer, sample, tmp_path, lambda: float(next(hours)), Effort.named("all"))
     assert [point.name for point in compressed.points] == ["float", "int8"]
     assert Candidates(classifier, sample, tmp_path).network(NOTHING) is classifier
+
+
+def test_an_effort_that_nobody_knows_is_refused() -> None:
+    with pytest.raises(UnsupportedRequest, match="candidates 'most': want few or all"):
+        Effort.named("most")
 
 
 @pytest.mark.parametrize("opset", [14, 17, 20])
