@@ -90,7 +90,7 @@ def test_an_answer_is_captured_with_its_messages_and_what_the_profile_counts(wor
     assert record.inputs == {"messages": ['[{"role":"user","content":"say it"}]'] * 2}
     assert record.outputs == {"text": ["Polly wants a nut"] * 2, "finish_reason": ["stop", "stop"]}
     latency = record.features.pop("latency_ms")
-    assert len(latency) == 2 and latency[0] == latency[1] >= 0
+    assert latency[0] >= 0 and latency[1:] == [None]
     assert record.features == {
         "prompt_tokens": [3, 3],
         "tokens": [4, 4],
