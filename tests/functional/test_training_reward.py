@@ -279,7 +279,7 @@ def test_the_penalty_keeps_length_out_of_the_reward(bases: dict[str, Path], tmp_
         """The better answer says please, and is mostly the longer one."""
         lengths = sorted(drawn.sample(range(3, 12), 2), reverse=number % 8 > 0)
         better, worse = (" ".join(drawn.choices(WORDS, k=count)) for count in lengths)
-        return PairRow(f"my parcel {number}", f"please {better}", worse)
+        return PairRow(f"my parcel {number}", f"please {better}", f"wrong {worse}")
 
     rows = [row(number) for number in range(120)]
     correlations: list[float] = []
@@ -291,5 +291,5 @@ def test_the_penalty_keeps_length_out_of_the_reward(bases: dict[str, Path], tmp_
         margins = apart(base.judge, held)
         assert rightness(margins).mean() > 0.9
         correlations.append(length_correlation(margins, held.gaps))
-    assert correlations[0] > 0.4
+    assert correlations[0] > 0.5
     assert abs(correlations[1]) < correlations[0] / 2
