@@ -9,7 +9,7 @@ import boto3
 import pytest
 
 from pawl.bundle import Bundle
-from pawl.dataset import FrozenDataset
+from pawl.dataset import CARD, FrozenDataset
 from pawl.datasets import Datasets
 from pawl.identity import isoformat
 from pawl.quarantine import Quarantine
@@ -229,7 +229,7 @@ def test_suspicious_feedback_waits_in_quarantine_with_its_evidence_and_the_rest_
     assert {(entry.rater, entry.reason, entry.number, entry.limit) for entry in entries} == {("bot", "burst", 70, 60)}
     frozen = Datasets(cloud.bucket).load(cloud.registry.run(cloud.registry.active_run("triage"))["dataset"])
     assert frozen.lineage["quarantined"] == {"burst": 70}
-    assert b"| 70 | burst |" in frozen.files["card.md"]
+    assert b"| 70 | burst |" in frozen.files[CARD]
 
 
 def test_what_a_person_restores_is_learned_by_the_next_run(

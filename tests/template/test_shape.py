@@ -79,6 +79,7 @@ def test_a_name_that_a_service_demands_comes_from_the_stack(template: Template) 
         "CoreLayer": "${AWS::StackName}-core",
         "ServingLayer": "${AWS::StackName}-serving",
         "ModelsLayer": "${AWS::StackName}-models",
+        "TablesLayer": "${AWS::StackName}-tables",
     }
     alias = template["Resources"]["SigningKeyAlias"]["Properties"]["AliasName"]
     assert alias == {"Fn::Sub": "alias/${AWS::StackName}-models"}
