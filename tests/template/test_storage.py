@@ -57,10 +57,13 @@ def test_the_bucket_refuses_plain_http(resources: Resources) -> None:
     assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
 
-def test_traffic_old_versions_and_unfinished_uploads_end(resources: Resources) -> None:
-    traffic, dropped, leftovers = resources["Bucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
+def test_traffic_query_results_exports_old_versions_and_unfinished_uploads_end(resources: Resources) -> None:
+    traffic, dropped, queries, exports, leftovers = resources["Bucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
     assert (traffic["Prefix"], traffic["ExpirationInDays"]) == ("traffic/", {"Ref": "TrafficRetentionDays"})
     assert (dropped["Prefix"], dropped["ExpirationInDays"]) == ("inbox/", {"Ref": "TrafficRetentionDays"})
+    for rule in (queries, exports):
+        assert (rule["ExpirationInDays"], rule["NoncurrentVersionExpiration"]) == (7, {"NoncurrentDays": 1})
+    assert (queries["Prefix"], exports["Prefix"]) == ("queries/", "exports/")
     assert leftovers["NoncurrentVersionExpiration"] == {"NoncurrentDays": 30}
     assert leftovers["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 7}
 
