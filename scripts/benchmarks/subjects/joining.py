@@ -1,7 +1,7 @@
 """Joins the feedback in a folder with the traffic there, by our own code or by DuckDB, and prints what that took.
 
-Both come to the same: every vote with the text that it is on. DuckDB reads all objects itself, here from the disk; in S3
-that takes an extension, which it fetches from the network, or all objects on the disk of the function first.
+Both come to the same: every vote with the text that it is on. DuckDB reads all objects itself, here from the disk; in
+S3 that takes an extension, which it fetches from the network, or all objects on the disk of the function first.
 """
 
 import hashlib
