@@ -182,9 +182,12 @@ class NumericSketch:
         np.copyto(cells, scaled, casting="unsafe")
         np.right_shift(cells, _CELLS_A_BIN_BITS, out=cells)
         np.copyto(bins, cells)
-        found = np.bincount(bins, minlength=BINS + 1)
-        self.counts[1:-1] += found[:BINS]
-        self.counts[BINS] += found[BINS]  # the range's upper end belongs to the last bin
+        above = int(self.counts[-1])
+        np.add.at(
+            self.counts[1:], bins, 1
+        )  # bincount would look for the extremes again, and count in an array of its own
+        self.counts[-2] += self.counts[-1] - above  # the range's upper end belongs to the last bin
+        self.counts[-1] = above
         np.rint(scaled, out=scaled)
         self.cells += int(scaled.sum())
         for start in range(0, scaled.size, _SUMMED):
