@@ -15,7 +15,7 @@ from pawl.identity import isoformat
 from pawl.quarantine import Quarantine
 from pawl.records import CaptureRecord
 from pawl.registry import Elsewhere
-from pawl.tombstones import erase_answer, erase_subject
+from pawl.tombstones import bury, erase_answer, subject_digest
 
 HOUR_MS = 3_600_000
 FRESH = [f"{word} {place}" for word in ("invoice", "login", "weather") for place in ("berlin", "oslo", "rome", "paris")]
@@ -288,7 +288,7 @@ def test_who_was_erased_is_in_no_dataset_frozen_later(
 ) -> None:
     cloud.bucket.write("models/triage/trust.json", b'{"trusted": ["bot"]}')
     label_traffic(FRESH)
-    erase_subject(cloud.bucket, "bot")
+    bury(cloud.bucket, [subject_digest("bot")], [])
     erased = next(
         item for item in cloud.feedback.within("triage", now_ms - HOUR_MS, now_ms + HOUR_MS) if item["rater"] == "ada"
     )
