@@ -174,7 +174,8 @@ class NumericSketch:
                 return
             least, most = values.min(), values.max()
         self._widen(float(least), float(most))
-        _, scaled, cells, bins, is_zero = (each[: values.size] for each in scratch)
+        scaled, cells, is_zero = (each[: values.size] for each in (scratch.scaled, scratch.cells, scratch.is_zero))
+        bins = scratch.bins[: values.size]
         if least <= 0 <= most:
             self.zeros += int(np.count_nonzero(np.equal(values, 0, out=is_zero)))
         np.subtract(values, self.low, out=scaled)
