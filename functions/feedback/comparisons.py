@@ -5,7 +5,6 @@ input: a receipt's digest tells, with no look-up. With one, they are texts, each
 inference. So a text never passes for an id, nor an altered id for a text.
 """
 
-import hashlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pydantic import TypeAdapter
 
 from feedback.schema import Preference, Rank, Tie
 from feedback.values import parse
+from pawl.compared import apart
 from pawl.errors import InvalidRequest
 from pawl.narrowing import is_object
 from pawl.receipt import Receipt
@@ -48,14 +48,12 @@ def compare(name: str, type: str, value: Any, inference_id: str | None, verify: 
                 for each in named
             ],
         )
-        return Comparison(
-            kept, max(receipts, key=lambda receipt: receipt.uuid), _digest([each.uuid for each in receipts])
-        )
+        return Comparison(kept, max(receipts, key=lambda receipt: receipt.uuid), apart(each.uuid for each in receipts))
     if any(_ID.fullmatch(each) for each in named):
         raise InvalidRequest(
             f"{name} takes inference_ids in its value alone, or texts with the inference_id of their input"
         )
-    return Comparison(kept, verify(inference_id, "inference_id"), _digest(named))
+    return Comparison(kept, verify(inference_id, "inference_id"), apart(named))
 
 
 def _preference(name: str, value: Any) -> tuple[Any, list[str]]:
@@ -79,7 +77,3 @@ def _same_input(name: str, receipts: Sequence[Receipt]) -> Sequence[Receipt]:
     if len({(receipt.model, receipt.input_digest) for receipt in receipts}) > 1:
         raise InvalidRequest(f"{name} compares answers of one model to the same input: these are none")
     return receipts
-
-
-def _digest(named: Sequence[str]) -> str:
-    return hashlib.sha256("\0".join(sorted(named)).encode()).hexdigest()[:16]

@@ -3,7 +3,8 @@
 JSON, in lines or as an array, has the API's own fields, or is what a tool exports. CSV has the same as columns, an
 empty cell for none; `tags` is a JSON object, or each tag has a column `tags.<name>`; a value that is neither text nor a
 label is written as JSON. Of a row that is refused nothing is stored. Feedback counts as said when the file was written,
-so a file that is read late, or again, does not take the place of what was said since.
+so a file that is read late, or again, does not take the place of what was said since. A row from a device brings its
+answer along (`feedback.devices`).
 """
 
 import json
@@ -13,6 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from feedback.devices import ANSWER, Devices
 from feedback.exports import feedback_in
 from feedback.intake import Intake
 from feedback.schema import Feedback
@@ -22,6 +24,7 @@ from pawl.errors import InvalidRecord, PawlError
 from pawl.inbox import Chunk, Fault, Row
 from pawl.narrowing import is_object
 from pawl.opinions import Opinions, Piece
+from pawl.records import CaptureRecord
 from pawl.web import explain
 
 RATER = "inbox"
@@ -37,17 +40,20 @@ class FeedbackFile:
     intake: Intake
     opinions: Opinions
     tally: Tally
+    devices: Devices
     now_ms: Callable[[], int]
 
     def take(self, drop: Drop, chunk: Chunk) -> Sequence[Fault]:
         """Store what a chunk says; the rows that are refused, each with all that is wrong with it."""
         is_csv = drop.key.removesuffix(".gz").endswith(".csv")
-        pieces, faults = list[Piece](), list[Fault]()
+        pieces, answers, faults = list[Piece](), list[CaptureRecord](), list[Fault]()
         for row in chunk.rows:
-            found, wrong = self._read(row, is_csv, drop.modified_ms)
+            found, given, wrong = self._read(row, is_csv, drop.modified_ms)
             pieces += found
+            answers += given
             if wrong:
                 faults.append(Fault(row.line, "; ".join(wrong), row.text))
+        self.devices.capture(answers)
         self.opinions.store(pieces, self.now_ms())
         self.tally.note(pieces)
         return faults
@@ -55,14 +61,17 @@ class FeedbackFile:
     def finish(self, drop: Drop) -> None:
         """Nothing is left to do: each chunk stands for itself."""
 
-    def _read(self, row: Row, is_csv: bool, said_ms: int) -> tuple[list[Piece], list[str]]:
-        pieces, wrong = list[Piece](), list[str]()
+    def _read(self, row: Row, is_csv: bool, said_ms: int) -> tuple[list[Piece], list[CaptureRecord], list[str]]:
+        pieces, answers, wrong = list[Piece](), list[CaptureRecord](), list[str]()
         try:
             given = [self._columns(row.values)] if is_csv else feedback_in(row.values, self.intake.metrics)
         except InvalidRecord as error:
-            return [], [str(error)]
+            return [], [], [str(error)]
         for each in given:
             try:
+                if ANSWER in each:
+                    each, answer = self.devices.receive(each, said_ms)
+                    answers.append(answer)
                 feedback = Feedback.model_validate(each)
                 piece = self.intake.read(feedback, RATER, said_ms)
             except ValidationError as error:
@@ -71,7 +80,7 @@ class FeedbackFile:
                 wrong.append(str(error))
             else:
                 pieces += [] if feedback.dryrun else [piece]
-        return ([], wrong) if wrong else (pieces, [])
+        return ([], [], wrong) if wrong else (pieces, answers, [])
 
     def _columns(self, cells: dict[str, str]) -> dict[str, Any]:
         """A row of CSV as the API would have it."""

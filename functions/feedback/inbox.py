@@ -7,6 +7,7 @@ from typing import Any
 import boto3
 from aws_lambda_powertools import Logger, Metrics
 
+from feedback.devices import Devices
 from feedback.files import FeedbackFile
 from feedback.intake import Intake
 from feedback.settings import InboxSettings
@@ -23,19 +24,22 @@ from pawl.settings import read_settings
 settings = read_settings(InboxSettings, os.environ)
 metrics = Metrics(namespace="Pawl", service="feedback.inbox")
 dynamodb = boto3.client("dynamodb")
+sqs = boto3.client("sqs")
+keys = ReceiptKeys(settings.receipt_keys)
 task = FeedbackFile(
     Intake(
-        ReceiptKeys(settings.receipt_keys),
+        keys,
         declared(settings.metrics),
         settings.receipt_max_age_days,
         Policy.of(settings.mask_personal_data, settings.phone_regions),
     ),
     Opinions(dynamodb, settings.feedback_table),
     Tally(dynamodb, settings.feedback_table),
+    Devices(keys, sqs, settings.capture_queue_url),
     lambda: time.time_ns() // 1_000_000,
 )
 queue = DropQueue(
-    boto3.client("sqs"),
+    sqs,
     settings.inbox_queue_url,
     Drops(
         Bucket(boto3.client("s3"), settings.bucket),

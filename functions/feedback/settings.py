@@ -49,6 +49,8 @@ class InboxSettings:
     """The table that feedback is kept in."""
     inbox_queue_url: str
     """The function's own queue, for files that take longer than one invocation."""
+    capture_queue_url: str
+    """Where answers that devices gave go the way of all captured traffic."""
     receipt_keys: str
     """Secrets that verify inference ids, the same as the inference function's."""
     receipt_max_age_days: float = 90.0

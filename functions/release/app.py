@@ -16,6 +16,7 @@ from pawl.web import gateway
 from release.api import build
 from release.deployment import Deployment
 from release.gates import GatePolicy
+from release.judges import Judges
 from release.releases import Releases
 from release.settings import Settings
 from release.signer import KmsKey
@@ -23,9 +24,12 @@ from release.signer import KmsKey
 settings = read_settings(Settings, os.environ)
 logger = Logger(service="release")
 bucket = Bucket(boto3.client("s3"), settings.bucket)
+registry = Registry(boto3.resource("dynamodb").Table(settings.state_table), bucket)
+announcer = Announcer(boto3.client("events"), settings.event_bus, "pawl.release")
+signer = KmsKey(boto3.client("kms"), settings.signing_key)
 releases = Releases(
     bucket,
-    Registry(boto3.resource("dynamodb").Table(settings.state_table), bucket),
+    registry,
     Deployment(
         boto3.client("lambda"),
         boto3.client("ssm"),
@@ -35,10 +39,11 @@ releases = Releases(
         settings.live_layer_parameter,
         settings.trusted_keys_parameter,
     ),
-    Announcer(boto3.client("events"), settings.event_bus, "pawl.release"),
+    announcer,
     GatePolicy(),
-    KmsKey(boto3.client("kms"), settings.signing_key),
+    signer,
 )
+judges = Judges(bucket, registry, announcer, GatePolicy(), signer)
 
 
 def now_ms() -> int:
@@ -61,7 +66,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 def take(event: dict[str, Any]) -> None:
     """Deal with the arrival of `candidates/<model>/<version>/manifest.json`; failures raise and are delivered again."""
     _, model, version, _ = event["detail"]["object"]["key"].split("/")
-    record = releases.consider(model, version, now_ms())
+    decide = judges.consider if judges.concern(model, version) else releases.consider
+    record = decide(model, version, now_ms())
     failed = [gate["name"] for gate in record.gates if not gate["passed"]]
     logger.info(
         "release considered", extra={"model": model, "version": version, "state": record.state, "failed_gates": failed}

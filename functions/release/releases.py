@@ -13,17 +13,14 @@ from typing import Any
 
 from pawl.bucket import Bucket
 from pawl.bundle import EVIDENCE, MANIFEST, SIGNATURE, Bundle, open_bundle
-from pawl.classifier import KIND, TextClassifier
-from pawl.dataset import FrozenDataset
-from pawl.datasets import Datasets
 from pawl.errors import Conflict, InvalidBundle, NotFound
 from pawl.events import Announcer
 from pawl.identity import isoformat
-from pawl.model import open_model
 from pawl.registry import Live, Registry, VersionRecord, vars_of
 from pawl.signing import Signer, sign
+from release.card import card_key, render
 from release.deployment import Deployment, layer_archive
-from release.gates import Gate, GatePolicy, judge_candidate
+from release.gates import Case, Contender, Gate, GatePolicy, judge_candidate
 
 _DECIDED = {"live", "retired", "refused"}
 
@@ -104,22 +101,18 @@ class Releases:
                 candidate = self._unpack(folder / "candidate", files)
                 if (candidate.manifest.name, candidate.manifest.version) != (model, version):
                     raise InvalidBundle(f"the manifest names {candidate.manifest.name} {candidate.manifest.version}")
-                opened = open_model(candidate)
+                contender = Contender.of(candidate)
             except InvalidBundle as error:
                 gate = Gate("integrity", False, str(error), "a bundle whose every file matches its digest")
                 return VersionRecord(model, version, "candidate", ""), [gate]
             gates = [Gate("integrity", True, candidate.digest, "a bundle whose every file matches its digest")]
             live_version = self.registry.live(model).version
-            live = open_model(self._unpack(folder / "live", self.bucket.read_folder(f"models/{model}/{live_version}/")))
-            if isinstance(opened, TextClassifier) and isinstance(live, TextClassifier):
-                gates += judge_candidate(opened, live, self._dataset(candidate), self.policy)
-            else:
-                gates.append(Gate("kind", False, candidate.manifest.kind, f"{KIND}: other kinds have no gates"))
+            live = self._unpack(folder / "live", self.bucket.read_folder(f"models/{model}/{live_version}/"))
+            gates += judge_candidate(Case(contender, Contender.of(live), self.bucket, self.policy))
             about = json.loads(candidate.manifest.to_json())
+            card = render(about, [asdict(gate) for gate in gates])
+            self.bucket.write(card_key(model, version), card.encode())
             return VersionRecord(model, version, "candidate", candidate.digest, about), gates
-
-    def _dataset(self, candidate: Bundle) -> FrozenDataset:
-        return Datasets(self.bucket).load(candidate.manifest.lineage.dataset)
 
     def _refuse(self, record: VersionRecord, now_ms: int) -> VersionRecord:
         failed = [gate for gate in record.gates if not gate["passed"]]

@@ -13,11 +13,13 @@ from pawl.bucket import Bucket
 from pawl.events import Announcer
 from pawl.feedback import FeedbackTable
 from pawl.narrowing import is_object
+from pawl.pairset import judged_by
 from pawl.registry import Registry
 from pawl.settings import read_settings
 from pawl.web import gateway
 from retrain.api import build
 from retrain.decision import Policy, Reason
+from retrain.orders import Orders
 from retrain.runs import Runs
 from retrain.settings import Settings
 
@@ -26,19 +28,25 @@ logger = Logger(service="retrain")
 tables = boto3.resource("dynamodb")
 bucket = Bucket(boto3.client("s3"), settings.bucket)
 registry = Registry(tables.Table(settings.state_table), bucket)
+feedback = FeedbackTable(tables.Table(settings.feedback_table))
 runs = Runs(
     bucket,
     registry,
-    FeedbackTable(tables.Table(settings.feedback_table)),
+    feedback,
     boto3.client("batch"),
     Announcer(boto3.client("events"), settings.event_bus, "pawl.retrain"),
+    Orders(bucket, registry, feedback, settings.window_days),
     Policy(settings.minimum_labels, settings.cooldown_hours),
     settings.job_queue,
     settings.job_definition,
-    settings.window_days,
     settings.instance_hour_usd,
 )
-_CAUSES: dict[str, Reason] = {"DriftDetected": "drift", "FeedbackReady": "feedback", "RetrainScheduled": "schedule"}
+_CAUSES: dict[str, Reason] = {
+    "DriftDetected": "drift",
+    "FeedbackReady": "feedback",
+    "ModelReleased": "judge",  # of reward models alone, see the rule
+    "RetrainScheduled": "schedule",
+}
 
 
 def now_ms() -> int:
@@ -64,7 +72,7 @@ def take(event: dict[str, Any], message_id: str) -> None:
         runs.end(event["detail"], now_ms())
         return
     reason = _CAUSES[event["detail-type"]]
-    for model in [event["detail"]["subject"]] if "subject" in event["detail"] else registry.models():
+    for model in models_of(event["detail"], reason):
         cause = event["detail"].get("id") or f"schedule/{model}/{message_id}"
         decision, run = runs.consider(model, reason, cause, now_ms(), cure_in(event["detail"].get("data")))
         logger.info(
@@ -77,6 +85,13 @@ def take(event: dict[str, Any], message_id: str) -> None:
                 "run": run,
             },
         )
+
+
+def models_of(detail: dict[str, Any], reason: Reason) -> list[str]:
+    """The models that an event is about: its subject, or whom that judges; all of them where it has none."""
+    if "subject" not in detail:
+        return registry.models()
+    return [judged_by(detail["subject"]) if reason == "judge" else detail["subject"]]
 
 
 def cure_in(data: Any) -> str:

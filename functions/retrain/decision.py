@@ -4,19 +4,32 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Reason = Literal["drift", "feedback", "schedule", "person"]
-RECIPES: Mapping[str, tuple[str, ...]] = {"text-classifier": ("transfer", "recalibrate")}
-"""What makes a new version of a kind of model; the first where no drift says which."""
+Reason = Literal["drift", "feedback", "schedule", "person", "judge"]
+REWARD, ALIGN = "reward", "align"
+RECIPES: Mapping[str, tuple[str, ...]] = {
+    "text-classifier": ("transfer", "recalibrate"),
+    "text-generator": (REWARD, ALIGN),
+}
+"""What makes a new version of a kind of model; the first where no drift says which.
+
+A generator learns from preferences in two runs: a reward model learns to judge its answers, and once that is released,
+the generator is aligned with it.
+"""
 TRAINED_BY: Mapping[str, frozenset[str]] = {
     "transfer": frozenset({"fine_tune_head", "full_retrain"}),
     "recalibrate": frozenset({"recalibrate_threshold", "recalibrate_confidences"}),
+    REWARD: frozenset({"rlhf"}),
 }
-"""The cures of a drift that each recipe is."""
+"""The cures of a drift that each recipe is, or begins; an alignment follows its reward model and no drift."""
+_LEARNED_FROM: Mapping[str, str] = {"text-classifier": "labelled answers", "text-generator": "compared answers"}
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What is known of a model when the question comes up; times in milliseconds since 1970."""
+    """What is known of a model when the question comes up; times in milliseconds since 1970.
+
+    `labels` are answers that people labelled, of a generator pairs that they compared.
+    """
 
     model: str
     kind: str
@@ -28,6 +41,8 @@ class State:
     last_run_ended_ms: int | None
     cure: str = ""
     """What the drift check found sufficient; empty where drift is not what is asked about, or it said nothing."""
+    judge: str = ""
+    """The released reward model's version, if the generator was not aligned with it yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +70,17 @@ def decide_retrain(state: State, policy: Policy, now_ms: int) -> Decision:
         return Decision("wait", f"run {state.active_run} is under way")
     if state.asked_because == "schedule" and not state.drift_is_open:
         return Decision("wait", "no drift is open")
+    if state.asked_because == "judge" or (state.asked_because == "person" and state.judge):
+        return _align(state)
     recipe = _recipe(state)
     if recipe is None:
         return Decision("wait", _other_cure(state))
+    known = f"{state.labels} {_LEARNED_FROM[state.kind]}"
     if state.labels < policy.minimum_labels:
-        return Decision("wait", f"{state.labels} labelled answers, a run needs {policy.minimum_labels}")
+        return Decision("wait", f"{known}, a run needs {policy.minimum_labels}")
     if state.asked_because != "person" and (left := _cooldown_left(state, policy, now_ms)) > 0:
         return Decision("wait", f"the last run ended too recently: {left:.1f} hours to wait")
-    return Decision("retrain", f"{state.asked_because}, with {state.labels} labelled answers", recipe)
+    return Decision("retrain", f"{state.asked_because}, with {known}", recipe)
 
 
 def decide_elsewhere(model: str) -> Decision:
@@ -70,12 +88,19 @@ def decide_elsewhere(model: str) -> Decision:
     return Decision("wait", f"{model} is not served here: retrain it where it is served")
 
 
+def _align(state: State) -> Decision:
+    """Align with a reward model as soon as it is released: its own run has waited for feedback and the cool-down."""
+    if ALIGN not in RECIPES[state.kind] or not state.judge:
+        return Decision("wait", f"no reward model of {state.model} is released that it was not aligned with")
+    return Decision("retrain", f"{state.asked_because}, with reward model {state.judge}", ALIGN)
+
+
 def _recipe(state: State) -> str | None:
     """What to run: the recipe that is the drift's cure, None when there is no such; feedback and people ask for all."""
     recipes = RECIPES[state.kind]
     if not state.cure or state.asked_because not in ("drift", "schedule"):
         return recipes[0]
-    return next((recipe for recipe in recipes if state.cure in TRAINED_BY[recipe]), None)
+    return next((recipe for recipe in recipes if state.cure in TRAINED_BY.get(recipe, ())), None)
 
 
 def _other_cure(state: State) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from pawl.dataset import FrozenDataset, Row, freeze
 from pawl.identity import isoformat
 from pawl.minhash import first_alike
+from pawl.pairset import PairDataset
 from pawl.quarantine import Entry
 from pawl.records import CaptureRecord
 from pawl.tombstones import Tombstones
@@ -37,7 +38,7 @@ class Rules:
 class Frozen:
     """A dataset, how many of its texts are new, and the feedback that it was not made of until somebody restores it."""
 
-    dataset: FrozenDataset
+    dataset: FrozenDataset | PairDataset
     learned: int
     quarantined: list[Entry]
 

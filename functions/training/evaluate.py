@@ -17,9 +17,18 @@ from numpy.typing import NDArray
 from pawl.calibration import calibration_error, log_loss
 from pawl.classifier import TextClassifier
 from pawl.dataset import Row
+from pawl.fairness import (
+    Confusion,
+    accuracy_difference,
+    demographic_parity_difference,
+    equalized_odds_difference,
+)
 from pawl.model import Features
+from pawl.perturbation import RULES, perturbed
 
 Floats = NDArray[np.float64]
+LEAST_GROUP, LEAST_ROWS_A_RATE = 20, 5
+"""Rows of a group to compare, and rows of a label within one to compare its rates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +52,65 @@ def score(rows: Sequence[Row], labels: Sequence[str], probabilities: Floats) -> 
         "log_loss": _rounded(log_loss(probabilities[np.arange(len(truth)), truth])),
         "expected_calibration_error": _rounded(calibration_error(probabilities.max(axis=1), right)),
         "slices": _slices(rows, right),
+        "labels": _labels(labels, truth, guess),
+        "fairness": fairness(rows, labels, truth, guess),
+        "reliability": reliability(probabilities.max(axis=1), right),
     }
+
+
+def fairness(
+    rows: Sequence[Row], labels: Sequence[str], truth: NDArray[np.int64], guess: NDArray[np.int64]
+) -> dict[str, dict[str, Any]]:
+    """The gaps between the groups of each attribute, of groups with LEAST_GROUP rows; None where too few rows tell."""
+    found: dict[str, dict[str, Any]] = {}
+    for attribute in sorted({name for row in rows for name in row.slices}):
+        values = [row.slices.get(attribute, "") for row in rows]
+        names = sorted(name for name in set(values) - {""} if values.count(name) >= LEAST_GROUP)
+        if len(names) < 2:
+            continue
+        chosen = np.flatnonzero([value in names for value in values])
+        groups = np.array([names.index(values[place]) for place in chosen])
+        confusion = Confusion.of(groups, truth[chosen], guess[chosen], len(labels))
+        known = confusion.without(confusion.thin(LEAST_ROWS_A_RATE))
+        found[attribute] = {
+            "groups": names,
+            "accuracy_difference": _known(accuracy_difference(groups, truth[chosen] == guess[chosen])),
+            "demographic_parity_difference": _known(demographic_parity_difference(known)),
+            "equalized_odds_difference": _known(equalized_odds_difference(known)),
+        }
+    return found
+
+
+def reliability(confidences: Floats, right: NDArray[np.bool_], bins: int = 10) -> list[list[float]]:
+    """Of each tenth of confidence that has rows: how many, their mean confidence, and how often they are right.
+
+    >>> reliability(np.array([0.95, 0.95, 0.55]), np.array([True, False, True]))
+    [[1, 0.55, 1.0], [2, 0.95, 0.5]]
+    """
+    at = np.minimum((confidences * bins).astype(int), bins - 1)
+    return [
+        [int(np.sum(at == place)), _rounded(confidences[at == place].mean()), _rounded(right[at == place].mean())]
+        for place in np.unique(at)
+    ]
+
+
+def robustness(model: TextClassifier, rows: Sequence[Row], seed: int, at_most: int = 100) -> dict[str, dict[str, Any]]:
+    """Accuracy of the served model on the first rows as they are and changed, by the rule that changed them."""
+    chosen = rows[:at_most]
+    before = dict(zip((row.text for row in chosen), _answered_rightly(model, chosen), strict=True))
+    found: dict[str, dict[str, Any]] = {}
+    for rule in RULES:
+        changed = [(row, perturbed(row.text, rule, seed)) for row in chosen]
+        pairs = [(row, Row(text, row.label)) for row, text in changed if text != row.text]
+        if pairs:
+            after = _answered_rightly(model, [row for _, row in pairs])
+            clean = [before[row.text] for row, _ in pairs]
+            found[rule] = {
+                "rows": len(pairs),
+                "before": _rounded(float(np.mean(clean))),
+                "accuracy": _rounded(float(np.mean(after))),
+            }
+    return found
 
 
 def macro_f1(truth: NDArray[np.int64], guess: NDArray[np.int64]) -> float:
@@ -85,6 +152,26 @@ def _milliseconds(run: Callable[[], object]) -> float:
     return (time.perf_counter() - began) * 1000
 
 
+def _answered_rightly(model: TextClassifier, rows: Sequence[Row]) -> list[bool]:
+    told, _ = served_answers(model, rows)
+    labels = model.manifest.labels
+    return [labels[int(best)] == row.label for best, row in zip(told.argmax(axis=1), rows, strict=True)]
+
+
+def _labels(labels: Sequence[str], truth: NDArray[np.int64], guess: NDArray[np.int64]) -> dict[str, dict[str, Any]]:
+    """Rows, precision and recall of each label that has rows; precision is None where it was never given."""
+    found: dict[str, dict[str, Any]] = {}
+    for code in np.unique(truth).tolist():
+        hits, given = int(np.sum((truth == code) & (guess == code))), int(np.sum(guess == code))
+        rows = int(np.sum(truth == code))
+        found[str(labels[code])] = {
+            "rows": rows,
+            "precision": _rounded(hits / given) if given else None,
+            "recall": _rounded(hits / rows),
+        }
+    return found
+
+
 def _slices(rows: Sequence[Row], right: NDArray[np.bool_]) -> dict[str, dict[str, dict[str, Any]]]:
     groups: defaultdict[str, defaultdict[str, list[bool]]] = defaultdict(lambda: defaultdict(list))
     for row, is_right in zip(rows, right.tolist(), strict=True):
@@ -97,6 +184,10 @@ def _slices(rows: Sequence[Row], right: NDArray[np.bool_]) -> dict[str, dict[str
         }
         for attribute, values in sorted(groups.items())
     }
+
+
+def _known(value: Floats) -> float | None:
+    return None if np.isnan(value) else _rounded(float(value))
 
 
 def _rounded(value: float | np.floating[Any]) -> float:

@@ -5,11 +5,19 @@ The job API shows `run.json` as it is, so its words are the API's: status, progr
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from training.storage import Place
 
 REPORT = "run.json"
+
+
+class Listener(Protocol):
+    """Is told what an epoch came to."""
+
+    def epoch(self, number: int, progress: float, **losses: float) -> None:
+        """One epoch's losses; `progress` is the share of the whole run that lies behind it."""
+        ...
 
 
 class RunReport:
@@ -25,6 +33,7 @@ class RunReport:
             "progress": 0.0,
             "stage": "reading",
             "losses": [],
+            "steps": [],
             "stages": {},
             "evaluations": [],
             "conclusion": "",
@@ -32,6 +41,11 @@ class RunReport:
         }
         self._stage_began = self._began
         self._write()
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the run began."""
+        return self._seconds() - self._began
 
     def begin(self, stage: str, progress: float) -> None:
         """Say that a stage begins; `progress` is the share of the whole run that lies behind it."""
@@ -50,6 +64,27 @@ class RunReport:
             flush=True,
         )
         self._write()
+
+    def step(self, number: int, progress: float, **values: float) -> None:
+        """Record what a trainer logged at one of its steps."""
+        measured = {name: round(value, 5) for name, value in values.items()}
+        self._facts["steps"].append({"stage": self._facts["stage"], "step": number, **measured})
+        self._facts["progress"] = round(progress, 3)
+        print(
+            f"{self._facts['stage']} step {number}: "
+            + ", ".join(f"{name} {value:.4f}" for name, value in measured.items()),
+            flush=True,
+        )
+        self._write()
+
+    @property
+    def steps(self) -> Sequence[Mapping[str, Any]]:
+        """What was recorded of steps so far."""
+        return self._facts["steps"]
+
+    def attach(self, name: str, data: bytes) -> None:
+        """Leave a file beside the report, such as a drawing."""
+        self._place.write(name, data)
 
     def conclude(self, sentence: str) -> None:
         """Say in a sentence what came of the run, where its numbers alone do not."""
@@ -74,5 +109,5 @@ class RunReport:
         self._stage_began = now
 
     def _write(self) -> None:
-        facts = {**self._facts, "runtime_seconds": round(self._seconds() - self._began, 2)}
+        facts = {**self._facts, "runtime_seconds": round(self.elapsed_s, 2)}
         self._place.write(REPORT, (json.dumps(facts, indent=1) + "\n").encode())

@@ -10,7 +10,7 @@ was not fitted to are told better by it. Read it from top to bottom; `recalibrat
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
@@ -29,6 +29,7 @@ from pawl.records import FEATURE_RANGES
 from training.calibration import COLDEST, HOTTEST, softmax
 from training.card import write_recalibrated_card
 from training.evaluate import score, served_answers
+from training.footprint import footprint
 from training.progress import RunReport
 
 Floats = NDArray[np.float64]
@@ -394,6 +395,7 @@ def recalibrate(
     about = describe(live.manifest, dataset, purpose, chosen, correction)
     corrected = TextClassifier(seal(folder, **about, metrics={}))  # sealed for the measuring; sealed again below
     metrics = measure(corrected, model, dataset, trials, truth.size)
+    metrics["footprint"] = asdict(footprint(report.elapsed_s))
     _, features = served_answers(corrected, [*rows["train"], *rows["recent"]])
     (folder / "reference.json").write_text(Profile.of(features, FEATURE_RANGES).to_json(), encoding="utf-8")
     write_recalibrated_card(folder / "card.md", about, metrics)

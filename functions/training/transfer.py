@@ -9,9 +9,10 @@ version knew can be forgotten by being trained over. Read it from top to bottom;
 import math
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -30,9 +31,10 @@ from pawl.records import FEATURE_RANGES
 from training.calibration import fit_temperature
 from training.card import write_card
 from training.classifier import Classifier, load_encoder, load_tokenizer, pad
-from training.evaluate import Floats, compare_latency, score, served_answers
+from training.evaluate import Floats, compare_latency, robustness, score, served_answers
 from training.export import GRAPH, Exported, export
-from training.progress import RunReport
+from training.footprint import footprint
+from training.progress import Listener, RunReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,7 @@ class Purpose:
     base_licence: str
     parent: str | None = None
     code: str = "unknown"
+    recipe: str = "transfer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +210,7 @@ def train_layers(
     train: Examples,
     validation: Examples,
     knobs: Knobs,
-    report: RunReport,
+    report: Listener,
     progress: tuple[float, float],
 ) -> None:
     """Tune the upper layers with the head; the classifier is left as it was after its best epoch."""
@@ -315,6 +318,7 @@ def measure(
     labels: list[str],
     tokenizer: Tokenizer,
     exported: Exported,
+    seed: int,
 ) -> tuple[dict[str, Any], Profile]:
     """The manifest's metrics, and the reference profile: the served model's answers on rows not learned from."""
     metrics: dict[str, Any] = {"float": {}, "int8": {}, "int8_label_agreement": {}}
@@ -337,6 +341,7 @@ def measure(
         "int8_speedup": round(latency["float_ms"] / latency["int8_ms"], 2),
         "latency": latency,
         "bytes_ratio": round(exported.int8_bytes / exported.float_bytes, 4),
+        "robustness": robustness(model, dataset.splits["holdout"], seed),
     }
     return metrics, profile
 
@@ -363,8 +368,18 @@ def time_answers(classifier: Classifier, folder: Path, tokens: int) -> dict[str,
 # --- The recipe -------------------------------------------------------------------------------------------------------
 
 
-def transfer(dataset: FrozenDataset, purpose: Purpose, knobs: Knobs, folder: Path, report: RunReport) -> Bundle:
-    """Train on a frozen dataset and leave a sealed bundle in the empty `folder`."""
+def transfer(
+    dataset: FrozenDataset,
+    purpose: Purpose,
+    knobs: Knobs,
+    folder: Path,
+    report: RunReport,
+    found: Mapping[str, Any] = MappingProxyType({}),
+) -> Bundle:
+    """Train on a frozen dataset and leave a sealed bundle in the empty `folder`.
+
+    `found` is what the manifest's metrics tell besides what is measured here: how the knobs were come by.
+    """
     torch.manual_seed(knobs.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = load_tokenizer(purpose.base, knobs.max_tokens)
@@ -411,11 +426,12 @@ def transfer(dataset: FrozenDataset, purpose: Purpose, knobs: Knobs, folder: Pat
             purpose.code,
             dataset.lineage["traffic_window"],
             dataset.lineage["feedback"],
-            "transfer",
+            purpose.recipe,
         ),
     }
     model = TextClassifier(seal(folder, **about, metrics={}))  # sealed for the measuring; sealed again below
-    metrics, reference = measure(classifier, model, folder, dataset, labels, tokenizer, exported)
+    metrics, reference = measure(classifier, model, folder, dataset, labels, tokenizer, exported, knobs.seed)
+    metrics["footprint"] = asdict(footprint(report.elapsed_s))
     (folder / "reference.json").write_text(reference.to_json(), encoding="utf-8")
     write_card(folder / "card.md", about, metrics, dataset)
-    return seal(folder, **about, metrics=metrics)
+    return seal(folder, **about, metrics={**metrics, **found})

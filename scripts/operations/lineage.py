@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pawl.dataset import Row
+from pawl.pairset import PairRow
 
 TRAINED_ANEW = frozenset({"", "transfer"})
 """The recipes that start from the base model; any other is taken to go on from its parent's weights."""
@@ -58,9 +59,9 @@ class Origins:
     answers: frozenset[str] = frozenset()
     subjects: frozenset[str] = frozenset()
 
-    def cover(self, row: Row) -> bool:
+    def cover(self, row: Row | PairRow) -> bool:
         """Whether a row comes from one of them; one whose origin was not kept comes from nobody known."""
-        return row.answer in self.answers or row.subject in self.subjects
+        return not self.answers.isdisjoint(row.answers) or row.subject in self.subjects
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from pawl.dataset import Row
 from pawl.datasets import Datasets
 from pawl.errors import InvalidBundle, NotFound
 from pawl.identity import unix_ms_of
+from pawl.pairset import PairRow
 from pawl.records import CaptureRecord
 from pawl.registry import Registry, VersionRecord
 from pawl.traffic import Traffic
@@ -32,15 +33,16 @@ def read_lineage(registry: Registry, bucket: Bucket) -> Lineage:
     return Lineage(known, {dataset.digest: dataset for dataset in _datasets(bucket)})
 
 
-def count_rows(bucket: Bucket, digests: Iterable[str], is_wanted: Callable[[Row], bool]) -> dict[str, dict[str, int]]:
+def count_rows(
+    bucket: Bucket, digests: Iterable[str], is_wanted: Callable[[Row | PairRow], bool]
+) -> dict[str, dict[str, int]]:
     """How many wanted rows each dataset holds, by digest and split; those that hold none are left out.
 
     Every dataset is read whole and its digests are checked, one after the other.
     """
     found: dict[str, dict[str, int]] = {}
     for digest in digests:
-        splits = Datasets(bucket).load(digest).splits
-        counts = Counter(split for split, rows in splits.items() for row in rows if is_wanted(row))
+        counts = Counter(split for split, row in Datasets(bucket).rows(digest) if is_wanted(row))
         if counts:
             found[digest] = dict(counts)
     return found

@@ -21,6 +21,7 @@ from operations.stack import OperationError, Stack
 from pawl.dataset import Row
 from pawl.datasets import Datasets
 from pawl.identity import isoformat, unix_ms_of
+from pawl.pairset import PairRow
 from pawl.quarantine import Quarantine
 from pawl.subjects import Subject
 from pawl.tombstones import Tombstones, subject_digest
@@ -149,7 +150,7 @@ class Tracer:
 
     def _dataset(self, digest: str) -> Trace:
         """Where a dataset's rows are now, compared with those of the datasets that inherited from it."""
-        rows = {_key(row) for rows in Datasets(self._stack.bucket).load(digest).splits.values() for row in rows}
+        rows = {_key(row) for _, row in Datasets(self._stack.bucket).rows(digest)}
         among = [digest, *(each.digest for each in self._lineage.heirs(digest))]
         return {
             "about": {"model": self._lineage.datasets[digest].model, "rows": len(rows)},
@@ -196,7 +197,7 @@ class Tracer:
             for each in self._lineage.sources(digest)
         ]
 
-    def _seen_by(self, is_wanted: Callable[[Row], bool], among: Sequence[str] | None = None) -> list[Trace]:
+    def _seen_by(self, is_wanted: Callable[[Row | PairRow], bool], among: Sequence[str] | None = None) -> list[Trace]:
         digests = self._lineage.datasets if among is None else among
         rows = count_rows(self._stack.bucket, digests, is_wanted)
         return [_plain(each) for each in self._lineage.exposures(rows)]
@@ -208,8 +209,10 @@ def _plain(exposure: Exposure) -> Trace:
     return {**about, "dataset": exposure.dataset, "rows": dict(exposure.rows)}
 
 
-def _key(row: Row) -> tuple[str, str, str]:
+def _key(row: Row | PairRow) -> tuple[str, ...]:
     """What a row is known by in every dataset that inherits it."""
+    if isinstance(row, PairRow):
+        return str(row.prompt), row.chosen, row.rejected, *row.answers
     return row.text, row.label, row.answer
 
 

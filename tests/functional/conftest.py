@@ -419,6 +419,42 @@ def say_label(cloud: Cloud) -> Callable[[CaptureRecord, str], None]:
     return say
 
 
+@pytest.fixture
+def batch(cloud: Any, role: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A Batch client; the job queue and the job definition are in the environment."""
+    client = boto3.client("batch")
+    environment = client.create_compute_environment(
+        computeEnvironmentName="training", type="UNMANAGED", state="ENABLED", serviceRole=role
+    )["computeEnvironmentArn"]
+    order = [{"order": 1, "computeEnvironment": environment}]
+    queue = client.create_job_queue(jobQueueName="training", state="ENABLED", priority=1, computeEnvironmentOrder=order)
+    needs = [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "512"}]
+    definition = client.register_job_definition(
+        jobDefinitionName="training",
+        type="container",
+        containerProperties={"image": "training", "command": ["Ref::model"], "resourceRequirements": needs},
+    )
+    monkeypatch.setenv("JOB_QUEUE", queue["jobQueueArn"])
+    monkeypatch.setenv("JOB_DEFINITION", definition["jobDefinitionArn"])
+    monkeypatch.setenv("MINIMUM_LABELS", "8")
+    return client
+
+
+@pytest.fixture
+def jobs(batch: Any) -> Callable[[], list[dict[str, Any]]]:
+    """Every job that was submitted."""
+
+    def describe() -> list[dict[str, Any]]:
+        found = [
+            job["jobId"]
+            for status in ("RUNNABLE", "SUCCEEDED", "FAILED")
+            for job in batch.list_jobs(jobQueue="training", jobStatus=status)["jobSummaryList"]
+        ]
+        return batch.describe_jobs(jobs=found)["jobs"] if found else []
+
+    return describe
+
+
 def read_event(name: str) -> dict[str, Any]:
     return json.loads((EVENTS / f"{name}.json").read_text())
 

@@ -22,11 +22,14 @@ VECTORS = {
 }
 
 
-def seal_embedder(folder: Path, version: str = "1") -> Bundle:
-    """The bundle in `folder`, made there: `north` is (0, 1, 0), `east` (1, 0, 0), and `north east` lies between."""
+def seal_embedder(folder: Path, version: str = "1", tokenizer: Tokenizer | None = None, vectors: Any = None) -> Bundle:
+    """The bundle in `folder`, made there: `north` is (0, 1, 0), `east` (1, 0, 0), and `north east` lies between.
+
+    With another tokenizer, `vectors` are those of its ids, shape (ids, 3).
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    onnx.save(_graph(), str(folder / "model.onnx"))
-    _tokenizer().save(str(folder / "tokenizer.json"))
+    onnx.save(_graph(list(VECTORS.values()) if vectors is None else vectors), str(folder / "model.onnx"))
+    (tokenizer or _tokenizer()).save(str(folder / "tokenizer.json"))
     (folder / "card.md").write_text("# A compass\n", encoding="utf-8")
     return seal(
         folder,
@@ -44,9 +47,9 @@ def seal_embedder(folder: Path, version: str = "1") -> Bundle:
     )
 
 
-def _graph() -> onnx.ModelProto:
+def _graph(vectors: Any) -> onnx.ModelProto:
     constants: dict[str, Any] = {
-        "vectors": np.array(list(VECTORS.values()), np.float32),
+        "vectors": np.array(vectors, np.float32),
         "last": np.array([2]),
         "rows": np.array([1]),
     }

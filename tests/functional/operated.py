@@ -28,6 +28,7 @@ from release.api import build as release_api
 from release.releases import Releases
 from retrain.api import build as job_api
 from retrain.decision import Policy
+from retrain.orders import Orders
 from retrain.runs import Runs
 
 HOUR_MS = 3_600_000
@@ -78,7 +79,8 @@ def operate(
 def _stack(cloud: Any) -> Any:
     """What `operations.stack.Stack` offers: the functions' own routes over the deployment, less the network."""
     unused = cast(Any, None)
-    runs = Runs(cloud.bucket, cloud.registry, cloud.feedback, unused, unused, Policy(8, 1.0), "", "", 14.0, 0.5)
+    orders = Orders(cloud.bucket, cloud.registry, cloud.feedback, 14.0)
+    runs = Runs(cloud.bucket, cloud.registry, cloud.feedback, unused, unused, orders, Policy(8, 1.0), "", "", 0.5)
     releases = cast(Releases, SimpleNamespace(registry=cloud.registry))
     routes = {"/jobs": TestClient(job_api(runs, lambda: 0, str)), "/releases": TestClient(release_api(releases, int))}
 

@@ -12,7 +12,12 @@ import pytest
 
 from feedback.schema import Feedback
 from feedback.tally import Tally, mark_of
+from pawl.bundle import Bundle
 from pawl.receipt import ReceiptKeys
+from pawl.records import CaptureRecord
+from pawl.tombstones import Tombstones
+from retrain.joining import join
+from retrain.selection import Selection, select
 
 EVENTS = Path(__file__).parents[1] / "events"
 FOLDER = "inbox/feedback/"
@@ -307,3 +312,87 @@ def test_a_file_that_cannot_be_read_is_refused_with_the_reason_beside_it(
 
     ((_, told),) = faults(cloud, name)
     assert told.startswith(reason)
+
+
+def of_device(id: str, value: str = "billing", unix_ms: int = 0, **more: Any) -> dict[str, Any]:
+    """Feedback as the page of `scripts/edge` puts it away."""
+    features = {"tokens": 2, "characters": 6, "script": "latin", "unknown_rate": 0.0, "label": "account"}
+    features |= {"confidence": 0.8, **{f"projection_{d}": 0.1 for d in range(8)}}
+    answer = {"id": id, "model": "triage", "version": "1", "unix_ms": unix_ms, "text": "refund"}
+    return {
+        "answer": {**answer, "features": features, **more},
+        "metric_name": "label",
+        "value": value,
+        "tags": {"rater": "device-7"},
+    }
+
+
+def test_feedback_on_a_devices_answer_brings_the_answer_along(
+    drop: Callable[..., None], stored: Callable[[], list[dict[str, Any]]], cloud: Any, keys: ReceiptKeys, now_ms: int
+) -> None:
+    drop("device-7-000000001.jsonl", lines(of_device("a", unix_ms=now_ms - 5_000)))
+
+    (piece,), (record,) = stored(), cloud.messages("capture")
+    receipt = keys.verify(piece["inference_id"], now_ms=now_ms, valid_days=1)
+    assert (receipt.model, receipt.model_version, receipt.unix_ms) == ("triage", "1", now_ms - 5_000)
+    assert (piece["value"], piece["rater"]) == (["billing"], "device-7")
+    assert CaptureRecord.from_dict(record).inference_id == piece["inference_id"]
+    assert (record["inputs"], record["outputs"]) == ({"text": ["refund"]}, {"label": ["account"]})
+    assert record["features"]["confidence"] == [0.8]
+
+
+def test_a_devices_file_that_is_sent_again_says_nothing_new(
+    drop: Callable[..., None],
+    stored: Callable[[], list[dict[str, Any]]],
+    taught: Callable[[], int],
+    cloud: Any,
+    now_ms: int,
+) -> None:
+    rows = lines(of_device("a", unix_ms=now_ms), of_device("b", unix_ms=now_ms))
+    drop("device-7-000000001.jsonl", rows)
+    drop("device-7-000000002.jsonl", rows)
+
+    assert (len(stored()), taught()) == (2, 2)
+    sent = [record["inference_id"] for record in cloud.messages("capture")]
+    assert (len(sent), len(set(sent))) == (4, 2)
+
+
+def test_a_devices_judgement_and_answer_can_be_learned_from(
+    drop: Callable[..., None], cloud: Any, start: Any, batch_of: Any, starter: Bundle, dataset: Any, now_ms: int
+) -> None:
+    cloud.seed(starter, dataset)
+    drop("device-7-000000001.jsonl", lines(of_device("a", unix_ms=now_ms - 1_000)))
+    collect = start("drift.collect")
+    assert collect.handler(batch_of(*cloud.messages("capture")), Clock(1)) == {"batchItemFailures": []}
+
+    window = (now_ms - 60_000, now_ms + 60_000)
+    feedback = cloud.feedback.within("triage", *window)
+    said = select(feedback, Selection("triage", "1", window), frozenset(), Tombstones()).said
+    joined = join(cloud.traffic.records("triage", "1", *window), said)
+    assert [(vote.item, vote.value, vote.rater) for vote in joined.votes] == [("refund", "billing", "device-7")]
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"unix_ms": 4_102_444_800_000}, "not after the file's"),
+        ({"unix_ms": 946_684_800_000}, "older than 90 days"),
+        ({"version": "live"}, "version"),
+        ({"features": {}}, "features"),
+        ({"key": "x"}, "no field 'key'"),
+    ],
+    ids=["future", "past", "version", "features", "unknown"],
+)
+def test_a_devices_answer_that_cannot_be_is_refused_and_nothing_is_captured(
+    more: dict[str, Any],
+    reason: str,
+    drop: Callable[..., None],
+    stored: Callable[[], list[dict[str, Any]]],
+    cloud: Any,
+    now_ms: int,
+) -> None:
+    drop("device.jsonl", lines(of_device("a", **{"unix_ms": now_ms, **more})))
+
+    ((line, told),) = faults(cloud, "device.jsonl")
+    assert (line, stored(), cloud.messages("capture")) == (1, [], [])
+    assert reason in told

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-import boto3
 import pytest
 
 from pawl.bundle import Bundle
@@ -20,27 +19,6 @@ from pawl.tombstones import bury, erase_answer, subject_digest
 HOUR_MS = 3_600_000
 FRESH = [f"{word} {place}" for word in ("invoice", "login", "weather") for place in ("berlin", "oslo", "rome", "paris")]
 RIGHT = {"invoice": "billing", "login": "account", "weather": "other"}
-
-
-@pytest.fixture
-def batch(cloud: Any, role: str, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A Batch client; the job queue and the job definition are in the environment."""
-    client = boto3.client("batch")
-    environment = client.create_compute_environment(
-        computeEnvironmentName="training", type="UNMANAGED", state="ENABLED", serviceRole=role
-    )["computeEnvironmentArn"]
-    order = [{"order": 1, "computeEnvironment": environment}]
-    queue = client.create_job_queue(jobQueueName="training", state="ENABLED", priority=1, computeEnvironmentOrder=order)
-    needs = [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "512"}]
-    definition = client.register_job_definition(
-        jobDefinitionName="training",
-        type="container",
-        containerProperties={"image": "training", "command": ["Ref::model"], "resourceRequirements": needs},
-    )
-    monkeypatch.setenv("JOB_QUEUE", queue["jobQueueArn"])
-    monkeypatch.setenv("JOB_DEFINITION", definition["jobDefinitionArn"])
-    monkeypatch.setenv("MINIMUM_LABELS", "8")
-    return client
 
 
 @pytest.fixture
@@ -73,21 +51,6 @@ def label_traffic(
             say_label(record, RIGHT[text.casefold().split()[0]])
 
     return label
-
-
-@pytest.fixture
-def jobs(batch: Any) -> Callable[[], list[dict[str, Any]]]:
-    """Every job that was submitted."""
-
-    def describe() -> list[dict[str, Any]]:
-        found = [
-            job["jobId"]
-            for status in ("RUNNABLE", "SUCCEEDED", "FAILED")
-            for job in batch.list_jobs(jobQueue="training", jobStatus=status)["jobSummaryList"]
-        ]
-        return batch.describe_jobs(jobs=found)["jobs"] if found else []
-
-    return describe
 
 
 @pytest.fixture

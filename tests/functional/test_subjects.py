@@ -17,6 +17,7 @@ from pawl.dataset import Row, freeze
 from pawl.datasets import Datasets
 from pawl.errors import InvalidRequest
 from pawl.identity import isoformat
+from pawl.pairset import PairRow, freeze_pairs
 from pawl.profile import Profile
 from pawl.quarantine import Entry, Quarantine
 from pawl.receipt import ReceiptKeys
@@ -142,6 +143,20 @@ def test_an_export_holds_all_that_is_hers_and_nothing_else(world: Any, run: Call
     assert found["models"] == ["triage@1"]
     assert json.loads(json.dumps(found)) == found
     assert world.faults.writes == []
+
+
+def test_compared_answers_of_hers_are_found_in_datasets_of_pairs(
+    world: Any, run: Callable[[str, str], Any], records: dict[str, CaptureRecord]
+) -> None:
+    hers = PairRow("where?", "here", "there", answers=("0" * 32, uuid_of(records["asked"])))
+    told = PairRow("when?", "now", "then", subject=subject_digest("ada"))
+    pairs = freeze_pairs("parrot", {"train": [hers, PairRow("who?", "I", "you")], "holdout": [told]}, {})
+    Datasets(world.bucket).store(pairs)
+
+    rows = [row for row in run("export", "ada")["dataset_rows"] if row["dataset"] == pairs.digest]
+
+    assert [(row["split"], row["prompt"]) for row in rows] == [("holdout", "when?"), ("train", "where?")]
+    assert run("erase", "ada")["rows_in_datasets"][pairs.digest] == 2
 
 
 def test_an_erasure_reaches_lake_table_quarantine_and_later_datasets(

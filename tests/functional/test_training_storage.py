@@ -48,3 +48,13 @@ def test_the_manifest_of_a_dataset_is_stored_last(s3: Any) -> None:
 def test_an_empty_prefix_is_not_found(s3: Any) -> None:
     with pytest.raises(NotFound):
         place_at("s3://loop/nothing", lambda: s3).read_all()
+
+
+def test_one_object_is_read_by_its_whole_name(s3: Any) -> None:
+    place = place_at("s3://loop/checkpoints/tiny", lambda: s3)
+    place.write("checkpoint.tar.old", b"older")
+
+    with pytest.raises(NotFound, match=r"no object 'checkpoints/tiny/checkpoint\.tar'"):
+        place.read("checkpoint.tar")
+    place.write("checkpoint.tar", b"newer")
+    assert place.read("checkpoint.tar") == b"newer"

@@ -206,6 +206,37 @@ def test_in_s3_the_manifest_is_stored_after_every_other_file(
     assert max(stored, key=lambda name: (stored[name], name == "manifest.json")) == "manifest.json"
 
 
+def test_a_search_for_knobs_ends_in_a_bundle_that_tells_what_it_found(
+    base: Path, dataset: FrozenDataset, tmp_path: Path
+) -> None:
+    (tmp_path / "dataset").mkdir()
+    for name, data in dataset.files.items():
+        (tmp_path / "dataset" / name).write_bytes(data)
+    arguments = [
+        "automl",
+        "--model",
+        "tiny",
+        "--version",
+        "2",
+        "--dataset",
+        str(tmp_path / "dataset"),
+        "--run",
+        "run-8",
+    ]
+    arguments += ["--output", str(tmp_path / "candidate"), "--base", str(base), "--trials", "2", "--divisions", "1"]
+
+    main(arguments, {"PAWL_CODE_REVISION": "abc123"}, NOW_MS)
+
+    manifest = open_bundle(tmp_path / "candidate").manifest
+    report = json.loads((tmp_path / "candidate" / "run.json").read_text())
+    trials = json.loads((tmp_path / "candidate" / "trials.json").read_text())["trials"]
+    found = manifest.metrics["automl"]
+    assert (manifest.lineage.recipe, report["status"], found["trials"]) == ("automl", "completed", 2)
+    assert found["validation_loss"] <= found["validation_loss_of_defaults"]
+    assert found["knobs"] in [trial["knobs"] for trial in trials]
+    assert report["conclusion"]
+
+
 def _row(topic: str, number: int) -> Row:
     words, filler = TOPICS[topic].split(), FILLER.split()
     text = f"{filler[number % 10]} {words[number % 5]} {filler[number // 6]} {words[number // 5 % 5]} {number}"

@@ -54,9 +54,9 @@ PREFIXES = {
     "FeedbackRole": ({"pairs"}, set()),
     "FeedbackInboxRole": ({"inbox"}, {"inbox"}),
     "DriftCheckRole": ({"profiles", "models"}, {"reports", "profiles"}),
-    "RetrainRole": ({"traffic", "models", "datasets", "candidates"}, {"datasets", "quarantine"}),
-    "TrainingRole": ({"datasets", "models"}, {"candidates"}),
-    "ReleaseRole": ({"candidates", "datasets", "models", "layers"}, {"models", "layers"}),
+    "RetrainRole": ({"traffic", "models", "datasets", "pairs", "candidates"}, {"datasets", "quarantine"}),
+    "TrainingRole": ({"datasets", "models", "checkpoints", "adapters"}, {"candidates", "checkpoints", "adapters"}),
+    "ReleaseRole": ({"candidates", "datasets", "models", "layers"}, {"models", "layers", "cards"}),
 }
 
 

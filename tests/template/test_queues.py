@@ -148,11 +148,15 @@ def test_what_starts_a_training_reaches_the_retrain_queue(of_type: OfType) -> No
     assert retrain == {
         "DriftDetectedRule",
         "FeedbackReadyRule",
+        "JudgeReleasedRule",
         "RetrainScheduleRule",
         "JobSucceededRule",
         "JobFailedRule",
     }
     assert rules["DriftDetectedRule"]["EventPattern"] == {"source": ["pawl.drift"], "detail-type": ["DriftDetected"]}
+    released = rules["JudgeReleasedRule"]["EventPattern"]
+    assert (released["source"], released["detail-type"]) == (["pawl.release"], ["ModelReleased"])
+    assert released["detail"] == {"data": {"kind": ["reward-model"]}}
     assert rules["FeedbackReadyRule"]["EventPattern"] == {"source": ["pawl.feedback"], "detail-type": ["FeedbackReady"]}
 
 
@@ -189,11 +193,20 @@ def test_a_long_file_may_go_on_by_its_own_queue_and_no_recursion_guard_stops_it(
     name: str, queue: str, resources: Resources, statements: dict[str, list[dict[str, Any]]]
 ) -> None:
     function = resources[f"{name}Function"]["Properties"]
-    (sending,) = [each for each in statements[f"{name}Role"] if "sqs:SendMessage" in each["Action"]]
+    sending = [each["Resource"] for each in statements[f"{name}Role"] if "sqs:SendMessage" in each["Action"]]
     assert function["Environment"]["Variables"]["INBOX_QUEUE_URL"] == {"Ref": queue}
-    assert sending["Resource"] == [{"Fn::GetAtt": [queue, "Arn"]}]
+    assert [{"Fn::GetAtt": [queue, "Arn"]}] in sending
     assert function["RecursiveLoop"] == "Allow"
     assert function["Timeout"] * 1000 > 2 * MARGIN_MS
+
+
+def test_answers_of_devices_go_the_way_of_all_captured_traffic(
+    resources: Resources, statements: dict[str, list[dict[str, Any]]]
+) -> None:
+    told = resources["FeedbackInboxFunction"]["Properties"]["Environment"]["Variables"]
+    (sending,) = [each for each in statements["FeedbackInboxRole"] if each["Sid"] == "CaptureAnswersOfDevices"]
+    assert told["CAPTURE_QUEUE_URL"] == {"Ref": "CaptureQueue"}
+    assert (sending["Action"], sending["Resource"]) == (["sqs:SendMessage"], [{"Fn::GetAtt": ["CaptureQueue", "Arn"]}])
 
 
 def test_many_files_at_once_take_no_concurrency_from_answers(mappings: list[dict[str, Any]]) -> None:

@@ -57,13 +57,16 @@ def test_the_bucket_refuses_plain_http(resources: Resources) -> None:
     assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
 
-def test_traffic_query_results_exports_old_versions_and_unfinished_uploads_end(resources: Resources) -> None:
-    traffic, dropped, queries, exports, leftovers = resources["Bucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
+def test_what_is_kept_for_a_while_ends_and_so_do_old_versions_and_unfinished_uploads(
+    resources: Resources,
+) -> None:
+    rules = resources["Bucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
+    traffic, dropped, queries, exports, checkpoints, leftovers = rules
     assert (traffic["Prefix"], traffic["ExpirationInDays"]) == ("traffic/", {"Ref": "TrafficRetentionDays"})
     assert (dropped["Prefix"], dropped["ExpirationInDays"]) == ("inbox/", {"Ref": "TrafficRetentionDays"})
-    for rule in (queries, exports):
+    for rule in (queries, exports, checkpoints):
         assert (rule["ExpirationInDays"], rule["NoncurrentVersionExpiration"]) == (7, {"NoncurrentDays": 1})
-    assert (queries["Prefix"], exports["Prefix"]) == ("queries/", "exports/")
+    assert [rule["Prefix"] for rule in (queries, exports, checkpoints)] == ["queries/", "exports/", "checkpoints/"]
     assert leftovers["NoncurrentVersionExpiration"] == {"NoncurrentDays": 30}
     assert leftovers["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 7}
 
@@ -79,3 +82,8 @@ def test_signer_and_verifiers_share_the_secret_look_nothing_up_and_a_verifier_kn
     resolved = {"Fn::Sub": "${ReceiptKeyId}:{{resolve:secretsmanager:${ReceiptSecret}}}"}
     assert keys == dict.fromkeys(["InferenceFunction", *VERIFIERS], resolved)
     assert set(resources["InferenceFunction"]["DependsOn"]) == VERIFIERS
+
+
+def test_pages_of_any_origin_may_post_what_they_are_permitted_to_and_read_nothing(resources: Resources) -> None:
+    (rule,) = resources["Bucket"]["Properties"]["CorsConfiguration"]["CorsRules"]
+    assert (rule["AllowedMethods"], rule["AllowedOrigins"]) == (["POST"], ["*"])

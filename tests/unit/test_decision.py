@@ -10,18 +10,20 @@ HOUR_MS = 3_600_000
 NOW = 1_700_000_000_000
 POLICY = Policy(minimum_labels=50, cooldown_hours=6.0)
 READY = State("triage", "text-classifier", "3", "drift", True, 50, None, None)
+CHATTY = replace(READY, model="assistant", kind="text-generator")
 
 states = st.builds(
     State,
     st.just("triage"),
-    st.sampled_from(["text-classifier", "text-generator"]),
+    st.sampled_from(["text-classifier", "text-generator", "text-embedder"]),
     st.just("3"),
-    st.sampled_from(["drift", "feedback", "schedule", "person"]),
+    st.sampled_from(["drift", "feedback", "schedule", "person", "judge"]),
     st.booleans(),
     st.integers(0, 100),
     st.none() | st.just("run-1"),
     st.none() | st.integers(NOW - 12 * HOUR_MS, NOW),
     st.sampled_from(["", "nothing", "recalibrate_threshold", "full_retrain", "rlhf"]),
+    st.sampled_from(["", "2"]),
 )
 
 
@@ -35,7 +37,10 @@ def test_a_cause_with_enough_labels_and_nothing_in_the_way_is_a_reason_to_retrai
 @pytest.mark.parametrize(
     ("changes", "because"),
     [
-        ({"kind": "text-generator"}, "no recipe trains a text-generator: text-classifier can be retrained"),
+        (
+            {"kind": "text-embedder"},
+            "no recipe trains a text-embedder: text-classifier, text-generator can be retrained",
+        ),
         ({"active_run": "run-1"}, "run run-1 is under way"),
         ({"active_run": "run-1", "asked_because": "person"}, "run run-1 is under way"),
         ({"asked_because": "schedule", "drift_is_open": False}, "no drift is open"),
@@ -107,9 +112,11 @@ def test_no_run_starts_beside_another_or_with_too_little_to_learn_from(state: St
     decision = decide_retrain(state, POLICY, NOW)
 
     if decision.action == "retrain":
-        assert state.kind == "text-classifier" and state.active_run is None and state.labels >= POLICY.minimum_labels
+        assert state.kind != "text-embedder" and state.active_run is None
+        assert state.labels >= POLICY.minimum_labels or (decision.recipe == "align" and state.judge)
         asks = state.asked_because in ("drift", "schedule") and state.cure == "recalibrate_threshold"
-        assert decision.recipe == ("recalibrate" if asks else "transfer")
+        classifiers = {"recalibrate" if asks else "transfer"}
+        assert decision.recipe in (classifiers if state.kind == "text-classifier" else {"reward", "align"})
     else:
         assert decision.recipe is None and decision.because
 
@@ -118,6 +125,54 @@ def test_no_run_starts_beside_another_or_with_too_little_to_learn_from(state: St
 def test_waiting_longer_never_turns_a_run_down(state: State) -> None:
     if decide_retrain(state, POLICY, NOW).action == "retrain":
         assert decide_retrain(state, POLICY, NOW + HOUR_MS).action == "retrain"
+
+
+@pytest.mark.parametrize(
+    ("changes", "recipe"),
+    [
+        ({"asked_because": "feedback"}, "reward"),
+        ({"asked_because": "person"}, "reward"),
+        ({"cure": "rlhf"}, "reward"),
+        ({"asked_because": "schedule", "cure": "rlhf"}, "reward"),
+        ({"asked_because": "feedback", "judge": "2"}, "reward"),
+    ],
+)
+def test_a_generators_preferences_go_to_its_reward_model_first(changes: dict[str, object], recipe: str) -> None:
+    state = replace(CHATTY, **changes)
+
+    decision = decide_retrain(state, POLICY, NOW)
+
+    assert decision == Decision("retrain", f"{state.asked_because}, with 50 compared answers", recipe)
+
+
+@pytest.mark.parametrize("reason", ["judge", "person"])
+def test_a_generator_is_aligned_with_a_released_reward_model_at_once(reason: str) -> None:
+    state = replace(CHATTY, asked_because=reason, judge="2", labels=0, last_run_ended_ms=NOW)
+
+    assert decide_retrain(state, POLICY, NOW) == Decision("retrain", f"{reason}, with reward model 2", "align")
+
+
+@pytest.mark.parametrize(
+    ("state", "because"),
+    [
+        (CHATTY, "no reward model of assistant is released that it was not aligned with"),
+        (replace(READY, judge="2"), "no reward model of triage is released that it was not aligned with"),
+        (replace(CHATTY, judge="2", active_run="run-1"), "run run-1 is under way"),
+    ],
+)
+def test_a_released_reward_model_waits_for_nobody_who_cannot_use_it(state: State, because: str) -> None:
+    assert decide_retrain(replace(state, asked_because="judge"), POLICY, NOW) == Decision("wait", because)
+
+
+@pytest.mark.parametrize("cure", ["nothing", "full_retrain", "automl"])
+def test_a_generators_drift_that_preferences_do_not_cure_waits(cure: str) -> None:
+    assert decide_retrain(replace(CHATTY, cure=cure), POLICY, NOW).action == "wait"
+
+
+def test_a_generator_with_too_few_comparisons_waits_and_says_how_many_it_has() -> None:
+    decision = decide_retrain(replace(CHATTY, asked_because="feedback", labels=12), POLICY, NOW)
+
+    assert decision == Decision("wait", "12 compared answers, a run needs 50")
 
 
 def test_a_model_that_is_only_watched_here_is_left_to_where_it_is_served() -> None:

@@ -117,3 +117,18 @@ def test_turning_every_comparison_round_turns_every_score_round_when_raters_are_
     forth, back = bradley_terry(winners, losers, np.ones(40), 6), bradley_terry(losers, winners, np.ones(40), 6)
 
     assert forth == pytest.approx(-back, abs=1e-5)
+
+
+def test_pairs_that_are_known_say_who_is_right_where_most_are_not() -> None:
+    """Two of three raters turn every pair round; a quarter of the pairs is known."""
+    pairs, raters = np.arange(40).repeat(3), np.tile([0, 1, 2], 40)
+    is_right = raters == 0
+    winners, losers = np.where(is_right, 2 * pairs, 2 * pairs + 1), np.where(is_right, 2 * pairs + 1, 2 * pairs)
+    known = (2 * np.arange(10), 2 * np.arange(10) + 1, np.zeros(10, bool))
+    votes = (winners, losers, raters, np.zeros(120, bool), (80, 3))
+
+    alone, judged = pair_consensus(*votes), pair_consensus(*votes, known)
+
+    assert alone.trust[0] < 0.2 < 0.9 < min(alone.trust[1:])
+    assert judged.trust[0] > 0.7 and max(judged.trust[1:]) == 0.0
+    assert (judged.scores[0::2] > judged.scores[1::2]).all()

@@ -29,7 +29,33 @@ def test_scores_are_exact_on_a_case_made_by_hand() -> None:
         "log_loss": 0.3878,
         "expected_calibration_error": 0.275,
         "slices": {"channel": {"chat": {"rows": 2, "accuracy": 1.0}, "email": {"rows": 2, "accuracy": 0.5}}},
+        "labels": {
+            "a": {"rows": 2, "precision": 1.0, "recall": 0.5},
+            "b": {"rows": 2, "precision": 0.6667, "recall": 1.0},
+        },
+        "fairness": {},
+        "reliability": [[1, 0.65, 0.0], [1, 0.75, 1.0], [1, 0.85, 1.0], [1, 0.95, 1.0]],
     }
+
+
+def test_gaps_between_groups_of_some_size_are_scored() -> None:
+    rows = [Row(f"{n}", "ab"[n % 2], {"group": "xy"[n // 2 % 2]}) for n in range(80)]
+    told = np.array([[0.9, 0.1] if row.label == "a" or int(row.text) in (3, 7, 11) else [0.1, 0.9] for row in rows])
+
+    assert score(rows, ["a", "b"], told)["fairness"] == {
+        "group": {
+            "groups": ["x", "y"],
+            "accuracy_difference": 0.075,
+            "demographic_parity_difference": 0.075,
+            "equalized_odds_difference": 0.15,
+        }
+    }
+
+
+def test_a_label_that_was_never_given_has_no_precision() -> None:
+    measured = score(ROWS, ["a", "b"], np.array([[0.9, 0.1]] * 4))
+
+    assert measured["labels"]["b"] == {"rows": 2, "precision": None, "recall": 0.0}
 
 
 def test_the_examples_in_the_docstrings_hold() -> None:

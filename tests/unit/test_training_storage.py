@@ -7,7 +7,7 @@ import pytest
 
 from pawl.errors import NotFound
 from training.progress import RunReport
-from training.storage import Folder, copy_folder, place_at
+from training.storage import Folder, checkpoint_address, copy_folder, place_at
 
 
 def no_client() -> None:
@@ -57,3 +57,16 @@ def test_a_run_tells_how_far_it_is_and_how_it_ended(tmp_path: Path) -> None:
     assert told()["evaluations"] == [{"split": "holdout", "accuracy": 0.9}]
     report.fail("OSError: the manifest could not be stored")
     assert (told()["status"], told()["error"]) == ("failed", "OSError: the manifest could not be stored")
+
+
+def test_one_file_is_read_by_its_name(tmp_path: Path) -> None:
+    Folder(tmp_path).write("a.bin", b"\x00")
+
+    assert Folder(tmp_path).read("a.bin") == b"\x00"
+    with pytest.raises(NotFound, match=r"no file 'b\.bin'"):
+        Folder(tmp_path).read("b.bin")
+
+
+def test_a_checkpoint_is_never_among_the_files_of_an_output() -> None:
+    assert checkpoint_address("s3://loop/candidates/tiny/2/") == "s3://loop/checkpoints/candidates/tiny/2/"
+    assert checkpoint_address("out/tiny/2") == checkpoint_address("out/tiny/2/") == "out/tiny/2.checkpoint"

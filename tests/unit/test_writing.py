@@ -1,9 +1,11 @@
+from bisect import bisect
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models
 
-from pawl.writing import script_of, text_features, unknown_token
+from pawl.writing import script_of, script_runs, text_features, unknown_token
 
 
 @pytest.mark.parametrize(
@@ -61,3 +63,13 @@ def test_the_unknown_token_is_the_tokenizers_own() -> None:
 
     assert unknown_token(Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))) == 1
     assert unknown_token(Tokenizer(models.BPE())) is None
+
+
+def test_others_can_tell_scripts_by_the_runs_alone() -> None:
+    names, runs = script_runs()
+    starts = [start for start, _ in runs]
+    for code in range(0x20, 0x32000, 7):
+        name = runs[bisect(starts, code) - 1][1]
+        if not 0xD800 <= code < 0xE000:
+            assert script_of(chr(code)) == (name or "other"), hex(code)
+    assert {name for _, name in runs} == {"", *names}

@@ -12,6 +12,9 @@ Its layout:
     quarantine/<model>/ and tombstones/                        see pawl.quarantine and pawl.tombstones
     queries/ and exports/feedback/                             what Athena answers and, of feedback, reads: for a week
     datasets/<digest>/  candidates/<model>/<version>/  models/<model>/<version>/  layers/  reports/<model>/
+    models/<model>/*.json, holdout.npz                         a model's policies, and labelled rows for one of tensors
+    cards/<model>/<version>.html                               what a version is and how it was judged, for people
+    checkpoints/ and adapters/                                 of trainings, by their candidates: see training.storage
 """
 
 import gzip

@@ -63,6 +63,11 @@ class Row:
     answer: str = ""
     subject: str = ""
 
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """The answers that it comes from, as every kind of row names them."""
+        return (self.answer,) if self.answer else ()
+
 
 @dataclass(frozen=True, slots=True)
 class FrozenDataset:

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from typing import Any, TypeVar
 
 from pawl.bucket import Bucket
-from pawl.dataset import MANIFEST, FrozenDataset, thaw, writing_order
+from pawl.dataset import MANIFEST, FrozenDataset, Row, thaw, writing_order
 from pawl.errors import InvalidDataset
-from pawl.pairset import PairDataset, thaw_pairs
+from pawl.pairset import PairDataset, PairRow, holds_pairs, thaw_pairs
 
-_Dataset = TypeVar("_Dataset", FrozenDataset, PairDataset)
+_Dataset = TypeVar("_Dataset", bound=FrozenDataset | PairDataset)
 
 
 class Datasets:
@@ -46,6 +46,13 @@ class Datasets:
     def load_pairs(self, digest: str) -> PairDataset:
         """The dataset of compared answers, its digests checked; NotFound when it was never stored."""
         return _named(thaw_pairs(self._bucket.read_folder(f"datasets/{digest}/")), digest)
+
+    def rows(self, digest: str) -> Iterator[tuple[str, Row | PairRow]]:
+        """Every row of a dataset of any kind with its split, its digests checked."""
+        files = self._bucket.read_folder(f"datasets/{digest}/")
+        dataset = _named(thaw_pairs(files) if holds_pairs(files) else thaw(files), digest)
+        for split, rows in dataset.splits.items():
+            yield from ((split, row) for row in rows)
 
 
 def _named(dataset: _Dataset, digest: str) -> _Dataset:

@@ -27,6 +27,7 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "text-classifier": ("pawl.classifier", "TextClassifier"),
     "text-embedder": ("pawl.embedder", "TextEmbedder"),
     "text-generator": ("pawl.generator", "TextGenerator"),
+    "reward-model": ("pawl.reward", "RewardModel"),
     "tensors": ("pawl.tensors", "TensorModel"),
 }
 

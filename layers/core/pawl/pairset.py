@@ -4,11 +4,13 @@ A row says that one text answers a prompt better than another. `recent` holds th
 from, `holdout` those inherited from version to version.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pawl.dataset import Kind, bind, digest_of, unbind
+from pawl.dataset import MANIFEST, Kind, bind, digest_of, unbind
+from pawl.narrowing import is_object
 from pawl.parquet import Values
 
 PAIRS = Kind(
@@ -27,6 +29,7 @@ PAIRS = Kind(
     },
 )
 """A dataset of comparisons; a prompt that is a conversation stands in `messages`, and `prompt` is null."""
+_JUDGE = "-reward"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,8 @@ class PairRow:
 
     `margin` is by how much the chosen answer is better, where anybody said so; `weight` what its raters are worth, 0 to
     1; `answers` the uuids of both answers where they were captured, so that either can be erased; `subject` whose they
-    are, by the digest of their name.
+    are, by the digest of their name. A row that lacks one of its texts compares nothing: it is a thumb, up for what was
+    chosen or down for what was rejected, of which only KTO can learn.
     """
 
     prompt: str | list[dict[str, str]]
@@ -73,6 +77,30 @@ def thaw_pairs(files: Mapping[str, bytes]) -> PairDataset:
     manifest, found = unbind(files, PAIRS)
     splits = {split: [_row_of(values) for values in rows] for split, rows in found.items()}
     return PairDataset(manifest["model"], digest_of(manifest), splits, manifest["lineage"], dict(files))
+
+
+def holds_pairs(files: Mapping[str, bytes]) -> bool:
+    """Whether files are of a dataset of compared answers, by what their manifest says; nothing is checked."""
+    manifest: Any = json.loads(files.get(MANIFEST, b"{}"))
+    return is_object(manifest) and manifest.get("kind") == PAIRS.name
+
+
+def judge_of(model: str) -> str:
+    """The name of the reward model that learns from the comparisons of a model's answers.
+
+    >>> judge_of("assistant")
+    'assistant-reward'
+    """
+    return f"{model}{_JUDGE}"
+
+
+def judged_by(judge: str) -> str:
+    """The model whose answers a reward model judges.
+
+    >>> judged_by("assistant-reward")
+    'assistant'
+    """
+    return judge.removesuffix(_JUDGE)
 
 
 def _values_of(row: PairRow) -> Values:

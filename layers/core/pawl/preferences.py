@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 from pawl.raters import Codes, sums
 
 Floats = NDArray[np.float64]
+Known = tuple[Codes, Codes, NDArray[np.bool_]]
 PRIOR_RIGHT, PRIOR_WRONG = 10.0, 1.0
 VIRTUAL_GAMES = 1.0
 ROUNDS = 200
+# A comparison whose better item is known weighs as much as what a rater is believed of beforehand.
+KNOWN_GAMES = 10.0
 # In units of the log odds; when no item's score moves by more in a round, the fit has converged. A score that rests on
 # twenty comparisons has a standard error a hundred times as large.
 TOLERANCE = 3e-3
@@ -41,22 +44,30 @@ class PairConsensus:
 
 
 def pair_consensus(
-    winners: Codes, losers: Codes, raters: Codes, is_tie: NDArray[np.bool_], sizes: tuple[int, int]
+    winners: Codes,
+    losers: Codes,
+    raters: Codes,
+    is_tie: NDArray[np.bool_],
+    sizes: tuple[int, int],
+    known: Known | None = None,
 ) -> PairConsensus:
     """Fit Crowd-BT to comparisons, each an index of two items and of a rater; shape (votes,) each.
 
     `sizes` are how many items and raters there are. A tie is half a win of each item: it draws the two together, and
-    speaks against its rater as far as all others see a clear winner.
+    speaks against its rater as far as all others see a clear winner. `known` are winners, losers and ties of pairs
+    whose better item is known, as if somebody who never errs had compared each KNOWN_GAMES times: raters are judged by
+    them.
     """
-    games = _Games.of(winners, losers, raters, is_tie, sizes)
-    scores, eta = np.zeros(sizes[0]), np.full(sizes[1], PRIOR_RIGHT / (PRIOR_RIGHT + PRIOR_WRONG))
+    people = sizes[1]
+    games = _Games.of(winners, losers, raters, is_tie, (sizes[0], people + 1)).beside(known)
+    scores, eta = np.zeros(sizes[0]), _with_nobody_better(np.full(people, PRIOR_RIGHT / (PRIOR_RIGHT + PRIOR_WRONG)))
     rounds, moved = 0, np.inf
     while rounds < ROUNDS and moved > TOLERANCE:
         honest = _honest(games, scores, eta)
         step = _newton_step(games, scores, honest)
         scores, moved, rounds = scores + step, float(np.abs(step).max(initial=0.0)), rounds + 1
-        eta = _eta(games, honest)
-    return PairConsensus(scores, eta, rounds, moved <= TOLERANCE)
+        eta = _with_nobody_better(_eta(games, honest)[:people])
+    return PairConsensus(scores, eta[:people], rounds, moved <= TOLERANCE)
 
 
 def bradley_terry(winners: Codes, losers: Codes, weights: Floats, size: int) -> Floats:
@@ -95,6 +106,26 @@ class _Games:
             np.concatenate((weights, weights[is_tie])),
             *sizes,
         )
+
+    def beside(self, known: Known | None) -> "_Games":
+        """These games and those of the last of the people, who knows."""
+        if known is None:
+            return self
+        winners, losers, is_tie = known
+        sure = _Games.of(winners, losers, np.full(winners.size, self.people - 1), is_tie, (self.size, self.people))
+        return _Games(
+            np.concatenate((self.winners, sure.winners)),
+            np.concatenate((self.losers, sure.losers)),
+            np.concatenate((self.raters, sure.raters)),
+            np.concatenate((self.weights, KNOWN_GAMES * sure.weights)),
+            self.size,
+            self.people,
+        )
+
+
+def _with_nobody_better(eta: Floats) -> Floats:
+    """The raters, and after them one who always says what is."""
+    return np.append(eta, 1.0)
 
 
 def _chance(games: _Games, scores: Floats) -> Floats:

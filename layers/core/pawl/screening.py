@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pawl.collusion import collusion
-from pawl.preferences import pair_consensus
-from pawl.raters import UNKNOWN, label_consensus
+from pawl.preferences import Known, pair_consensus
+from pawl.raters import UNKNOWN, Codes, label_consensus
 from pawl.repetition import repeats
 from pawl.scores import score_consensus
 from pawl.suspicion import Evidence, Finding, Flags, Policy, Reason, bursts, monotony, opposition, vouched
@@ -100,7 +100,7 @@ def agreed(votes: Votes, is_kept: Flags, known: Floats) -> tuple[Floats, Floats]
         found = score_consensus(items, raters, values, (size, people), known)
         return found.scores, found.trust
     if votes.kind == "preference":
-        preferred, trust = _preferred(votes, is_kept)
+        preferred, trust = _preferred(votes, is_kept, known)
         return np.where(np.isnan(known), preferred, known), trust
     truths = np.where(np.isnan(known), UNKNOWN, known).astype(np.int64)
     sizes = (size, people, votes.choices)
@@ -109,18 +109,24 @@ def agreed(votes: Votes, is_kept: Flags, known: Floats) -> tuple[Floats, Floats]
     return np.where(has_votes, labels.labels, np.nan), labels.trust
 
 
-def _preferred(votes: Votes, is_kept: Flags) -> tuple[Floats, Floats]:
-    """The better of each pair by the scores of all answers."""
+def _preferred(votes: Votes, is_kept: Flags, known: Floats) -> tuple[Floats, Floats]:
+    """The better of each pair by the scores of all answers; what is known says what raters are worth."""
     pairs = [name for name in votes.item_names if isinstance(name, tuple)]
     answers = {name: place for place, name in enumerate(sorted({each for pair in pairs for each in pair}))}
     ends = np.array([[answers[first], answers[second]] for first, second in pairs], np.int64).reshape(-1, 2)
-    told, values = ends[votes.items[is_kept]], votes.values[is_kept]
-    is_second = values == SECOND
-    winners, losers = (np.where(is_second, told[:, one], told[:, other]) for one, other in ((1, 0), (0, 1)))
+    winners, losers, is_tie = _games(ends[votes.items[is_kept]], votes.values[is_kept])
+    is_known = ~np.isnan(known)
+    gold = _games(ends[is_known], known[is_known]) if is_known.any() else None
     sizes = (len(answers), len(votes.rater_names))
-    found = pair_consensus(winners, losers, votes.raters[is_kept], values == TIE, sizes)
+    found = pair_consensus(winners, losers, votes.raters[is_kept], is_tie, sizes, gold)
     apart = found.scores[ends[:, 0]] - found.scores[ends[:, 1]]
     return np.where(apart > 0, FIRST, np.where(apart < 0, SECOND, TIE)).astype(float), found.trust
+
+
+def _games(ends: Codes, values: Floats) -> Known:
+    """Winners, losers and ties of comparisons, by the two answers of each, shape (games, 2), and which is better."""
+    is_second = values == SECOND
+    return np.where(is_second, ends[:, 1], ends[:, 0]), np.where(is_second, ends[:, 0], ends[:, 1]), values == TIE
 
 
 @dataclass(slots=True, eq=False)

@@ -19,6 +19,7 @@ from pawl.datasets import Datasets
 from pawl.errors import InvalidRequest, NotFound
 from pawl.feedback import FeedbackTable
 from pawl.identity import isoformat
+from pawl.pairset import PairRow
 from pawl.quarantine import PREFIX as QUARANTINE
 from pawl.quarantine import Entry, Quarantine
 from pawl.receipt import ReceiptKeys
@@ -107,12 +108,13 @@ class Holdings:
         """Whether an entry of a quarantine is theirs."""
         return entry.rater == self.subject.name or answer_uuid(entry.inference_id) in self.answers
 
-    def rows(self, bucket: Bucket) -> Iterator[tuple[str, str, Row]]:
+    def rows(self, bucket: Bucket) -> Iterator[tuple[str, str, Row | PairRow]]:
         """Their rows in frozen datasets, each with the dataset's digest and the split."""
         stones, datasets = Tombstones(self.subject.digests, self.answers), Datasets(bucket)
         for digest in datasets.digests():
-            for split, rows in datasets.load(digest).splits.items():
-                yield from ((digest, split, row) for row in rows if stones.cover(row.answer, row.subject))
+            for split, row in datasets.rows(digest):
+                if stones.cover_any(row.answers, row.subject):
+                    yield digest, split, row
 
 
 def find(deployment: Deployment, subject: Subject) -> Holdings:

@@ -33,6 +33,21 @@ DATATYPES: Mapping[str, str] = {
     "BYTES": "tensor(string)",
 }
 """The protocol's datatypes in onnxruntime's words."""
+NUMPY: Mapping[str, Any] = {
+    "BOOL": np.bool_,
+    "UINT8": np.uint8,
+    "UINT16": np.uint16,
+    "UINT32": np.uint32,
+    "UINT64": np.uint64,
+    "INT8": np.int8,
+    "INT16": np.int16,
+    "INT32": np.int32,
+    "INT64": np.int64,
+    "FP16": np.float16,
+    "FP32": np.float32,
+    "FP64": np.float64,
+}
+"""The datatypes of numbers in numpy's; texts stay lists."""
 
 
 class TensorModel:

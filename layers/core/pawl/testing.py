@@ -91,6 +91,18 @@ def proportion_change(old: int, old_rows: int, new: int, new_rows: int) -> tuple
     return change, 2 * normal_survival(abs(change) / error)
 
 
+def mcnemar_loss(lost: int, won: int) -> float:
+    """How likely chance alone loses as many of the answers that two models differ in (McNemar 1947, exact, one-sided).
+
+    `lost` are answers that the new model alone has wrong, `won` those that it alone has right.
+
+    >>> mcnemar_loss(3, 0), mcnemar_loss(0, 3)
+    (0.125, 1.0)
+    """
+    differ = lost + won
+    return sum(math.comb(differ, k) for k in range(lost, differ + 1)) / 2**differ
+
+
 def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
     """Each p-value adjusted so that `adjusted <= a` keeps false discoveries to a share of a (1995, step-up).
 

@@ -59,6 +59,10 @@ class Tombstones:
         """Whether an answer's uuid, or one of these subjects' digests, was erased; an empty one is nobody's."""
         return answer in self.answers or not self.subjects.isdisjoint(subjects)
 
+    def cover_any(self, answers: Iterable[str], *subjects: str) -> bool:
+        """Whether one of these answers or subjects was erased, as a dataset's row names them."""
+        return self.cover("", *subjects) or not self.answers.isdisjoint(answers)
+
 
 def bury(bucket: "Bucket", digests: Iterable[str], answers: Iterable[str]) -> None:
     """Keep subjects, by digest or pseudonym, and answers, by uuid, out of every later dataset."""

@@ -48,6 +48,16 @@ def script_of(text: str) -> str:
     return _NAMES[best] if counts[best + 1] else "other"
 
 
+def script_runs() -> tuple[list[str], list[tuple[int, str]]]:
+    """For others who tell scripts: their names, the first one wins a tie; and where each run begins ("" tells nothing).
+
+    >>> script_runs()[1][:2]
+    [(0, ''), (48, 'digits')]
+    """
+    names = ["", *_NAMES]
+    return list(_NAMES), [(start, names[script]) for start, script in zip(_STARTS.tolist(), _SCRIPTS, strict=True)]
+
+
 def unknown_token(tokenizer: Any) -> int | None:
     """The id of the token that stands for what the vocabulary lacks; None where there is none such."""
     name: str | None = getattr(tokenizer.model, "unk_token", None)

@@ -1,0 +1,158 @@
+"""Joins comparisons with the captured answers that they name: each vote is on two texts that answer one prompt.
+
+Equal texts to one prompt are one item, whichever answers they were; so is a text that a rater wrote. An answer of
+several texts (`n` of them, or to several prompts) has no text of its own to compare: nothing says which one was meant.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from pawl.records import CaptureRecord
+from pawl.tombstones import answer_uuid, subject_digest
+from pawl.votes import Item, Value, Vote
+from retrain.comparisons import Better, Opinion
+from retrain.gold import Gold
+
+Prompt = str | list[dict[str, str]]
+Pair = tuple[str, str]
+_MESSAGES = "messages"
+_PROMPTS = (_MESSAGES, "prompt", "text")
+"""The columns that a captured record keeps prompts in."""
+
+
+class Text(NamedTuple):
+    """An answer to a prompt: `answer` is the uuid of the first captured one that it was, empty for a rater's own."""
+
+    prompt: Prompt
+    prompt_key: str
+    text: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Texts by what makes them equal, votes on pairs of them, and what else is known of those.
+
+    `margins` are by vote, `gold` the better of pairs that are known. `subjects` are whose a pair is, by digest or
+    pseudonym, with whether it is only known by its rater.
+    """
+
+    texts: dict[str, Text] = field(default_factory=dict[str, Text])
+    votes: list[Vote] = field(default_factory=list[Vote])
+    margins: dict[str, float] = field(default_factory=dict[str, float])
+    gold: dict[Item, Value] = field(default_factory=dict[Item, Value])
+    subjects: dict[Pair, tuple[str, bool]] = field(default_factory=dict[Pair, tuple[str, bool]])
+    left_out: Counter[str] = field(default_factory=Counter[str])
+
+
+class _Given(NamedTuple):
+    """A captured answer; `prompt` or `text` is None where there are several."""
+
+    uuid: str
+    prompt: Prompt | None
+    text: str | None
+    subject: str
+
+
+def compare(records: Iterable[CaptureRecord], said: Iterable[Opinion], gold: Mapping[str, Gold]) -> Compared:
+    """Every comparison whose answers were captured, whatever the order of records; the others are counted by reason."""
+    given = {record.inference_id: _given(record) for record in records}
+    found, told = Compared(), dict[Pair, list[Opinion]]()
+    for opinion in sorted(said):
+        if any(each not in given for each in opinion.answers):
+            found.left_out["without answer"] += 1
+            continue
+        for place, better in enumerate(opinion.told):
+            pair = _vote(found, opinion, f"{opinion.feedback_id}#{place:06d}", better, given, gold)
+            if pair is not None:
+                told.setdefault(pair, []).append(opinion)
+    for pair, opinions in told.items():
+        found.subjects[pair] = _whose(opinions, given)
+    return found
+
+
+def _vote(
+    found: Compared,
+    opinion: Opinion,
+    vote_id: str,
+    better: Better,
+    given: Mapping[str, _Given],
+    gold: Mapping[str, Gold],
+) -> Pair | None:
+    """Add a vote and return its pair in ascending order; None where there is nothing to compare."""
+    texts = [_text(name, opinion, given) for name in (better.first, better.second)]
+    if None in texts:
+        found.left_out["several texts"] += 1
+        return None
+    first, second = (_add(found, text) for text in texts if text is not None)
+    if first == second:
+        found.left_out["same text"] += 1
+        return None
+    pair = (min(first, second), max(first, second))
+    at = opinion.given_ms / 1000
+    found.votes.append(Vote(vote_id, opinion.rater, pair, None if better.is_tie else first, at))
+    if better.margin is not None:
+        found.margins[vote_id] = float(better.margin)
+    known = gold.get(opinion.pair)
+    if known is not None and known.better in (None, better.first, better.second):
+        found.gold[pair] = None if known.better is None else first if known.better == better.first else second
+    return pair
+
+
+def _text(name: str, opinion: Opinion, given: Mapping[str, _Given]) -> Text | None:
+    """The text that an opinion names, as its answer to the prompt."""
+    answer = given[opinion.beside or name]
+    is_given = not opinion.beside or (opinion.is_own and name == "")
+    text = answer.text if is_given else name
+    if text is None or answer.prompt is None:
+        return None
+    return Text(answer.prompt, _digest(answer.prompt), text, "" if opinion.is_own and not is_given else answer.uuid)
+
+
+def _add(found: Compared, text: Text) -> str:
+    """The key of a text, which is kept as it was answered first."""
+    key = text.prompt_key + _digest(text.text.strip())
+    known = found.texts.get(key)
+    if known is None or (text.answer and (not known.answer or text.answer < known.answer)):
+        found.texts[key] = text
+    return key
+
+
+def _given(record: CaptureRecord) -> _Given:
+    column = next(name for name in _PROMPTS if name in record.inputs)
+    prompts, texts = record.inputs[column], record.outputs.get("text", [])
+    is_one = len(set(prompts)) == 1
+    prompt = _prompt(column, prompts[0]) if is_one else None
+    text = str(texts[0]) if len(texts) == 1 else None
+    return _Given(answer_uuid(record.inference_id), prompt, text, record.subject)
+
+
+def _prompt(column: str, captured: Any) -> Prompt:
+    """A prompt as it was asked: a conversation is captured as one line of JSON."""
+    if column != _MESSAGES:
+        return str(captured)
+    return [{name: str(each[name]) for name in ("role", "content")} for each in json.loads(captured)]
+
+
+def _whose(opinions: Iterable[Opinion], given: Mapping[str, _Given]) -> tuple[str, bool]:
+    """The subject of a pair, and whether it is only known by its rater, as with labelled texts."""
+    told = sorted(opinions)
+    for each in told:
+        if each.subject:
+            return each.subject, False
+    askers = sorted({given[name].subject for each in told for name in each.answers} - {""})
+    if askers:
+        return askers[0], False
+    raters = {each.rater for each in told}
+    if len(raters) == 1 and all(each.is_named for each in told):
+        return subject_digest(told[0].rater), True
+    return "", False
+
+
+def _digest(value: Prompt) -> str:
+    text = value.strip() if isinstance(value, str) else json.dumps(value, sort_keys=True)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]

@@ -1,0 +1,144 @@
+"""What a run of each recipe is to work on: its dataset, frozen now or by an earlier run, and what it is to follow.
+
+    transfer, recalibrate   labelled traffic     a version of the model
+    reward                  compared answers     a version of the model's judge, `<model>-reward`
+    align                   those of the judge   a version of the model, as its judge prefers it
+
+An alignment takes the dataset that its judge has learned from, so what is held out was seen by neither. A model may
+have its own knobs for a recipe, a JSON file `models/<model>/knobs/<recipe>.json` in the bucket.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from pawl.bucket import Bucket
+from pawl.datasets import Datasets
+from pawl.errors import InvalidDataset, NotFound
+from pawl.feedback import FeedbackTable
+from pawl.pairset import PairDataset, judge_of
+from pawl.quarantine import Quarantine
+from pawl.registry import Live, Registry
+from pawl.tombstones import Tombstones
+from pawl.traffic import Traffic
+from retrain.comparisons import METRICS
+from retrain.decision import ALIGN, REWARD
+from retrain.freezing import Frozen, Rules, freeze_traffic
+from retrain.gold import gold_in
+from retrain.pairs import freeze_comparisons
+from retrain.selection import Selection
+from retrain.trust import trust_in
+
+GENERATOR = "text-generator"
+_DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A job to submit: `model` is what it makes a version of, `serves` the model whose loop it turns.
+
+    `live` is the folder of the version that it is compared with; `more` are parameters that not every job has.
+    """
+
+    recipe: str
+    model: str
+    serves: str
+    dataset: str
+    parent: str
+    live: str
+    more: Mapping[str, str] = field(default_factory=dict[str, str])
+    judge: str = ""
+    """The reward model's version, where one is aligned with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """Makes orders from what a deployment has stored."""
+
+    bucket: Bucket
+    registry: Registry
+    feedback: FeedbackTable
+    window_days: float
+
+    def selection(self, live: Live, now_ms: int) -> Selection:
+        """The answers that are learned from: of the window that ends now, in the metrics that the model's kind has."""
+        window = (now_ms - round(self.window_days * _DAY_MS), now_ms)
+        kind = self.registry.manifest(live.model, live.version).kind
+        plain = Selection(live.model, live.version, window)
+        return Selection(live.model, live.version, window, METRICS) if kind == GENERATOR else plain
+
+    def make(self, recipe: str, live: Live, now_ms: int) -> Order | str:
+        """The order for a run of a recipe; where there is nothing new to learn from, why."""
+        if recipe == ALIGN:
+            return self._alignment(live)
+        frozen = (self._comparisons if recipe == REWARD else self._labels)(self.selection(live, now_ms))
+        if not frozen.learned:
+            return f"nothing new to learn from: {_reasons(frozen)}"
+        Datasets(self.bucket).store(frozen.dataset)
+        return self._order(recipe, live, frozen.dataset.digest)
+
+    def judge(self, model: str) -> Live | None:
+        """The released reward model of a model; None when there is none yet."""
+        try:
+            return self.registry.live(judge_of(model))
+        except NotFound:
+            return None
+
+    def _order(self, recipe: str, live: Live, dataset: str) -> Order:
+        """An order to follow the live version; of a reward model, the one before it, or the model that it judges."""
+        before = (self.judge(live.model) or live) if recipe == REWARD else live
+        made = judge_of(live.model) if recipe == REWARD else live.model
+        parent, knobs = f"models:/{before.model}/{before.version}", self._knobs(live.model, recipe)
+        return Order(recipe, made, live.model, dataset, parent, self._folder(before), knobs)
+
+    def _alignment(self, live: Live) -> Order | str:
+        judge = self.judge(live.model)
+        if judge is None:
+            return f"no reward model of {live.model} is released"
+        dataset = self.registry.manifest(judge.model, judge.version).lineage.dataset
+        order = self._order(ALIGN, live, dataset)
+        return replace(order, more={**order.more, "reward": self._folder(judge)}, judge=judge.version)
+
+    def _knobs(self, model: str, recipe: str) -> dict[str, str]:
+        """Where the knobs lie that somebody has turned for a model's recipe, if anybody did."""
+        key = f"models/{model}/knobs/{recipe}.json"
+        return {"knobs": f"s3://{self.bucket.name}/{key}"} if key in self.bucket.keys(key) else {}
+
+    def _folder(self, live: Live) -> str:
+        return f"s3://{self.bucket.name}/models/{live.model}/{live.version}/"
+
+    def _labels(self, selection: Selection) -> Frozen:
+        """Freeze labelled traffic, and leave what it set aside where a person can look at it."""
+        parent = Datasets(self.bucket).load(self.registry.manifest(selection.model, selection.version).lineage.dataset)
+        feedback = self.feedback.within(selection.model, *selection.window_ms)
+        frozen = freeze_traffic(selection, parent, feedback, Traffic(self.bucket), self._rules(selection.model))
+        Quarantine(self.bucket, selection.model).replace(selection.version, frozen.quarantined)
+        return frozen
+
+    def _comparisons(self, selection: Selection) -> Frozen:
+        """Freeze what people have compared, after what the last reward model has learned from."""
+        feedback = self.feedback.within(selection.model, *selection.window_ms)
+        gold, rules = gold_in(self.bucket, selection.model), self._rules(selection.model)
+        parent = self._compared_before(selection.model)
+        frozen = freeze_comparisons(selection, parent, feedback, Traffic(self.bucket), rules, gold)
+        Quarantine(self.bucket, selection.model).replace(selection.version, frozen.quarantined)
+        return frozen
+
+    def _compared_before(self, model: str) -> PairDataset | None:
+        """The dataset of the released reward model; None where there is none, or it was made elsewhere."""
+        judge = self.judge(model)
+        if judge is None:
+            return None
+        try:
+            return Datasets(self.bucket).load_pairs(self.registry.manifest(judge.model, judge.version).lineage.dataset)
+        except (NotFound, InvalidDataset):
+            return None
+
+    def _rules(self, model: str) -> Rules:
+        restored = Quarantine(self.bucket, model).restored()
+        return Rules(trust_in(self.bucket, model), restored, Tombstones.of(self.bucket))
+
+
+def _reasons(frozen: Frozen) -> str:
+    """How many texts and pieces of feedback were left out, by reason."""
+    counts = sorted(frozen.dataset.lineage["left_out"].items())
+    return ", ".join(f"{count} {reason}" for reason, count in counts if count) or "no feedback"

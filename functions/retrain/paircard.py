@@ -1,0 +1,87 @@
+"""The data card of frozen comparisons: what went in, what was left out and why. It names nobody."""
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+from pawl.minhash import SHINGLE, THRESHOLD
+from pawl.pairset import PairRow
+from retrain.sides import SHARE
+
+LEFT_OUT: Mapping[str, str] = {
+    "unreadable": "pieces of feedback that compare no answers",
+    "erased": "pieces of feedback by or about somebody who was erased, or on an erased answer",
+    "without answer": "pieces of feedback of which an answer is not among the captured traffic",
+    "several texts": "comparisons of an answer that holds several texts, so that none is meant",
+    "same text": "comparisons of two answers that read the same",
+    "quarantined": "pairs all of whose votes are in quarantine",
+    "untrusted": "pairs on which only raters voted whose votes tell nothing",
+    "tie": "pairs that are as good as each other",
+    "disputed": "pairs on which raters of equal worth say the opposite",
+    "repeat": f"pairs whose prompt and texts share {THRESHOLD:.0%} of their runs of {SHINGLE} words with another's",
+    "both sides": "pairs that would have to be learned from and held out, by their prompt and who asked it",
+    "erased row": "rows of the parent dataset by or about somebody who was erased, or of an erased answer",
+}
+"""Why something is not in a dataset, in the order in which it is left out."""
+
+
+def pair_card(model: str, splits: Mapping[str, Sequence[PairRow]], lineage: Mapping[str, Any]) -> str:
+    """The card of a dataset that is about to be frozen with these rows and lineage."""
+    since, until = lineage["traffic_window"]
+    parent = f"after the dataset {lineage['parent']}" if lineage["parent"] else "the first of this model"
+    return f"""---
+task_categories: [text-generation]
+tags: [pawl, preference]
+---
+
+# What {model} learns to prefer next
+
+{lineage["feedback"]} new pairs of answers, given from {since} to {until} and compared by {lineage["raters"]} raters,
+{parent}.
+
+| split | pairs | prompts | mean weight | with a margin | the longer one is chosen |
+|---|---|---|---|---|---|
+{_rows(splits)}
+
+A weight is how sure all raters together are which answer is better, from 0 to 1: each counts by how well their votes
+fit those of all others (Crowd-BT, Chen et al. 2013) and the {lineage["gold"]} pairs whose better answer is known. A
+text that a person wrote, as a demonstration or a correction, is better than the answer that was given.
+
+About {SHARE:.0%} of what is new is only judged by: no prompt is in it and in `train`, nearly repeated or not, nor is
+anybody who asked. Where the longer answer is chosen far more often than not, a model may learn length for quality.
+
+## Left out
+
+| | reason | what |
+|---|---|---|
+{_left_out(lineage["left_out"])}
+
+## In quarantine
+
+Votes that do not count until a person has looked at them: `scripts/pawl quarantine {model}` lists them with their
+evidence, `scripts/pawl restore {model} FEEDBACK_ID` lets one count.
+
+| votes | suspicion |
+|---|---|
+{_suspicions(lineage["quarantined"])}
+"""
+
+
+def _rows(splits: Mapping[str, Sequence[PairRow]]) -> str:
+    return "\n".join(_line(split, rows) for split, rows in splits.items())
+
+
+def _line(split: str, rows: Sequence[PairRow]) -> str:
+    prompts = len({str(row.prompt) for row in rows})
+    margins = sum(row.margin is not None for row in rows)
+    longer = sum(len(row.chosen) > len(row.rejected) for row in rows) / len(rows)
+    weight = fmean(row.weight for row in rows)
+    return f"| {split} | {len(rows)} | {prompts} | {weight:.2f} | {margins} | {longer:.0%} |"
+
+
+def _left_out(counts: Mapping[str, int]) -> str:
+    return "\n".join(f"| {counts[reason]} | {reason} | {meaning} |" for reason, meaning in LEFT_OUT.items())
+
+
+def _suspicions(counts: Mapping[str, int]) -> str:
+    return "\n".join(f"| {count} | {reason} |" for reason, count in sorted(counts.items())) or "| 0 | none |"

