@@ -26,7 +26,7 @@ from pawl.quarantine import Quarantine
 from pawl.registry import vars_of
 from pawl.signing import to_pem
 from pawl.subjects import Subject, erase, export
-from pawl.tombstones import erase_answer, erase_subject
+from pawl.tombstones import erase_answer
 
 _PIPED_WIDTH = 240  # whoever reads it next cuts lines by itself
 
@@ -104,7 +104,8 @@ def _pairs(stack: Stack, arguments: argparse.Namespace) -> Any:
 def _erase(stack: Stack, arguments: argparse.Namespace) -> Any:
     if arguments.inference:
         return {"erased_answer": erase_answer(stack.bucket, arguments.name)}
-    return {"erased_subject": erase_subject(stack.bucket, arguments.name)}
+    subject = Subject.of(arguments.name, stack.receipt_keys)
+    return erase(stack.deployment, subject, time.time_ns() // 1_000_000)
 
 
 def _models(stack: Stack, arguments: argparse.Namespace) -> Any:
@@ -137,13 +138,8 @@ def _completion(stack: Stack, arguments: argparse.Namespace) -> Any:
     return SHELLS[arguments.shell](commands_of(make_parser()))
 
 
-def _export_subject(stack: Stack, arguments: argparse.Namespace) -> Any:
+def _export(stack: Stack, arguments: argparse.Namespace) -> Any:
     return export(stack.deployment, Subject.of(arguments.name, stack.receipt_keys))
-
-
-def _erase_subject(stack: Stack, arguments: argparse.Namespace) -> Any:
-    subject = Subject.of(arguments.name, stack.receipt_keys)
-    return erase(stack.deployment, subject, time.time_ns() // 1_000_000)
 
 
 def _seed(stack: Stack, arguments: argparse.Namespace) -> Any:
@@ -180,8 +176,7 @@ COMMANDS = {
     "restore": _restore,
     "pairs": _pairs,
     "erase": _erase,
-    "export-subject": _export_subject,
-    "erase-subject": _erase_subject,
+    "export": _export,
     "seed": _seed,
 }
 

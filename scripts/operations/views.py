@@ -207,5 +207,4 @@ VIEWS: Mapping[str, Callable[[Any], RenderableType]] = {
     "promote": facts,
     "pairs": facts,
     "erase": facts,
-    "erase-subject": facts,
 }
