@@ -61,10 +61,16 @@ def report(error: Exception, as_json: bool) -> None:
 
 
 def _status(stack: Stack, arguments: argparse.Namespace) -> Any:
-    served = {name: stack.call("GET", f"/releases/{name}")["live"] for name in stack.registry.models()}
+    served = {name: _served(stack.call("GET", f"/releases/{name}")) for name in stack.registry.models()}
     watched = {name: stack.registry.elsewhere(name) for name in stack.registry.models_elsewhere()}
     elsewhere = {name: {**vars_of(each), "served": "elsewhere"} for name, each in watched.items() if each}
     return {**elsewhere, **served}
+
+
+def _served(shown: dict[str, Any]) -> dict[str, Any]:
+    """What is live, and beside it the version in its canary."""
+    canary = shown.get("canary")
+    return shown["live"] | ({"canary": f"{canary['version']} at {canary['weight']:.0%}"} if canary else {})
 
 
 def _retrain(stack: Stack, arguments: argparse.Namespace) -> Any:
