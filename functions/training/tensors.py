@@ -25,6 +25,7 @@ from pawl.errors import InvalidBundle, UnsupportedRequest
 from pawl.model import open_session
 from pawl.profile import Profile
 from pawl.tensors import KIND, TensorModel
+from training.adversary import under_attack
 from training.export import GRAPH, WEIGHTS, optimize
 from training.graphs import check_operators, inputs_of, invented, run, signature
 from training.importing import Imported, open_source
@@ -103,6 +104,7 @@ def package(source: str, origin: Origin, knobs: Knobs, folder: Path) -> Bundle:
         model = TensorModel(seal(folder, **about, metrics={}))  # sealed for the profile; sealed again below
         answer = model.predict(rows.of(slice(0, JUDGED)).feed)
         (folder / "reference.json").write_text(Profile.of(answer.features()).to_json(), encoding="utf-8")
+        metrics["robustness"] = under_attack(imported.module, model, rows)
     write_tensors_card(folder / "card.md", about, metrics)
     if len(points) > 1:
         (folder / PICTURE).write_bytes(draw(points))

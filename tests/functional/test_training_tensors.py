@@ -96,6 +96,27 @@ def test_an_image_classifier_of_torch_answers_as_torch_does(way: str, images: Pa
     )
 
 
+def test_an_image_classifier_of_torch_is_attacked_along_its_gradients_and_its_card_tells(
+    images: Path, tmp_path: Path
+) -> None:
+    bundle = package(f"{HERE}:image_classifier", ORIGIN, Knobs(str(images), "digit", "float"), tmp_path)
+
+    (found,) = bundle.manifest.metrics["robustness"].values()
+    assert found["rows"] == 500
+    assert 0.2 < found["accuracy"] < found["before"] - 0.05
+    assert "| projected gradient, 0.1 deviations | 500 |" in (tmp_path / "card.md").read_text()
+
+
+def test_a_model_without_gradients_is_not_attacked_along_them(tmp_path: Path) -> None:
+    data = factories.save_rows(tmp_path / "tumours.npz", factories.tumours(), "diagnosis")
+
+    (tmp_path / "bundle").mkdir()
+
+    bundle = package(f"{HERE}:logistic", ORIGIN, Knobs(str(data), "diagnosis"), tmp_path / "bundle")
+
+    assert bundle.manifest.metrics["robustness"] == {}
+
+
 def test_inputs_and_outputs_have_the_names_that_the_module_gives_them(tmp_path: Path) -> None:
     bundle = package(f"{HERE}:two_heads", ORIGIN, Knobs(), tmp_path)
     module, (left, right) = factories.two_heads()
