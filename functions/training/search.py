@@ -136,16 +136,19 @@ def mark_front(points: Sequence[Point]) -> list[Point]:
 
 
 def latencies(graphs: Sequence[Path], feed: Feed) -> list[float]:
-    """Median milliseconds of one request on one thread, ten at a time in turns: a busy neighbour slows all alike."""
+    """Median milliseconds of one request on one thread, ten at a time in turns.
+
+    They are the thread's own: while a busy neighbour has the core they do not count.
+    """
     sessions = [open_session(str(graph)) for graph in graphs]
     took: list[list[float]] = [[] for _ in sessions]
     for _ in range(TURNS):
         for session, times in zip(sessions, took, strict=True):
             session.run(None, dict(feed))
             for _ in range(RUNS):
-                began = time.perf_counter()
+                began = time.thread_time()
                 session.run(None, dict(feed))
-                times.append((time.perf_counter() - began) * 1000)
+                times.append((time.thread_time() - began) * 1000)
     return [median(times) for times in took]
 
 
