@@ -6,6 +6,7 @@ Columns are named with their SQL types. DuckDB reads and writes files only, so b
 imported where it is used, since most of what knows a dataset never opens one.
 """
 
+import atexit
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
@@ -60,4 +61,5 @@ def _engine() -> "DuckDBPyConnection":
     import duckdb
 
     quiet = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
+    atexit.register(_engine.cache_clear)  # else the interpreter's end finds it open, and says so at length
     return duckdb.connect(config={"threads": 1, "temp_directory": gettempdir(), **quiet})
