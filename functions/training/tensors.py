@@ -63,6 +63,8 @@ class Knobs:
     """How weights are stored: a name of `training.quantize`, or `auto`: the smallest that keeps the quality."""
     lost_points: float = 0.5
     """Hundredths of quality that `auto` may lose."""
+    latency_share: float = 1.5
+    """Of the float graph's latency that `auto` may take: bytes are saved, but some graphs are slower by it."""
 
 
 def package(source: str, origin: Origin, knobs: Knobs, folder: Path) -> Bundle:
@@ -157,7 +159,8 @@ def compress(
     def pick(points: Sequence[Point]) -> int:
         if knobs.quantize != AUTO:
             return ways.index(knobs.quantize)
-        return choose(points, Budget(bytes_share=0.0, lost_points=knobs.lost_points))  # the smallest that will do
+        budget = Budget(bytes_share=0.0, lost_points=knobs.lost_points, latency_share=knobs.latency_share)
+        return choose(points, budget)  # none has no bytes, so it is the smallest that will do
 
     return search(trials, judge, feed, pick, LIMIT_S, scratch, seconds)
 
