@@ -36,9 +36,9 @@ class FolderClient:
     def get_paginator(self, name: str) -> "FolderClient":
         return self
 
-    def paginate(self, Bucket: str, Prefix: str) -> Iterator[dict[str, Any]]:
-        folder = self._root / Prefix
-        yield {"Contents": [{"Key": str(path.relative_to(self._root))} for path in sorted(folder.glob("*"))]}
+    def paginate(self, Bucket: str, Prefix: str, StartAfter: str = "") -> Iterator[dict[str, Any]]:
+        keys = [str(path.relative_to(self._root)) for path in sorted((self._root / Prefix).glob("*"))]
+        yield {"Contents": [{"Key": key} for key in keys if key > StartAfter]}
 
 
 class FolderTable:

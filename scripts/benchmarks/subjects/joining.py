@@ -1,7 +1,8 @@
 """Joins the feedback in a folder with the traffic there, by our own code or by DuckDB, and prints what that took.
 
 Both come to the same: every vote with the text that it is on. DuckDB reads all objects itself, here from the disk; in
-S3 that takes an extension, which it fetches from the network, or all objects on the disk of the function first.
+S3 that takes an extension, which it fetches from the network, or all objects on the disk of the function first. Ours
+takes three times the processor's time, but a stream of objects is all that it needs, and it is half of a freeze at most.
 """
 
 import hashlib
