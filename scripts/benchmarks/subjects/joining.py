@@ -2,7 +2,7 @@
 
 Both come to the same: every vote with the text that it is on. DuckDB reads all objects itself, here from the disk; in
 S3 that takes an extension, which it fetches from the network, or all objects on the disk of the function first. Ours
-takes three times the processor's time, but a stream of objects is all that it needs, and it is half of a freeze at most.
+takes three times the processor's time, but a stream of objects is all that it needs, and a freeze takes twice as much.
 """
 
 import hashlib
