@@ -78,9 +78,10 @@ def measure(name: str, pair: Pair, role: Role, policy: DriftPolicy) -> ColumnDri
     beyond = (stability - chance.population_stability(few.old, few.new)) / policy.stability_limit
     if pair.positions is not None:
         arguments = (pair.old, pair.new, pair.positions, pair.deviation)
-        distance = stats.normalized_wasserstein(*arguments)
+        apart = stats.gap(pair.old, pair.new)
+        distance = stats.normalized_wasserstein(*arguments, apart)
         effect = (distance - chance.normalized_wasserstein(*arguments)) / policy.wasserstein_limit
-        _, p_value = stats.kolmogorov_smirnov(pair.old, pair.new)
+        _, p_value = stats.kolmogorov_smirnov(pair.old, pair.new, apart)
     else:
         old, new = stats.well_filled(pair.old, pair.new)  # rare categories alarm on nothing
         distance = stats.jensen_shannon(old, new)

@@ -43,6 +43,11 @@ class Gap:
     is_ratio: bool = False
 
     @property
+    def is_known(self) -> bool:
+        """Whether there were rows enough: of every label in two groups, and of anybody who got a favourable one."""
+        return not np.isnan([self.value, self.live, *self.interval]).any()
+
+    @property
     def passed(self) -> bool:
         """Not surely beyond the limit."""
         return not (self.interval[1] < self.limit if self.is_ratio else self.interval[0] > self.limit)
@@ -101,8 +106,6 @@ def _gaps(both: Both, groups: Codes, policy: GatePolicy) -> list[Gap]:
         ("equalized odds difference", equalized_odds_difference, policy.equalized_odds_limit),
     ):
         whole = float(measure(new[0])), float(measure(old[0]))
-        if any(np.isnan(value) for value in whole):
-            continue  # too few rows of every label in all groups but one
         resampled = measure(new[1]), measure(old[1])
         gaps.append(_rise(name, (whole[0], resampled[0]), (whole[1], resampled[1]), policy))
         if policy.favourable:
@@ -111,7 +114,7 @@ def _gaps(both: Both, groups: Codes, policy: GatePolicy) -> list[Gap]:
         ratios = float(demographic_parity_ratio(new[0])), float(demographic_parity_ratio(old[0]))
         ends = percentiles(demographic_parity_ratio(new[1]), policy.confidence)
         gaps.append(Gap("disparate impact", *ratios, ends, policy.disparate_impact_least, False, True))
-    return gaps
+    return [gap for gap in gaps if gap.is_known]
 
 
 def _rise(name: str, new: tuple[float, Floats], old: tuple[float, Floats], policy: GatePolicy) -> Gap:

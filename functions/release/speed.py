@@ -81,11 +81,13 @@ def start_afresh(bundle: Bundle, question: Question) -> Mapping[str, float]:
 
     The process gets this one's import path and, of its environment, what the loader needs: no credentials.
     """
-    asked = {name: np.asarray(column).tolist() for name, column in question.items()}
+    asked = {
+        name: column.tolist() if isinstance(column, np.ndarray) else list(column) for name, column in question.items()
+    }
     kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "LANG") if name in os.environ}
     environment = {**kept, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("coldstart.py")), str(bundle.path)],
+        [sys.executable, "-P", str(Path(__file__).with_name("coldstart.py")), str(bundle.path)],
         input=json.dumps(asked),
         capture_output=True,
         text=True,

@@ -33,7 +33,7 @@ import torch
 import transformers
 
 from pawl.bundle import MANIFEST, Bundle, open_bundle
-from pawl.dataset import FrozenDataset, thaw
+from pawl.dataset import FrozenDataset, thaw, writing_order
 from pawl.errors import SettingsError
 from pawl.identity import isoformat
 from pawl.pairset import thaw_pairs
@@ -248,7 +248,7 @@ def train(recipe: Callable[[Path, RunReport], Bundle | None], run: str, output: 
 
 def copy_files(dataset: FrozenDataset, place: Place) -> None:
     """Store a dataset, its manifest last."""
-    for name in sorted(dataset.files, key=lambda name: name == "manifest.json"):
+    for name in writing_order(dataset.files):
         place.write(name, dataset.files[name])
 
 

@@ -45,6 +45,8 @@ class Imported:
     answer: Callable[[Feed], Answers] | None = None
     feed: Feed | None = None
     labels: tuple[str, ...] = ()
+    module: nn.Module | None = None
+    """Where it was one, the torch module, whose gradients an attack can follow."""
 
 
 def open_source(source: str) -> Imported:
@@ -96,7 +98,7 @@ def import_module(module: nn.Module, example: Any, opset: int = OPSET) -> Import
             return _named(module(*(torch.from_numpy(np.asarray(feed[name])) for name in names)))
 
     feed = {name: each.numpy() for name, each in zip(names, inputs, strict=True)}
-    return Imported(graph, f"the torch module {type(module).__name__}", answer, feed)
+    return Imported(graph, f"the torch module {type(module).__name__}", answer, feed, module=module)
 
 
 def import_estimator(estimator: Any, example: Any = None) -> Imported:

@@ -109,7 +109,7 @@ def search(
 def choose(points: Sequence[Point], budget: Budget) -> int:
     """The place of the point whose answers are likest to the float ones among those within the budget.
 
-    Where none fits, quality goes before bytes: the smallest of those that keep it, as the first, the float one, does.
+    Where none fits, quality and time go before bytes: the smallest of those that keep both, or quality at least.
 
     >>> full, small = Point("float", 400, 0.9, 0.0), Point("int8", 100, 0.899, 0.01)
     >>> choose([full, small, Point("int4", 60, 0.88, 0.1)], Budget())
@@ -119,15 +119,12 @@ def choose(points: Sequence[Point], budget: Budget) -> int:
         raise InvalidBundle("nothing was tried: a search needs the float model at least")
     full = points[0]
     able = [i for i, each in enumerate(points) if each.quality >= full.quality - budget.lost_points / 100 - 1e-9]
-    fitting = [
-        i
-        for i in able
-        if points[i].bytes <= full.bytes * budget.bytes_share
-        and (budget.latency_share is None or points[i].latency_ms <= full.latency_ms * budget.latency_share)
-    ]
+    share = budget.latency_share
+    quick = [i for i in able if share is None or points[i].latency_ms <= full.latency_ms * share]
+    fitting = [i for i in quick if points[i].bytes <= full.bytes * budget.bytes_share]
     if fitting:
         return min(fitting, key=lambda i: (points[i].divergence, points[i].bytes, i))
-    return min(able, key=lambda i: (points[i].bytes, i))
+    return min(quick or able, key=lambda i: (points[i].bytes, i))
 
 
 def mark_front(points: Sequence[Point]) -> list[Point]:
@@ -136,16 +133,19 @@ def mark_front(points: Sequence[Point]) -> list[Point]:
 
 
 def latencies(graphs: Sequence[Path], feed: Feed) -> list[float]:
-    """Median milliseconds of one request on one thread, ten at a time in turns: a busy neighbour slows all alike."""
+    """Median milliseconds of one request on one thread, ten at a time in turns.
+
+    They are the thread's own: while a busy neighbour has the core they do not count.
+    """
     sessions = [open_session(str(graph)) for graph in graphs]
     took: list[list[float]] = [[] for _ in sessions]
     for _ in range(TURNS):
         for session, times in zip(sessions, took, strict=True):
             session.run(None, dict(feed))
             for _ in range(RUNS):
-                began = time.perf_counter()
+                began = time.thread_time()
                 session.run(None, dict(feed))
-                times.append((time.perf_counter() - began) * 1000)
+                times.append((time.thread_time() - began) * 1000)
     return [median(times) for times in took]
 
 

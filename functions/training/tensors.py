@@ -25,6 +25,7 @@ from pawl.errors import InvalidBundle, UnsupportedRequest
 from pawl.model import open_session
 from pawl.profile import Profile
 from pawl.tensors import KIND, TensorModel
+from training.adversary import under_attack
 from training.export import GRAPH, WEIGHTS, optimize
 from training.graphs import check_operators, inputs_of, invented, run, signature
 from training.importing import Imported, open_source
@@ -62,6 +63,8 @@ class Knobs:
     """How weights are stored: a name of `training.quantize`, or `auto`: the smallest that keeps the quality."""
     lost_points: float = 0.5
     """Hundredths of quality that `auto` may lose."""
+    latency_share: float = 1.5
+    """Of the float graph's latency that `auto` may take: bytes are saved, but some graphs are slower by it."""
 
 
 def package(source: str, origin: Origin, knobs: Knobs, folder: Path) -> Bundle:
@@ -103,6 +106,7 @@ def package(source: str, origin: Origin, knobs: Knobs, folder: Path) -> Bundle:
         model = TensorModel(seal(folder, **about, metrics={}))  # sealed for the profile; sealed again below
         answer = model.predict(rows.of(slice(0, JUDGED)).feed)
         (folder / "reference.json").write_text(Profile.of(answer.features()).to_json(), encoding="utf-8")
+        metrics["robustness"] = under_attack(imported.module, model, rows)
     write_tensors_card(folder / "card.md", about, metrics)
     if len(points) > 1:
         (folder / PICTURE).write_bytes(draw(points))
@@ -155,7 +159,8 @@ def compress(
     def pick(points: Sequence[Point]) -> int:
         if knobs.quantize != AUTO:
             return ways.index(knobs.quantize)
-        return choose(points, Budget(bytes_share=0.0, lost_points=knobs.lost_points))  # the smallest that will do
+        budget = Budget(bytes_share=0.0, lost_points=knobs.lost_points, latency_share=knobs.latency_share)
+        return choose(points, budget)  # none has no bytes, so it is the smallest that will do
 
     return search(trials, judge, feed, pick, LIMIT_S, scratch, seconds)
 

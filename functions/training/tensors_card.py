@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pawl.bundle import Lineage, Tensor
+from training import sections
 
 
 def write_tensors_card(path: Path, about: Mapping[str, Any], metrics: Mapping[str, Any]) -> None:
@@ -38,6 +39,8 @@ The float graph: {parity}. Served: {about["quantization"]["weights"]}. Quality h
 | weights | bytes | ms a row | quality | served |
 |---|---|---|---|---|
 {_points(metrics["compression"])}
+
+{sections.robustness(metrics.get("robustness", {}))}
 
 ## Lineage
 

@@ -1,4 +1,4 @@
-"""`scripts/build core|serving|models|function FOLDER`: fill a folder with a layer, or finish a function's."""
+"""`scripts/build core|serving|models|tables|function FOLDER`: fill a folder with a layer, or finish a function's."""
 
 import argparse
 import os

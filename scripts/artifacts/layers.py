@@ -27,9 +27,10 @@ STARTER_MODULES = {
     "embed": "blocks classifier embedder evaluate export precision smoothing",
 }
 STARTER_SOURCES = ("constraints.txt", "functions/training/data/*")
-# Unzipped megabytes each part may take. Together Lambda's limit for a function and all its layers: its 250 MB are MiB,
-# 262,144,000 bytes.
-BUDGET_MB = {"function": 2, "core": 2, "serving": 125, "models": 133}
+# Unzipped megabytes each part may take. What inference has of them is together Lambda's limit for a function and all
+# its layers: its 250 MB are MiB, 262,144,000 bytes. Functions that open datasets have tables in place of models.
+LIMIT_MB = 262
+BUDGET_MB = {"function": 2, "core": 2, "serving": 125, "models": 133, "tables": 72}
 # Found by importing and serving without them: onnxruntime's Python module links no libonnxruntime.so, and neither
 # training tools, type stubs, tests nor command-line scripts are needed to serve.
 PRUNED = (
@@ -63,6 +64,9 @@ PRUNED = (
     "*.dist-info/RECORD",
     "*.dist-info/licenses/THIRD*",
     "*.dist-info/sboms",
+    "_duckdb-stubs",
+    "adbc_driver_duckdb",
+    "duckdb/experimental",
 )
 # Their metadata asks for packages (hub clients, protobuf, sympy) that nothing here imports.
 WITHOUT_DEPENDENCIES = {"onnxruntime", "tokenizers"}
@@ -77,19 +81,29 @@ def build_core(target: Target, folder: Path) -> None:
 
 
 def build_serving(target: Target, folder: Path) -> None:
-    """Third-party packages for the target; resolved once for every change of requirements, then copied."""
-    requirements = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["serving"]
+    """What serving takes of third-party packages."""
+    _build_packages("serving", target, folder)
+
+
+def build_tables(target: Target, folder: Path) -> None:
+    """What reading and writing datasets takes of them: one library, built for any Python from 3.12 on."""
+    _build_packages("tables", target, folder)
+
+
+def _build_packages(part: str, target: Target, folder: Path) -> None:
+    """The packages of the extra called `part`; resolved once for every change of requirements, then copied."""
+    requirements = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"][part]
     constraints = (ROOT / "constraints.txt").read_text()
     key = _digest(
         [target.runtime, target.architecture, *requirements, constraints, *PRUNED, Path(__file__).read_text()]
     )
-    cached = CACHE / f"serving-{target.runtime}-{target.architecture}-{key}"
+    cached = CACHE / f"{part}-{target.runtime}-{target.architecture}-{key}"
     if not cached.exists():
         partial = cached.with_suffix(".partial")
         shutil.rmtree(partial, ignore_errors=True)
-        _install(target, partial / "python", requirements)
+        _install(part, target, partial / "python", requirements)
         _prune(partial / "python")
-        finish("serving", target, partial)
+        finish(part, target, partial)
         _keep_only(cached, partial)
     shutil.copytree(cached, folder, dirs_exist_ok=True, copy_function=_link_or_copy)
 
@@ -159,7 +173,7 @@ def finish(part: str, target: Target, folder: Path) -> None:
     _check_size(part, folder)
 
 
-def _install(target: Target, folder: Path, requirements: list[str]) -> None:
+def _install(part: str, target: Target, folder: Path, requirements: list[str]) -> None:
     bare = [name for name in requirements if name in WITHOUT_DEPENDENCIES]
     whole = [name for name in requirements if name not in WITHOUT_DEPENDENCIES]
     for names, options in ((whole, []), (bare, ["--no-deps"])):
@@ -180,8 +194,8 @@ def _install(target: Target, folder: Path, requirements: list[str]) -> None:
             *options,
             *names,
         ]
-        if subprocess.run(command, check=False).returncode:
-            raise BuildError(f"serving: pip could not resolve {', '.join(names)} for {target.runtime}")
+        if names and subprocess.run(command, check=False).returncode:
+            raise BuildError(f"{part}: pip could not resolve {', '.join(names)} for {target.runtime}")
 
 
 def _prune(folder: Path) -> None:
@@ -202,7 +216,7 @@ def _check_size(part: str, folder: Path) -> None:
     table = "\n".join(f"{_megabytes(path):8.1f} MB  {path.name}" for path in packages)
     raise BuildError(
         f"{part}: {size:.1f} MB unzipped, budget {BUDGET_MB[part]} MB "
-        f"(Lambda allows {sum(BUDGET_MB.values())} MB for a function and its layers)\n{table}"
+        f"(Lambda allows {LIMIT_MB} MB for a function and its layers)\n{table}"
     )
 
 
@@ -239,4 +253,5 @@ BUILDERS: dict[str, Callable[[Target, Path], None]] = {
     "core": build_core,
     "serving": build_serving,
     "models": build_models,
+    "tables": build_tables,
 }

@@ -57,6 +57,9 @@ def measure(size: Size) -> Findings:
     with tempfile.TemporaryDirectory() as folder:
         write_lake(Path(folder), size)
         took = freeze_in(Path(folder))
+        ours, engine = (join_in(Path(folder), how) for how in ("hand", "engine"))
+    if ours["digest"] != engine["digest"]:
+        raise Unavailable("the two joins come to different votes")
     what = f"{size.rows:,} captured rows and {size.feedback:,} pieces of feedback"
     kept = f"of its process at most: {took['learned']:,} new rows, {took['near_duplicates']:,} near duplicates left out"
     right = f"of the new rows have their true label; {HOSTILE:.0%} of {size.raters:,} raters invert"
@@ -70,17 +73,30 @@ def measure(size: Size) -> Findings:
             Figure("freeze_peak_mb", took["peak_mb"], "MB", kept, BUDGET_MB),
             Figure("freeze_right_labels", took["right"], "", right),
             Figure("freeze_right_votes", took["right_votes"], "", said),
+            Figure("join_cpu_s", ours["cpu_seconds"], "s", f"of that, to find {ours['votes']:,} votes and their texts"),
+            Figure("join_peak_mb", ours["peak_mb"], "MB", "of a process that does so alone"),
+            Figure("engine_join_cpu_s", engine["cpu_seconds"], "s", "for the same votes by DuckDB, on one thread"),
+            Figure("engine_join_peak_mb", engine["peak_mb"], "MB", "of its process"),
         ]
     )
 
 
 def freeze_in(folder: Path) -> dict[str, Any]:
     """What a fresh process says of freezing the lake in `folder`."""
-    command = [sys.executable, str(SUBJECTS / "freezing.py"), str(folder)]
+    return _say("freezing.py", str(folder))
+
+
+def join_in(folder: Path, how: str) -> dict[str, Any]:
+    """What a fresh process says of joining feedback and traffic there, by `hand` or by an `engine`."""
+    return _say("joining.py", how, str(folder))
+
+
+def _say(subject: str, *arguments: str) -> dict[str, Any]:
+    command = [sys.executable, str(SUBJECTS / subject), *arguments]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S)
     if done.returncode:
-        raise Unavailable(f"the freeze ended with {done.returncode}: {done.stderr.strip().splitlines()[-1]}")
+        raise Unavailable(f"{subject} ended with {done.returncode}: {done.stderr.strip().splitlines()[-1]}")
     return json.loads(done.stdout)
 
 

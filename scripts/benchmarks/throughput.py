@@ -1,7 +1,8 @@
 """What our loop adds to trl's own trainer: tokens a second of both on the same rows, in turns in one process.
 
 Ours weighs rows, writes `run.json` at each log and looks at the clock for checkpoints; trl's own does neither. A
-checkpoint is too seldom to fall into a turn: what the training waits for one is measured apart.
+checkpoint is too seldom to fall into a turn: what the training waits for one is measured apart. On a CPU the seconds
+are the process' own, of all its threads, so that neighbours on the machine do not count.
 """
 
 import os
@@ -23,7 +24,7 @@ from training.judge import load_base
 from training.pairs import Pairs, PreferenceTrainer, WeighedCollator, encode, processing_of
 from training.progress import RunReport
 from training.resume import Checkpoints, Keeper
-from training.reward import TOLD, arguments, release_layers
+from training.reward import TOLD, arguments, device, release_layers
 from training.reward_knobs import Knobs
 from training.storage import Folder
 
@@ -42,7 +43,7 @@ class _BareTrainer(RewardTrainer):
 def compare(
     source: str, rows: Sequence[PairRow], knobs: Knobs, steps: int = STEPS, turns: int = TURNS
 ) -> dict[str, Any]:
-    """Median tokens a second of both, their ratio, and the share of time that checkpoints take at their interval."""
+    """Median tokens a second of both, the median ratio of a turn, and the share of time that checkpoints take."""
     took: dict[str, list[float]] = {"ours": [], "trl": []}
     waits: list[float] = []
     for turn in range(turns + 1):
@@ -54,7 +55,7 @@ def compare(
                 waits += [wait] if name == "ours" else []
     speeds = {name: median(speeds) for name, speeds in took.items()}
     return {
-        "trl_tokens_ratio": speeds["ours"] / speeds["trl"],
+        "trl_tokens_ratio": median(ours / trl for ours, trl in zip(took["ours"], took["trl"], strict=True)),
         "tokens_per_s": speeds,
         "turns": {name: [round(speed) for speed in speeds] for name, speeds in took.items()},
         "checkpoint_share": median(waits) / knobs.checkpoint_seconds,
@@ -76,9 +77,10 @@ def _turn(is_ours: bool, source: str, rows: Sequence[PairRow], knobs: Knobs, ste
         given["args"].num_train_epochs, given["args"].eval_strategy = 1, "no"
         trainer = _ours(pairs, given, knobs, Path(scratch)) if is_ours else _trl(pairs, given)
         trainer.remove_callback(PrinterCallback)
-        began = time.perf_counter()
+        clock = time.perf_counter if device().type == "cuda" else time.process_time
+        began = clock()
         trainer.train()
-        seconds = time.perf_counter() - began
+        seconds = clock() - began
         began = time.perf_counter()
         trainer._save_checkpoint(trainer.model, None)
         return sum(map(len, [*pairs.chosen, *pairs.rejected])) / seconds, time.perf_counter() - began

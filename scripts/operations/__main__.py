@@ -26,7 +26,7 @@ from pawl.quarantine import Quarantine
 from pawl.registry import vars_of
 from pawl.signing import to_pem
 from pawl.subjects import Subject, erase, export
-from pawl.tombstones import erase_answer, erase_subject
+from pawl.tombstones import erase_answer
 
 _PIPED_WIDTH = 240  # whoever reads it next cuts lines by itself
 
@@ -61,10 +61,16 @@ def report(error: Exception, as_json: bool) -> None:
 
 
 def _status(stack: Stack, arguments: argparse.Namespace) -> Any:
-    served = {name: stack.call("GET", f"/releases/{name}")["live"] for name in stack.registry.models()}
+    served = {name: _served(stack.call("GET", f"/releases/{name}")) for name in stack.registry.models()}
     watched = {name: stack.registry.elsewhere(name) for name in stack.registry.models_elsewhere()}
     elsewhere = {name: {**vars_of(each), "served": "elsewhere"} for name, each in watched.items() if each}
     return {**elsewhere, **served}
+
+
+def _served(shown: dict[str, Any]) -> dict[str, Any]:
+    """What is live, and beside it the version in its canary."""
+    canary = shown.get("canary")
+    return shown["live"] | ({"canary": f"{canary['version']} at {canary['weight']:.0%}"} if canary else {})
 
 
 def _retrain(stack: Stack, arguments: argparse.Namespace) -> Any:
@@ -104,7 +110,8 @@ def _pairs(stack: Stack, arguments: argparse.Namespace) -> Any:
 def _erase(stack: Stack, arguments: argparse.Namespace) -> Any:
     if arguments.inference:
         return {"erased_answer": erase_answer(stack.bucket, arguments.name)}
-    return {"erased_subject": erase_subject(stack.bucket, arguments.name)}
+    subject = Subject.of(arguments.name, stack.receipt_keys)
+    return erase(stack.deployment, subject, time.time_ns() // 1_000_000)
 
 
 def _models(stack: Stack, arguments: argparse.Namespace) -> Any:
@@ -137,13 +144,8 @@ def _completion(stack: Stack, arguments: argparse.Namespace) -> Any:
     return SHELLS[arguments.shell](commands_of(make_parser()))
 
 
-def _export_subject(stack: Stack, arguments: argparse.Namespace) -> Any:
+def _export(stack: Stack, arguments: argparse.Namespace) -> Any:
     return export(stack.deployment, Subject.of(arguments.name, stack.receipt_keys))
-
-
-def _erase_subject(stack: Stack, arguments: argparse.Namespace) -> Any:
-    subject = Subject.of(arguments.name, stack.receipt_keys)
-    return erase(stack.deployment, subject, time.time_ns() // 1_000_000)
 
 
 def _seed(stack: Stack, arguments: argparse.Namespace) -> Any:
@@ -180,8 +182,7 @@ COMMANDS = {
     "restore": _restore,
     "pairs": _pairs,
     "erase": _erase,
-    "export-subject": _export_subject,
-    "erase-subject": _erase_subject,
+    "export": _export,
     "seed": _seed,
 }
 

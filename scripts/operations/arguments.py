@@ -45,14 +45,14 @@ def make_parser() -> argparse.ArgumentParser:
     source = pairing.add_mutually_exclusive_group()
     source.add_argument("file", nargs="?", type=Path, help="add this file; without one, tell how far they are")
     source.add_argument("--traffic", type=float, metavar="DAYS", help="add what captured traffic of late has")
-    erasing = add("erase", "keep a person, or one answer, out of every later dataset")
-    erasing.add_argument("name", help="a rater, or what tags.subject or tags.user says")
-    erasing.add_argument("--inference", action="store_true", help="the name is an inference_id: erase that answer")
-    for name, does in (
-        ("export-subject", "all that is kept of a person, as JSON, and which models were trained on it"),
-        ("erase-subject", "erase a person: traffic, feedback, quarantine and every later dataset; prints a receipt"),
-    ):
-        add(name, does).add_argument("name", help="a rater, what tags.subject or tags.user says, or a request's user")
+    whom = "a rater, what tags.subject or tags.user says, or a request's user"
+    exporting = add("export", "all that is kept of a person, as JSON, and which models were trained on it")
+    exporting.add_argument("name", help=whom)
+    erasing = add("erase", "erase a person: traffic, feedback, quarantine and every later dataset; prints a receipt")
+    erasing.add_argument("name", help=whom)
+    erasing.add_argument(
+        "--inference", action="store_true", help="the name is an inference_id: keep that answer out of later datasets"
+    )
     completing = add("completion", "the completion script of a shell: source <(pawl completion bash)")
     completing.add_argument("shell", choices=sorted(SHELLS))
     return parser

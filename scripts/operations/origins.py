@@ -1,6 +1,5 @@
 """Reads what lineage is made of: versions and runs from the registry, datasets and answers from the bucket."""
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
@@ -19,7 +18,6 @@ from pawl.registry import Registry, VersionRecord
 from pawl.traffic import Traffic
 
 _HOUR_MS = 3_600_000
-_DATASETS = "datasets/"
 
 
 def read_lineage(registry: Registry, bucket: Bucket) -> Lineage:
@@ -86,9 +84,6 @@ def _stored_manifest(bucket: Bucket, model: str, version: str) -> Mapping[str, A
 
 
 def _datasets(bucket: Bucket) -> Iterator[Dataset]:
-    for key in bucket.keys(_DATASETS):
-        digest, _, name = key.removeprefix(_DATASETS).partition("/")
-        if name == MANIFEST:
-            manifest = json.loads(bucket.read(key))
-            rows = {file.partition(".")[0]: about["rows"] for file, about in manifest["files"].items()}
-            yield Dataset(digest, manifest["model"], rows, manifest["lineage"])
+    for digest, manifest in Datasets(bucket).manifests():
+        rows = {split: about["rows"] for split, about in manifest["splits"].items()}
+        yield Dataset(digest, manifest["model"], rows, manifest["lineage"])

@@ -89,7 +89,7 @@ def shortened(name: str) -> Column:
 def show_status(result: Mapping[str, Item]) -> RenderableType:
     """What is live and what is watched."""
     named = [{"model": name, "served": "here", **each} for name, each in result.items()]
-    return listing(named, columns("model", "version", "served", "moved_at", "reason", "function_version"))
+    return listing(named, columns("model", "version", "canary", "served", "moved_at", "reason", "function_version"))
 
 
 def show_models(result: Sequence[Item]) -> RenderableType:
@@ -207,5 +207,4 @@ VIEWS: Mapping[str, Callable[[Any], RenderableType]] = {
     "promote": facts,
     "pairs": facts,
     "erase": facts,
-    "erase-subject": facts,
 }

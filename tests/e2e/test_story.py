@@ -82,7 +82,7 @@ def test_the_new_version_answers_later_questions_better_and_old_ones_as_well(sto
 
 def test_lineage_leads_from_the_version_to_its_data(story: Story) -> None:
     manifest = story.stack.registry.manifest(MODEL, "2")
-    dataset = json.loads(story.stack.bucket.read(f"datasets/{manifest.lineage.dataset}/manifest.json"))
+    dataset = json.loads(story.stack.bucket.read(f"datasets/{manifest.lineage.dataset}/_manifest.json"))
     assert manifest.lineage.parent == f"models:/{MODEL}/1"
     assert manifest.lineage.feedback == dataset["lineage"]["feedback"] > 0
     assert dataset["lineage"]["parent"] == story.stack.registry.manifest(MODEL, "1").lineage.dataset

@@ -23,7 +23,7 @@ from pawl.identity import isoformat
 from pawl.receipt import ReceiptKeys
 from pawl.records import CaptureRecord
 from pawl.registry import Live, VersionRecord
-from pawl.tombstones import answer_uuid, erase_subject, subject_digest
+from pawl.tombstones import answer_uuid, bury, subject_digest
 from release.api import build as release_api
 from release.releases import Releases
 from retrain.api import build as job_api
@@ -66,7 +66,7 @@ def operate(
     datasets = _datasets(first, asked, judged, given_ms)
     for dataset in datasets.values():
         Datasets(cloud.bucket).store(dataset)
-    erase_subject(cloud.bucket, "ada")
+    bury(cloud.bucket, [subject_digest("ada")], [])
     _version(cloud, 2, "retired", "transfer", datasets[2], 1, [PASSED])
     _version(cloud, 3, "live", "recalibrate", datasets[3], 2, [PASSED])
     _version(cloud, 4, "refused", "transfer", datasets[3], 3, [PASSED, FAILED])

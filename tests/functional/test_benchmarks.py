@@ -10,9 +10,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from benchmarks import rollback
 from benchmarks.environments import Unavailable
 from benchmarks.load import Plan, drive
 from benchmarks.process import started
+from release.incident import WANTED_S
 
 
 class Answering(BaseHTTPRequestHandler):
@@ -108,3 +110,7 @@ def test_a_program_that_has_ended_says_why(tmp_path: Path):
         pytest.raises(Unavailable, match="it ended: no model here"),
     ):
         program.ask(json.dumps({}))
+
+
+def test_a_rollback_is_measured_from_its_verdict_to_the_alias_as_it_was(numbering: None) -> None:
+    assert 0 < rollback.slowest(1) < WANTED_S

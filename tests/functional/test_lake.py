@@ -1,5 +1,6 @@
 """The traffic lake read for a freeze: the answers that are wanted, each once, of objects that are never held whole."""
 
+import dataclasses
 import gzip
 import tracemalloc
 from collections.abc import Callable
@@ -8,7 +9,8 @@ from typing import Any
 import pytest
 
 from pawl.bundle import Bundle
-from pawl.dataset import FrozenDataset
+from pawl.dataset import FrozenDataset, Row, freeze
+from pawl.datasets import Datasets
 from pawl.records import CaptureRecord
 
 
@@ -60,3 +62,15 @@ def test_an_object_is_read_piece_by_piece(cloud: Any) -> None:
 
     assert found == 5_000
     assert peak < 6_000_000  # a tenth of the text; some of it is what the SDK takes by itself
+
+
+def test_a_stored_dataset_is_left_alone_when_equal_rows_come_as_other_bytes(cloud: Any) -> None:
+    datasets, frozen = Datasets(cloud.bucket), freeze("triage", {"train": [Row("hello", "other")]}, {})
+    first = datasets.store(frozen)
+    other = {name: data + b" " for name, data in frozen.files.items()}
+
+    again = datasets.store(dataclasses.replace(frozen, files=other))
+
+    assert again == first == f"s3://pawl-data/datasets/{frozen.digest}/"
+    assert datasets.load(frozen.digest) == frozen
+    assert [digest for digest, _ in datasets.manifests()] == datasets.digests() == [frozen.digest]

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from pawl.bundle import Bundle
-from pawl.dataset import FrozenDataset
+from pawl.dataset import CARD, FrozenDataset
 from pawl.datasets import Datasets
 from pawl.identity import isoformat
 from pawl.quarantine import Quarantine
 from pawl.records import CaptureRecord
 from pawl.registry import Elsewhere
-from pawl.tombstones import erase_answer, erase_subject
+from pawl.tombstones import bury, erase_answer, subject_digest
 
 HOUR_MS = 3_600_000
 FRESH = [f"{word} {place}" for word in ("invoice", "login", "weather") for place in ("berlin", "oslo", "rome", "paris")]
@@ -192,7 +192,7 @@ def test_suspicious_feedback_waits_in_quarantine_with_its_evidence_and_the_rest_
     assert {(entry.rater, entry.reason, entry.number, entry.limit) for entry in entries} == {("bot", "burst", 70, 60)}
     frozen = Datasets(cloud.bucket).load(cloud.registry.run(cloud.registry.active_run("triage"))["dataset"])
     assert frozen.lineage["quarantined"] == {"burst": 70}
-    assert b"| 70 | burst |" in frozen.files["card.md"]
+    assert b"| 70 | burst |" in frozen.files[CARD]
 
 
 def test_what_a_person_restores_is_learned_by_the_next_run(
@@ -251,7 +251,7 @@ def test_who_was_erased_is_in_no_dataset_frozen_later(
 ) -> None:
     cloud.bucket.write("models/triage/trust.json", b'{"trusted": ["bot"]}')
     label_traffic(FRESH)
-    erase_subject(cloud.bucket, "bot")
+    bury(cloud.bucket, [subject_digest("bot")], [])
     erased = next(
         item for item in cloud.feedback.within("triage", now_ms - HOUR_MS, now_ms + HOUR_MS) if item["rater"] == "ada"
     )

@@ -1,4 +1,4 @@
-"""`scripts/pawl export-subject` and `erase-subject` on a deployment: all that is a person's, and nothing else."""
+"""`scripts/pawl export` and `erase` on a deployment: all that is a person's, and nothing else."""
 
 import argparse
 import gzip
@@ -89,7 +89,7 @@ def run(cloud: Any, keys: ReceiptKeys) -> Callable[[str, str], Any]:
     """Runs a command on a subject as the command line does, less the printing."""
     deployment = Deployment(cloud.bucket, cloud.feedback, cloud.registry)
     stack = SimpleNamespace(deployment=deployment, receipt_keys=keys)
-    return lambda command, name: COMMANDS[f"{command}-subject"](stack, argparse.Namespace(name=name))
+    return lambda command, name: COMMANDS[command](stack, argparse.Namespace(name=name, inference=False))
 
 
 def uuid_of(record: CaptureRecord) -> str:
@@ -234,7 +234,7 @@ def test_a_pseudonym_of_an_older_key_is_found_as_long_as_that_key_is_kept(world:
     keys = ReceiptKeys(f"2:{'t' * 32},1:{'s' * 32}")
     stack = SimpleNamespace(deployment=deployment, receipt_keys=keys)
 
-    assert COMMANDS["erase-subject"](stack, argparse.Namespace(name="ada"))["traffic_records"] == 3
+    assert COMMANDS["erase"](stack, argparse.Namespace(name="ada", inference=False))["traffic_records"] == 3
 
 
 def test_nobody_has_no_name(world: Any, run: Callable[[str, str], Any]) -> None:

@@ -145,7 +145,7 @@ def test_the_same_search_twice_finds_the_same(
     classifier: Classifier, tokenizer: Tokenizer, sample: Sample, tmp_path: Path
 ) -> None:
     found = []
-    plans = (*PLANS[:3], Plan("mixed", "mixed"))
+    plans = (*PLANS[:2], PLANS[3], Plan("mixed", "mixed"))
     for name in ("one", "other"):
         (tmp_path / name).mkdir()
         found.append(compress(classifier, tokenizer, sample, tmp_path / name, lambda: 0.0, Effort(plans)))

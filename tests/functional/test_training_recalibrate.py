@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -14,13 +14,17 @@ import torch
 from onnx import numpy_helper
 from transformers import BertConfig, BertModel
 
+from pawl.bucket import Bucket
 from pawl.bundle import MANIFEST, Bundle, Manifest, open_bundle, seal
+from pawl.calibration import calibration_error, log_loss
 from pawl.classifier import TextClassifier
 from pawl.dataset import FrozenDataset, Row, freeze
 from pawl.errors import InvalidBundle
 from pawl.model import open_session
 from pawl.profile import Profile
-from release.gates import Gate, GatePolicy, Sureness, judge_candidate
+from release.answers import Answers
+from release.classifiers import judge_on
+from release.gates import Case, Contender, Gate, GatePolicy
 from training.__main__ import main
 from training.classifier import Classifier
 from training.export import WEIGHTS, export
@@ -96,13 +100,24 @@ def _about(bundle: Bundle) -> dict[str, Any]:
 
 
 def _judged(candidate: Bundle, live: Bundle, world: World) -> list[Gate]:
-    return judge_candidate(
-        TextClassifier(candidate), TextClassifier(live), world.dataset, GatePolicy(), clock=lambda: 0.0
-    )
+    """The texts are few words drawn at random: they repeat each other, and nobody trained on them here."""
+    policy = GatePolicy(cold_start_runs=0, leak_share=1.0)
+    contenders = Contender.of(candidate), Contender.of(live)
+    return judge_on(Case(*contenders, cast(Bucket, None), policy, clock=lambda: 0.0), world.dataset)
+
+
+@dataclass(frozen=True)
+class Sureness:
+    """How right a model is, and how well it knows."""
+
+    accuracy: float
+    log_loss: float
+    error: float
 
 
 def _sureness(bundle: Bundle, rows: Sequence[Row]) -> Sureness:
-    return Sureness.of(TextClassifier(bundle), rows)
+    answers = Answers.of(TextClassifier(bundle), rows)
+    return Sureness(answers.accuracy, log_loss(answers.likelihood), calibration_error(answers.sure, answers.right))
 
 
 def test_a_model_three_times_too_sure_is_as_honest_as_before_it_was_spoilt(
@@ -121,7 +136,7 @@ def test_a_model_three_times_too_sure_is_as_honest_as_before_it_was_spoilt(
     assert candidate.manifest.quantization["recalibrated"] == "confidences"
     assert 1 / candidate.manifest.quantization["scale"] == pytest.approx(3, rel=0.15)
     gates = _judged(candidate, live, world)
-    assert [gate.name for gate in gates] == ["signature", "holdout", "calibration", "latency", "size"]
+    assert {gate.name for gate in gates} >= {"holdout", "calibration", "perturbations", "attack", "determinism"}
     assert all(gate.passed for gate in gates), gates
 
 

@@ -41,7 +41,7 @@ def test_the_manifest_of_a_dataset_is_stored_last(s3: Any) -> None:
 
     copy_files(dataset, place_at("s3://loop/d", lambda: s3))
 
-    assert written[-1] == "d/manifest.json"
+    assert written[-1] == "d/_manifest.json"
     assert len(written) == 3
 
 

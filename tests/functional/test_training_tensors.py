@@ -59,7 +59,7 @@ def test_a_network_of_scikit_learn_is_stored_smaller_where_its_data_bear_it(form
     data = factories.save_rows(tmp_path / f"tumours.{form}", factories.tumours(), "diagnosis")
     (tmp_path / "bundle").mkdir()
 
-    bundle = package(f"{HERE}:perceptron", ORIGIN, Knobs(str(data), "diagnosis"), tmp_path / "bundle")
+    bundle = package(f"{HERE}:perceptron", ORIGIN, Knobs(str(data), "diagnosis", latency_share=99), tmp_path / "bundle")
 
     points = bundle.manifest.metrics["compression"]
     (chosen,) = (point for point in points if point["chosen"])
@@ -94,6 +94,27 @@ def test_an_image_classifier_of_torch_answers_as_torch_does(way: str, images: Pa
     assert (
         bundle.manifest.metrics["bytes_ratio"] == 1 if way == "float" else bundle.manifest.metrics["bytes_ratio"] < 0.6
     )
+
+
+def test_an_image_classifier_of_torch_is_attacked_along_its_gradients_and_its_card_tells(
+    images: Path, tmp_path: Path
+) -> None:
+    bundle = package(f"{HERE}:image_classifier", ORIGIN, Knobs(str(images), "digit", "float"), tmp_path)
+
+    (found,) = bundle.manifest.metrics["robustness"].values()
+    assert found["rows"] == 500
+    assert 0.2 < found["accuracy"] < found["before"] - 0.05
+    assert "| projected gradient, 0.1 deviations | 500 |" in (tmp_path / "card.md").read_text()
+
+
+def test_a_model_without_gradients_is_not_attacked_along_them(tmp_path: Path) -> None:
+    data = factories.save_rows(tmp_path / "tumours.npz", factories.tumours(), "diagnosis")
+
+    (tmp_path / "bundle").mkdir()
+
+    bundle = package(f"{HERE}:logistic", ORIGIN, Knobs(str(data), "diagnosis"), tmp_path / "bundle")
+
+    assert bundle.manifest.metrics["robustness"] == {}
 
 
 def test_inputs_and_outputs_have_the_names_that_the_module_gives_them(tmp_path: Path) -> None:

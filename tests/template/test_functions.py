@@ -108,6 +108,11 @@ def test_the_models_come_after_the_layers_that_all_share(template: dict[str, Any
     assert resources["InferenceFunction"]["Properties"]["Layers"][-1]["Fn::If"][0] == "IsStarter"
 
 
+@pytest.mark.parametrize("name", ["RetrainFunction", "ReleaseFunction"])
+def test_whoever_opens_a_dataset_has_the_engine_for_it(name: str, template: dict[str, Any]) -> None:
+    assert template["Resources"][name]["Properties"]["Layers"] == [{"Ref": "TablesLayer"}]
+
+
 @pytest.mark.parametrize("layer", ["CoreLayer", "ServingLayer"])
 def test_a_changed_layer_goes_live(
     layer: str, template: Resources, resources: Resources, expand: Callable[[Resources], Resources]

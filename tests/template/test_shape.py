@@ -79,10 +79,14 @@ def test_a_name_that_a_service_demands_comes_from_the_stack(template: Template) 
         "CoreLayer": "${AWS::StackName}-core",
         "ServingLayer": "${AWS::StackName}-serving",
         "ModelsLayer": "${AWS::StackName}-models",
+        "TablesLayer": "${AWS::StackName}-tables",
     }
     alias = template["Resources"]["SigningKeyAlias"]["Properties"]["AliasName"]
     assert alias == {"Fn::Sub": "alias/${AWS::StackName}-models"}
     assert template["Resources"]["EventBus"]["Properties"]["Name"] == {"Ref": "AWS::StackName"}
+    assert template["Resources"]["WorkGroup"]["Properties"]["Name"] == {"Ref": "AWS::StackName"}
+    database = template["Resources"]["Database"]["Properties"]["DatabaseInput"]["Name"]
+    assert database == {"Fn::Join": ["_", {"Fn::Split": ["-", {"Ref": "AWS::StackName"}]}]}
 
 
 def test_the_outputs_are_those_that_scripts_read_each_described(template: Template) -> None:

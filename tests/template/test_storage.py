@@ -57,12 +57,16 @@ def test_the_bucket_refuses_plain_http(resources: Resources) -> None:
     assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
 
-def test_traffic_old_versions_and_unfinished_uploads_end(resources: Resources) -> None:
-    traffic, dropped, checkpoints, leftovers = resources["Bucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
+def test_what_is_kept_for_a_while_ends_and_so_do_old_versions_and_unfinished_uploads(
+    resources: Resources,
+) -> None:
+    rules = resources["Bucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
+    traffic, dropped, queries, exports, checkpoints, leftovers = rules
     assert (traffic["Prefix"], traffic["ExpirationInDays"]) == ("traffic/", {"Ref": "TrafficRetentionDays"})
     assert (dropped["Prefix"], dropped["ExpirationInDays"]) == ("inbox/", {"Ref": "TrafficRetentionDays"})
-    assert (checkpoints["Prefix"], checkpoints["ExpirationInDays"]) == ("checkpoints/", 7)
-    assert checkpoints["NoncurrentVersionExpiration"] == {"NoncurrentDays": 1}
+    for rule in (queries, exports, checkpoints):
+        assert (rule["ExpirationInDays"], rule["NoncurrentVersionExpiration"]) == (7, {"NoncurrentDays": 1})
+    assert [rule["Prefix"] for rule in (queries, exports, checkpoints)] == ["queries/", "exports/", "checkpoints/"]
     assert leftovers["NoncurrentVersionExpiration"] == {"NoncurrentDays": 30}
     assert leftovers["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 7}
 

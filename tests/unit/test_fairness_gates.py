@@ -1,5 +1,6 @@
 """Whether groups fare alike: gaps against the live version's, and absolute ones where a label is favourable."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -80,6 +81,17 @@ def test_of_a_favourable_label_groups_that_get_it_alike_pass(manifest: Manifest)
         "equalized odds difference": 0.0,
         "disparate impact": 1.0,
     }
+
+
+def test_a_favourable_label_that_nobody_gets_has_no_ratio_to_judge_by(manifest: Manifest) -> None:
+    rows = _grouped()
+
+    gate = fairness_gate(both_of(manifest, lambda text: True, 0, rows[::2]), "group", FAVOURABLE)
+
+    measured = {each["measure"] for each in gate.evidence["gaps"]}
+    assert "accuracy gap rise" in measured
+    assert "disparate impact" not in measured
+    json.dumps(gate.evidence, allow_nan=False)
 
 
 @pytest.mark.parametrize("groups", [("a",), ("a", "b", "c", "d", "e", "f")])

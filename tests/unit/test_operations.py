@@ -19,11 +19,13 @@ from pawl.registry import Elsewhere
 def test_status_tells_what_is_live_and_what_is_only_watched() -> None:
     watched = {"churn": Elsewhere("churn", "7", 1_784_020_867_124), "triage": Elsewhere("triage", "0", 1)}
     registry = SimpleNamespace(models=lambda: ["triage"], models_elsewhere=lambda: list(watched), elsewhere=watched.get)
-    answers = {("GET", "/releases/triage"): {"live": {"model": "triage", "version": "2"}, "versions": []}}
+    canary = {"version": "3", "weight": 0.25}
+    live = {"model": "triage", "version": "2"}
+    answers = {("GET", "/releases/triage"): {"live": live, "versions": [], "canary": canary}}
     stack = SimpleNamespace(registry=registry, call=lambda verb, path: answers[verb, path])
 
     assert COMMANDS["status"](stack, argparse.Namespace()) == {
-        "triage": {"model": "triage", "version": "2"},
+        "triage": {"model": "triage", "version": "2", "canary": "3 at 25%"},
         "churn": {"model": "churn", "version": "7", "newest_ms": 1_784_020_867_124, "served": "elsewhere"},
     }
 

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.comparisons import SYSTEM, Conversations, preferred, rows_of
 
+from pawl.dataset import CARD
 from pawl.pairset import PairDataset, PairRow, freeze_pairs, thaw_pairs
 from pawl.tombstones import Tombstones, subject_digest
 from retrain.freezing import Rules
@@ -333,7 +334,7 @@ def test_the_card_counts_what_went_in_and_names_nobody() -> None:
     world = Conversations()
     _questions(world, 8, "cleopatra", "bob")
     frozen = world.freeze()
-    card = frozen.dataset.files["card.md"].decode()
+    card = frozen.dataset.files[CARD].decode()
 
     assert "8 new pairs of answers" in card and "compared by 2 raters" in card
     assert "| train | 6 | 6 |" in card and "| holdout | 2 | 2 |" in card

@@ -21,9 +21,9 @@ def test_comparisons_come_back_as_they_were_frozen() -> None:
 
 def test_a_comparison_that_was_changed_is_refused_by_the_name_of_its_file() -> None:
     files = freeze_pairs("assistant", SPLITS, LINEAGE).files
-    changed = {**files, "train.jsonl": files["train.jsonl"].replace(b"wren", b"crow")}
+    changed = {**files, "train.parquet": files["train.parquet"].replace(b"wren", b"crow")}
 
-    with pytest.raises(InvalidDataset, match=r"train\.jsonl does not match"):
+    with pytest.raises(InvalidDataset, match=r"train\.parquet does not match"):
         thaw_pairs(changed)
 
 

@@ -24,6 +24,9 @@ def test_of_those_within_the_budget_the_one_with_the_likest_answers_is_taken() -
         (Budget(latency_share=0.19), "pruned"),
         (Budget(bytes_share=0.24, lost_points=0.1), "int8"),
         (Budget(bytes_share=0.1), "pruned"),
+        (Budget(bytes_share=0.1, lost_points=3), "int4"),
+        (Budget(bytes_share=0.1, lost_points=3, latency_share=0.3), "pruned"),
+        (Budget(latency_share=0.01), "pruned"),
     ],
 )
 def test_a_tighter_budget_takes_a_harsher_candidate_and_quality_goes_before_bytes(budget: Budget, name: str) -> None:

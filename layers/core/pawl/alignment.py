@@ -63,7 +63,8 @@ def binned(buckets: FloatSketch, like: NumericSketch) -> Counts:
 def _buckets(old: FloatSketch, new: FloatSketch) -> Pair:
     level = min(old.level, new.level)
     (old_keys, old_counts), (new_keys, new_counts) = old.at(level), new.at(level)
-    keys = np.union1d(old_keys, new_keys)
+    keys = np.sort(np.concatenate((old_keys, new_keys)), kind="stable")  # two runs to merge; union1d would hash
+    keys = keys[np.diff(keys, prepend=keys[:1] - 1) != 0]
     pair = np.zeros((2, keys.size), np.int64)
     pair[0, np.searchsorted(keys, old_keys)] = old_counts
     pair[1, np.searchsorted(keys, new_keys)] = new_counts

@@ -10,6 +10,7 @@ Its layout:
     inbox/.../<file>.errors/<line>.jsonl                       the rows of a dropped file that cannot be read, and why
     pairs/<model>/<digest>.jsonl                               answers for people to compare, see feedback.pairs
     quarantine/<model>/ and tombstones/                        see pawl.quarantine and pawl.tombstones
+    queries/ and exports/feedback/                             what Athena answers and, of feedback, reads: for a week
     datasets/<digest>/  candidates/<model>/<version>/  models/<model>/<version>/  layers/  reports/<model>/
     models/<model>/*.json, holdout.npz                         a model's policies, and labelled rows for one of tensors
     models/<model>/base/, knobs/<recipe>.json                  what a generator was made of; knobs turned for a recipe

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pawl.limits import SMALLEST_DEVIATION
-from pawl.stats import shares
+from pawl.stats import deviation_of, shares, upto
 
 Floats = NDArray[np.float64]
 # The mean of Kolmogorov's distribution (Marsaglia, Tsang, Wang 2003), and of a standard normal's absolute value.
@@ -54,12 +54,11 @@ def normalized_wasserstein(
     reference: ArrayLike, recent: ArrayLike, positions: ArrayLike, deviation: float | None = None
 ) -> float:
     """The mean absolute error of the distribution function, over the positions (del Barrio, Gine, Matran 1999)."""
-    pooled, noise = _pooled(reference, recent)
-    at, p = np.asarray(positions, float), shares(reference)
-    upto = np.cumsum(pooled)[:-1]
-    moved = _HALF_NORMAL_MEAN * float((np.sqrt(np.maximum(0, upto * (1 - upto)) * noise) * np.diff(at)).sum())
+    at, below = np.asarray(positions, float), upto(np.add(reference, recent))[:-1]
+    noise = _noise(reference, recent)
+    moved = _HALF_NORMAL_MEAN * float((np.sqrt(below * (1 - below) * noise) * np.diff(at)).sum())
     if deviation is None:
-        deviation = math.sqrt(float((p * np.square(at - (p * at).sum())).sum()))
+        deviation = deviation_of(reference, at)
     return moved / max(deviation, SMALLEST_DEVIATION)
 
 
@@ -71,8 +70,12 @@ def kolmogorov_smirnov(reference: ArrayLike, recent: ArrayLike) -> float:
 
 def _pooled(reference: ArrayLike, recent: ArrayLike) -> tuple[Floats, float]:
     """Shares of both samples together, and 1/n + 1/m."""
-    old, new = np.asarray(reference, float), np.asarray(recent, float)
-    return shares(old + new), 1 / float(old.sum()) + 1 / float(new.sum())
+    return shares(np.add(reference, recent)), _noise(reference, recent)
+
+
+def _noise(reference: ArrayLike, recent: ArrayLike) -> float:
+    """1/n + 1/m."""
+    return 1 / float(np.sum(reference)) + 1 / float(np.sum(recent))
 
 
 def _chi_mean(degrees: int) -> float:

@@ -1,13 +1,14 @@
-"""A frozen dataset: files of rows by split under one digest, the same bytes for the same rows.
+"""A frozen dataset: Parquet files of rows by split under one digest, the same digest for the same rows.
 
-    manifest.json       the model, each split's file, rows and sha256, the parent dataset and where new rows came from
-    train.jsonl         rows to learn from
-    holdout.jsonl       rows never learned from, inherited unchanged from version to version
-    recent.jsonl        the held-out part of the newest labelled traffic; absent in a starter dataset
-    card.md             for people: what went in, what was left out and why; absent in a starter dataset
+    _manifest.json      the model, the columns, each split's rows, the parent dataset and where new rows came from
+    train.parquet       rows to learn from
+    holdout.parquet     rows never learned from, inherited unchanged from version to version
+    recent.parquet      the held-out part of the newest labelled traffic; absent in a starter dataset
+    _card.md            for people: what went in, what was left out and why; absent in a starter dataset
 
-The digest is the sha256 of the manifest, which covers every file. No AWS and no pickle: it maps names
-to bytes, uncompressed, since compressors differ from machine to machine.
+The digest is over the rows themselves, as lines of JSON, and over all else that the manifest says, but not over the
+bytes of the Parquet files: compressors and writers differ from machine to machine. Those have a sha256 each, beside
+what the digest covers. Engines that read a folder as a table skip names that begin with "_". No AWS and no pickle.
 """
 
 import hashlib
@@ -17,13 +18,34 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pawl.errors import InvalidDataset
+from pawl.parquet import Values, line_of, pack, unpack
 
-SCHEMA = 1
-MANIFEST = "manifest.json"
-CARD = "card.md"
+SCHEMA = 2
+MANIFEST = "_manifest.json"
+CARD = "_card.md"
 SPLITS = ("train", "holdout", "recent")
-LABELS = "labels"
-"""The kind of a dataset of labelled texts; a manifest without `kind` is of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What the rows of a dataset are: a name for it, and their columns with SQL types."""
+
+    name: str
+    columns: Mapping[str, str]
+
+
+LABELS = Kind(
+    "labels",
+    {
+        "text": "VARCHAR",
+        "label": "VARCHAR",
+        "slices": "MAP(VARCHAR, VARCHAR)",
+        "source": "VARCHAR",
+        "answer": "VARCHAR",
+        "subject": "VARCHAR",
+    },
+)
+"""A dataset of labelled texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +53,7 @@ class Row:
     """One labelled text. `slices` are attributes to judge fairness by, such as channel and variety.
 
     A row of traffic knows the uuid of its answer, and whose it is by the digest of their name, so that either can be
-    erased from later datasets; a row written before it did is stored as it was.
+    erased from later datasets.
     """
 
     text: str
@@ -49,7 +71,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class FrozenDataset:
-    """Rows by split, with the digest that names them; `files` are the exact bytes to store, manifest included."""
+    """Rows by split, with the digest that names them; `files` are the bytes to store, manifest included."""
 
     model: str
     digest: str
@@ -61,90 +83,102 @@ class FrozenDataset:
 def freeze(
     model: str, splits: Mapping[str, Sequence[Row]], lineage: Mapping[str, Any], card: str = ""
 ) -> FrozenDataset:
-    """Freeze rows under a digest: equal rows, lineage and card give equal bytes.
+    """Freeze rows under a digest: equal rows, lineage and card give an equal digest.
 
     `lineage` holds what the rows come from: `parent` (a dataset digest or None), `traffic_window` (two instants),
     `feedback` (how many labels).
     """
-    packed = {split: (len(rows), _pack(rows)) for split, rows in splits.items()}
-    return thaw(bind(model, packed, lineage, card))
+    values = {split: [_values_of(row) for row in rows] for split, rows in splits.items()}
+    return thaw(bind(model, LABELS, values, lineage, card))
 
 
 def thaw(files: Mapping[str, bytes]) -> FrozenDataset:
     """The dataset in `files`, every digest checked; InvalidDataset names the file that does not match."""
-    manifest = check(files, LABELS)
-    splits = {name.partition(".")[0]: _unpack(files[name]) for name in manifest["files"]}
-    return FrozenDataset(manifest["model"], digest_of(files), splits, manifest["lineage"], dict(files))
+    manifest, found = unbind(files, LABELS)
+    splits = {split: [Row(**values) for values in rows] for split, rows in found.items()}
+    return FrozenDataset(manifest["model"], digest_of(manifest), splits, manifest["lineage"], dict(files))
 
 
 def bind(
-    model: str,
-    packed: Mapping[str, tuple[int, bytes]],
-    lineage: Mapping[str, Any],
-    card: str = "",
-    kind: str = LABELS,
+    model: str, kind: Kind, splits: Mapping[str, Iterable[Values]], lineage: Mapping[str, Any], card: str = ""
 ) -> dict[str, bytes]:
-    """The files of a dataset: each split's rows and their packed bytes become a file, and the manifest covers all."""
-    if unknown := set(packed) - set(SPLITS):
+    """The files of a dataset of this kind: each split that has rows becomes one, and the manifest covers all."""
+    if unknown := set(splits) - set(SPLITS):
         raise InvalidDataset(f"splits {sorted(unknown)}: want some of {list(SPLITS)}")
-    files = {f"{split}.jsonl": data for split, (rows, data) in packed.items() if rows}
-    about = {
-        f"{split}.jsonl": {"rows": packed[split][0], "sha256": _digest(files[f"{split}.jsonl"])}
-        for split in SPLITS
-        if f"{split}.jsonl" in files
+    lines = {split: [line_of(values) for values in splits.get(split, ())] for split in SPLITS}
+    lines = {split: given for split, given in lines.items() if given}
+    files = {_file_of(split): pack(given, kind.columns, split) for split, given in lines.items()}
+    manifest = {
+        "schema": SCHEMA,
+        "kind": kind.name,
+        "model": model,
+        "columns": dict(kind.columns),
+        "splits": {split: {"rows": len(given), "sha256": _digest(*given)} for split, given in lines.items()},
+        "lineage": dict(lineage),
+        "card": _digest(card.encode()) if card else None,
+        "files": {name: _digest(data) for name, data in files.items()},
     }
-    manifest = {"schema": SCHEMA, "model": model, "files": about, "lineage": dict(lineage)}
-    if kind != LABELS:
-        manifest["kind"] = kind
     if card:
         files[CARD] = card.encode()
-        manifest["card"] = {"sha256": _digest(files[CARD])}
     return {**files, MANIFEST: (json.dumps(manifest, indent=1, sort_keys=True) + "\n").encode()}
 
 
-def check(files: Mapping[str, bytes], kind: str) -> dict[str, Any]:
-    """The manifest of a dataset of this kind, every file checked against its digest."""
+def unbind(files: Mapping[str, bytes], kind: Kind) -> tuple[dict[str, Any], dict[str, list[Values]]]:
+    """The manifest and the rows of a dataset of this kind, every file and every split checked against its digest."""
     if MANIFEST not in files:
         raise InvalidDataset(f"{MANIFEST} is missing")
     try:
         manifest = json.loads(files[MANIFEST])
-        if manifest["schema"] != SCHEMA:
-            raise InvalidDataset(f"{MANIFEST}: schema {manifest['schema']!r}, want {SCHEMA}")
-        found = manifest.get("kind", LABELS)
+        _check_kind(manifest, kind)
+        rows = {split: about["sha256"] for split, about in manifest["splits"].items()}
+        digests = {_file_of(split): manifest["files"][_file_of(split)] for split in rows}
+        digests |= {CARD: manifest["card"]} if manifest["card"] else {}
         _ = manifest["model"], manifest["lineage"]
-        digests = {name: about["sha256"] for name, about in manifest["files"].items()}
-        card = {CARD: manifest["card"]["sha256"]} if "card" in manifest else {}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InvalidDataset(f"{MANIFEST} is not a version {SCHEMA} manifest: {error}") from error
-    if found != kind:
-        raise InvalidDataset(f"a dataset of {found}: want one of {kind}")
-    for name, digest in {**digests, **card}.items():
+    for name, digest in digests.items():
         if name not in files:
             raise InvalidDataset(f"{name} is missing")
         if _digest(files[name]) != digest:
             raise InvalidDataset(f"{name} does not match its digest")
-    return manifest
+    return manifest, {split: _rows(files, split, kind, digest) for split, digest in rows.items()}
 
 
-def digest_of(files: Mapping[str, bytes]) -> str:
-    """The digest that names a dataset: its manifest's."""
-    return _digest(files[MANIFEST])
+def writing_order(files: Mapping[str, bytes]) -> list[str]:
+    """The names of a dataset's files with the manifest last: where that is, the others are."""
+    return sorted(files, key=lambda name: (name == MANIFEST, name))
 
 
-def _pack(rows: Iterable[Row]) -> bytes:
-    lines = (json.dumps(_plain(row), sort_keys=True, ensure_ascii=False) for row in rows)
-    return "\n".join(lines).encode()
+def digest_of(manifest: Mapping[str, Any]) -> str:
+    """The digest that names a dataset: of all that its manifest says but the bytes of its files."""
+    covered = {name: value for name, value in manifest.items() if name != "files"}
+    return _digest(json.dumps(covered, sort_keys=True).encode())
 
 
-def _plain(row: Row) -> dict[str, Any]:
-    """The row's fields, but `answer` and `subject` only where they are known."""
-    whole = {"text": row.text, "label": row.label, "slices": row.slices, "source": row.source}
-    return whole | {name: value for name, value in (("answer", row.answer), ("subject", row.subject)) if value}
+def _check_kind(manifest: Mapping[str, Any], kind: Kind) -> None:
+    if manifest["schema"] != SCHEMA:
+        raise InvalidDataset(f"{MANIFEST}: schema {manifest['schema']!r}, want {SCHEMA}")
+    if manifest["kind"] != kind.name:
+        raise InvalidDataset(f"a dataset of {manifest['kind']}: want one of {kind.name}")
 
 
-def _unpack(packed: bytes) -> list[Row]:
-    return [Row(**json.loads(line)) for line in packed.decode().split("\n")]
+def _rows(files: Mapping[str, bytes], split: str, kind: Kind, digest: str) -> list[Values]:
+    rows = list(unpack(files[_file_of(split)], kind.columns))
+    if _digest(*map(line_of, rows)) != digest:
+        raise InvalidDataset(f"the rows of {_file_of(split)} do not match their digest")
+    return rows
 
 
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
+def _values_of(row: Row) -> Values:
+    return {name: getattr(row, name) for name in LABELS.columns}
+
+
+def _file_of(split: str) -> str:
+    return f"{split}.parquet"
+
+
+def _digest(*parts: bytes) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()

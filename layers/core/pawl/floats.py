@@ -101,7 +101,8 @@ class FloatSketch:
 
     def at(self, level: int) -> tuple[Integers, Integers]:
         """Keys and counts at the sketch's own or a lower level."""
-        return coarser(self.keys, self.counts, self.level - level)
+        drop = self.level - level
+        return coarser(self.keys, self.counts, drop) if drop else (self.keys.copy(), self.counts.copy())
 
     def to_dict(self) -> dict[str, Any]:
         """The sketch as JSON holds it: the first key, and each one's distance from the one before."""

@@ -174,7 +174,8 @@ class NumericSketch:
                 return
             least, most = values.min(), values.max()
         self._widen(float(least), float(most))
-        _, scaled, cells, bins, is_zero = (each[: values.size] for each in scratch)
+        scaled, cells, is_zero = (each[: values.size] for each in (scratch.scaled, scratch.cells, scratch.is_zero))
+        bins = scratch.bins[: values.size]
         if least <= 0 <= most:
             self.zeros += int(np.count_nonzero(np.equal(values, 0, out=is_zero)))
         np.subtract(values, self.low, out=scaled)
@@ -182,9 +183,12 @@ class NumericSketch:
         np.copyto(cells, scaled, casting="unsafe")
         np.right_shift(cells, _CELLS_A_BIN_BITS, out=cells)
         np.copyto(bins, cells)
-        found = np.bincount(bins, minlength=BINS + 1)
-        self.counts[1:-1] += found[:BINS]
-        self.counts[BINS] += found[BINS]  # the range's upper end belongs to the last bin
+        above = int(self.counts[-1])
+        np.add.at(
+            self.counts[1:], bins, 1
+        )  # bincount would look for the extremes again, and count in an array of its own
+        self.counts[-2] += self.counts[-1] - above  # the range's upper end belongs to the last bin
+        self.counts[-1] = above
         np.rint(scaled, out=scaled)
         self.cells += int(scaled.sum())
         for start in range(0, scaled.size, _SUMMED):

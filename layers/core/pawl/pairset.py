@@ -5,14 +5,30 @@ from, `holdout` those inherited from version to version.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from pawl.dataset import MANIFEST, bind, check, digest_of
+from pawl.dataset import MANIFEST, Kind, bind, digest_of, unbind
 from pawl.narrowing import is_object
+from pawl.parquet import Values
 
-PAIRS = "pairs"
+PAIRS = Kind(
+    "pairs",
+    {
+        "prompt": "VARCHAR",
+        "messages": 'STRUCT("role" VARCHAR, "content" VARCHAR)[]',
+        "chosen": "VARCHAR",
+        "rejected": "VARCHAR",
+        "margin": "DOUBLE",
+        "weight": "DOUBLE",
+        "slices": "MAP(VARCHAR, VARCHAR)",
+        "source": "VARCHAR",
+        "answers": "VARCHAR[]",
+        "subject": "VARCHAR",
+    },
+)
+"""A dataset of comparisons; a prompt that is a conversation stands in `messages`, and `prompt` is null."""
 _JUDGE = "-reward"
 
 
@@ -39,7 +55,7 @@ class PairRow:
 
 @dataclass(frozen=True, slots=True)
 class PairDataset:
-    """Comparisons by split, with the digest that names them; `files` are the exact bytes to store."""
+    """Comparisons by split, with the digest that names them; `files` are the bytes to store."""
 
     model: str
     digest: str
@@ -51,22 +67,22 @@ class PairDataset:
 def freeze_pairs(
     model: str, splits: Mapping[str, Sequence[PairRow]], lineage: Mapping[str, Any], card: str = ""
 ) -> PairDataset:
-    """Freeze comparisons under a digest: equal rows, lineage and card give equal bytes."""
-    packed = {split: (len(rows), _pack(rows)) for split, rows in splits.items()}
-    return thaw_pairs(bind(model, packed, lineage, card, PAIRS))
+    """Freeze comparisons under a digest: equal rows, lineage and card give an equal digest."""
+    values = {split: [_values_of(row) for row in rows] for split, rows in splits.items()}
+    return thaw_pairs(bind(model, PAIRS, values, lineage, card))
 
 
 def thaw_pairs(files: Mapping[str, bytes]) -> PairDataset:
     """The dataset in `files`, every digest checked; InvalidDataset names the file that does not match."""
-    manifest = check(files, PAIRS)
-    splits = {name.partition(".")[0]: _unpack(files[name]) for name in manifest["files"]}
-    return PairDataset(manifest["model"], digest_of(files), splits, manifest["lineage"], dict(files))
+    manifest, found = unbind(files, PAIRS)
+    splits = {split: [_row_of(values) for values in rows] for split, rows in found.items()}
+    return PairDataset(manifest["model"], digest_of(manifest), splits, manifest["lineage"], dict(files))
 
 
 def holds_pairs(files: Mapping[str, bytes]) -> bool:
     """Whether files are of a dataset of compared answers, by what their manifest says; nothing is checked."""
     manifest: Any = json.loads(files.get(MANIFEST, b"{}"))
-    return is_object(manifest) and manifest.get("kind") == PAIRS
+    return is_object(manifest) and manifest.get("kind") == PAIRS.name
 
 
 def judge_of(model: str) -> str:
@@ -87,13 +103,14 @@ def judged_by(judge: str) -> str:
     return judge.removesuffix(_JUDGE)
 
 
-def _pack(rows: Iterable[PairRow]) -> bytes:
-    return "\n".join(json.dumps(asdict(row), sort_keys=True, ensure_ascii=False) for row in rows).encode()
+def _values_of(row: PairRow) -> Values:
+    is_text = isinstance(row.prompt, str)
+    values = {name: getattr(row, name) for name in PAIRS.columns if name != "messages"}
+    numbers = {"margin": None if row.margin is None else float(row.margin), "weight": float(row.weight)}
+    prompt = {"prompt": row.prompt if is_text else None, "messages": None if is_text else row.prompt}
+    return {**values, **numbers, **prompt, "answers": list(row.answers)}
 
 
-def _unpack(packed: bytes) -> list[PairRow]:
-    return [_row(**json.loads(line)) for line in packed.decode().split("\n")]
-
-
-def _row(answers: Sequence[str], **fields: Any) -> PairRow:
-    return PairRow(answers=tuple(answers), **fields)
+def _row_of(values: Values) -> PairRow:
+    text, messages, answers = (values.pop(name) for name in ("prompt", "messages", "answers"))
+    return PairRow(text if messages is None else messages, answers=tuple(answers), **values)

@@ -66,38 +66,45 @@ def total_variation(reference: ArrayLike, recent: ArrayLike) -> float:
 
 
 def normalized_wasserstein(
-    reference: ArrayLike, recent: ArrayLike, positions: ArrayLike, deviation: float | None = None
+    reference: ArrayLike,
+    recent: ArrayLike,
+    positions: ArrayLike,
+    deviation: float | None = None,
+    apart: Floats | None = None,
 ) -> float:
     """How far values have moved on average, in standard deviations of the reference, as Evidently scales it.
 
     `positions` are where the bins lie, shape (bins,), ascending. `deviation` is the reference's, if it is known better
-    than its bins tell. Binning moves a value by at most half a bin, and the result by no more than that on both sides.
+    than its bins tell, and `apart` their `gap`, if it is known already. Binning moves a value by at most half a bin,
+    and the result by no more than that on both sides.
 
     >>> normalized_wasserstein([50, 50, 0], [0, 50, 50], [0.0, 2.0, 4.0])
     2.0
     """
-    at, p, q = np.asarray(positions, float), shares(reference), shares(recent)
-    if not at.shape == p.shape == q.shape or (at[1:] < at[:-1]).any():
-        raise IncompatibleProfiles(
-            f"positions of shape {at.shape} for counts of {p.shape} and {q.shape}: want ascending"
-        )
-    moved = float((np.abs(np.cumsum(p - q))[:-1] * np.diff(at)).sum())
+    at, shapes = np.asarray(positions, float), (np.shape(reference), np.shape(recent))
+    widths = np.diff(at)
+    if not at.shape == shapes[0] == shapes[1] or (widths < 0).any():
+        raise IncompatibleProfiles(f"positions of shape {at.shape} for counts of {shapes}: want ascending")
+    apart = gap(reference, recent) if apart is None else apart
+    moved = float(np.abs(apart[:-1]).dot(widths))
     if deviation is None:
-        deviation = math.sqrt(float((p * np.square(at - (p * at).sum())).sum()))
+        deviation = deviation_of(reference, at)
     return moved / max(deviation, SMALLEST_DEVIATION)
 
 
-def kolmogorov_smirnov(reference: ArrayLike, recent: ArrayLike) -> tuple[float, float]:
+def kolmogorov_smirnov(reference: ArrayLike, recent: ArrayLike, apart: Floats | None = None) -> tuple[float, float]:
     """The two-sample Kolmogorov-Smirnov statistic over binned values, and its asymptotic p-value.
 
-    Binning can only hide distance inside a bin: the statistic is low by at most the largest bin's share.
+    `apart` is their `gap`, if it is known already. Binning can only hide distance inside a bin: the statistic is low by
+    at most the largest bin's share.
 
     >>> kolmogorov_smirnov([10, 10], [10, 10])
     (0.0, 1.0)
     """
-    p, q = np.asarray(reference, float), np.asarray(recent, float)
-    distance = float(np.abs(np.cumsum(shares(p) - shares(q))).max())
-    effective = p.sum() * q.sum() / (p.sum() + q.sum())
+    apart = gap(reference, recent) if apart is None else apart
+    distance = float(np.abs(apart).max())
+    rows, others = float(np.sum(reference)), float(np.sum(recent))
+    effective = rows * others / (rows + others)
     return distance, kolmogorov_survival(distance * math.sqrt(effective))
 
 
@@ -134,6 +141,33 @@ def well_filled(reference: ArrayLike, recent: ArrayLike) -> tuple[Floats, Floats
     kept, rest = np.sort(order[rare:]), order[:rare]
     left, right = (np.append(each[kept], each[rest].sum()) if rare else each for each in (old, new))
     return left, right
+
+
+def running(counts: ArrayLike) -> Floats | NDArray[np.int64]:
+    """The sum of the counts up to each bin, that bin included.
+
+    Whole counts are summed as such, for a sixth of the time: a sum of floats waits for each rounding.
+    """
+    values = np.asarray(counts, float)
+    whole = values.astype(np.int64)
+    return np.cumsum(whole if np.array_equal(whole, values) else values)
+
+
+def upto(counts: ArrayLike) -> Floats:
+    """The share of the counts up to each bin, that bin included: the distribution function at its upper end."""
+    sums = running(counts)
+    return sums / sums[-1]
+
+
+def gap(reference: ArrayLike, recent: ArrayLike) -> Floats:
+    """How far the two distribution functions lie apart at each bin's upper end, shape (bins,)."""
+    return upto(reference) - upto(recent)
+
+
+def deviation_of(counts: ArrayLike, positions: Floats) -> float:
+    """The standard deviation of values that lie in bins at these positions."""
+    p = shares(counts)
+    return math.sqrt(float((p * np.square(positions - (p * positions).sum())).sum()))
 
 
 def shares(counts: ArrayLike) -> Floats:

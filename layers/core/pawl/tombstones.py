@@ -64,13 +64,6 @@ class Tombstones:
         return self.cover("", *subjects) or not self.answers.isdisjoint(answers)
 
 
-def erase_subject(bucket: "Bucket", subject: str) -> str:
-    """Erase a subject from every later dataset, and return their digest; again changes nothing."""
-    digest = subject_digest(subject)
-    bucket.write(_SUBJECT + digest, b"")
-    return digest
-
-
 def bury(bucket: "Bucket", digests: Iterable[str], answers: Iterable[str]) -> None:
     """Keep subjects, by digest or pseudonym, and answers, by uuid, out of every later dataset."""
     for key in [*(_SUBJECT + digest for digest in digests), *(_INFERENCE + uuid for uuid in answers)]:

@@ -67,25 +67,23 @@ class FolderTable:
 
 def main(folder: Path) -> None:
     """Freeze, store, and print seconds, peak and what was learned as JSON."""
-    first, last = (sorted(path.name for path in (folder / "feedback").iterdir())[place] for place in (0, -1))
     bucket: Any = Bucket(FolderClient(folder / "s3"), "lake")  # type: ignore[arg-type]
     table = FeedbackTable(FolderTable(folder / "feedback"))  # type: ignore[arg-type]
     parent = thaw({path.name: path.read_bytes() for path in (folder / "parent").iterdir()})
-    model = first.partition("#")[0]
-    window = (_midnight_ms(first), _midnight_ms(last) + 86_400_000)
+    model, window = parent.model, window_of(folder)
     began, cpu_began = time.perf_counter(), time.process_time()
     selection = Selection(model, "1", window)
     frozen = freeze_traffic(selection, parent, table.within(model, *window), Traffic(bucket), Rules())
     Datasets(bucket).store(frozen.dataset)
     seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - cpu_began
-    peak_mb = _peak_mb()
+    peak = peak_mb()
     truths = json.loads((folder / "truths.json").read_text())
     rows = [row for rows in frozen.dataset.splits.values() for row in rows if row.answer]
     votes = [item["value"] == [truths[item["inference_id"].split(".")[1]]] for item in table.within(model, *window)]
     report = {
         "seconds": seconds,
         "cpu_seconds": cpu_seconds,
-        "peak_mb": peak_mb,
+        "peak_mb": peak,
         "learned": frozen.learned,
         "near_duplicates": frozen.dataset.lineage["left_out"]["near duplicate"],
         "right": sum(truths[row.answer] == row.label for row in rows) / len(rows),
@@ -94,7 +92,13 @@ def main(folder: Path) -> None:
     print(json.dumps(report))
 
 
-def _peak_mb() -> float:
+def window_of(folder: Path) -> tuple[int, int]:
+    """The days that there is feedback of, as [since, until) in milliseconds."""
+    days = sorted(path.name for path in (folder / "feedback").iterdir())
+    return _midnight_ms(days[0]), _midnight_ms(days[-1]) + 86_400_000
+
+
+def peak_mb() -> float:
     """The process's most memory: getrusage would tell that of the one which it was forked from, if that was more."""
     with open("/proc/self/status", encoding="ascii") as lines:
         return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("VmHWM:"))
