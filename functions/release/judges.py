@@ -1,8 +1,8 @@
 """How a reward model is released: gates and a signature as for all, but no layer of its own and no canary.
 
 It answers nobody: it judges in training jobs and in the release of the model whose answers it is for, both of which
-read it from the bucket. The next layer that is published serves it beside all other models. There is nothing to give
-traffic to and nothing to roll back; a better one takes its place.
+read it from the bucket. No layer holds it, whose 250 MB are for what is served. There is nothing to give traffic to and
+nothing to roll back; a better one takes its place.
 """
 
 import json

@@ -44,13 +44,13 @@ class Publication:
             self.bucket.write(f"models/{record.model}/{record.version}/{name}", data)
 
     def _publish_layer(self, record: VersionRecord, files: Mapping[str, bytes]) -> str:
-        """A layer with this version and the live versions of all other models."""
+        """A layer with this version and the live versions of all other models that are served."""
         bundles = {(record.model, record.version): self._bundle_files(files)}
         for other in self.registry.models():
-            if other != record.model:
-                version = self.registry.live(other).version
-                stored = self.bucket.read_folder(f"models/{other}/{version}/")
-                bundles[other, version] = self._bundle_files(stored)
+            live = self.registry.live(other)
+            if other != record.model and live.layer_arn:  # a reward model has none: it judges and is not asked
+                stored = self.bucket.read_folder(f"models/{other}/{live.version}/")
+                bundles[other, live.version] = self._bundle_files(stored)
         key = f"layers/{record.model}-{record.version}.zip"
         return self.deployment.publish_layer(key, layer_archive(bundles), f"{record.model} {record.version}")
 

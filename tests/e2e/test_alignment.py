@@ -57,23 +57,16 @@ class Talk:
         return reply["id"], [choice["message"]["content"] for choice in reply["choices"]]
 
     def pair(self, number: int) -> Pair:
-        """One answer of each kind to a question; of every third question each in an answer of its own."""
-        question, found = questions()[number], dict[bool, str]()
-        for seed in range(100 * number, 100 * number + 60, 10):
-            beside, texts = self.ask(question, seed, 1 if number % 3 == 0 else 10)
-            found |= {is_polite(text): beside if number % 3 == 0 else text for text in texts}
-            if number % 3 and len(set(map(is_polite, texts))) == 2:
-                polite, rude = (next(text for text in texts if is_polite(text) is kind) for kind in (True, False))
-                return Pair(polite, rude, beside)
-            if number % 3 == 0 and len(found) == 2:
-                return Pair(found[True], found[False])
-        return self.pair_of_many(number)
-
-    def pair_of_many(self, number: int) -> Pair:
-        """For a question to which single answers were all of one kind: both of one answer."""
-        beside, texts = self.ask(questions()[number], 7 + number, 16)
-        polite, rude = (next(text for text in texts if is_polite(text) is kind) for kind in (True, False))
-        return Pair(polite, rude, beside)
+        """An answer of each kind to a question: of every third each by itself, else both of one answer."""
+        texts_at_once = 1 if number % 3 == 0 else 8
+        found: dict[bool, str] = {}
+        for seed in range(1000 * number, 1000 * number + 800, texts_at_once):
+            answer, texts = self.ask(questions()[number], seed, texts_at_once)
+            told = {is_polite(text): text if texts_at_once > 1 else answer for text in texts}
+            found = told if texts_at_once > 1 else found | told
+            if len(found) == 2:
+                return Pair(found[True], found[False], answer if texts_at_once > 1 else "")
+        raise StoryError(f"question {number} is only ever answered one way")
 
     def share_polite(self) -> float:
         """How often an answer to a question that nobody was asked about is polite."""

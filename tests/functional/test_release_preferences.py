@@ -1,9 +1,11 @@
 """Reward models and generators before the release: what is proved passes, what is not is refused with its reasons."""
 
 import dataclasses
+import io
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import boto3
 import pytest
@@ -13,16 +15,20 @@ from tests.functional.generators import MODEL, seal_generator
 from tests.functional.rewards import seal_reward
 
 from pawl.bundle import EVIDENCE, SIGNATURE, Bundle, Lineage, Manifest, seal
+from pawl.dataset import FrozenDataset
 from pawl.datasets import Datasets
 from pawl.events import Announcer
 from pawl.generator import Sampling, TextGenerator
 from pawl.pairset import PairDataset, PairRow, freeze_pairs
 from pawl.registry import VersionRecord
 from pawl.winning import win_rate
+from release.deployment import Deployment
 from release.gate import Case, Contender, Gate
 from release.gates import judge_candidate
 from release.judges import Judges
 from release.policy import GatePolicy
+from release.publication import Publication
+from release.reconciliation import Shares
 
 JUDGE = f"{MODEL}-reward"
 POLICY = GatePolicy(latency_ratio=50.0, cold_start_runs=0, win_prompts=6, win_tokens=8)
@@ -40,6 +46,22 @@ class Key:
 
     def sign(self, message: bytes) -> bytes:
         return self._key.sign(message, ec.ECDSA(hashes.SHA256()))
+
+
+class Shelf:
+    """A deployment that only keeps what is published."""
+
+    archive = b""
+
+    def trust(self, public_key: bytes) -> None:
+        pass
+
+    def shares(self) -> Shares:
+        return Shares("1", {})
+
+    def publish_layer(self, key: str, archive: bytes, description: str) -> str:
+        self.archive = archive
+        return "arn:layer"
 
 
 @pytest.fixture
@@ -127,6 +149,24 @@ def test_a_first_reward_model_that_tells_good_answers_from_bad_is_signed_and_jud
     (announced,) = cloud.announced()
     assert (announced["type"], announced["id"]) == ("ModelReleased", f"released/{JUDGE}/1")
     assert announced["data"] == {"version": "1", "kind": "reward-model", "judges": MODEL}
+
+
+def test_a_reward_model_is_in_no_layer_for_what_is_served_needs_the_room(
+    judges: Judges, offer: Any, cloud: Any, starter: Bundle, dataset: FrozenDataset, now_ms: int
+) -> None:
+    offer("1")
+    judges.consider(JUDGE, "1", now_ms)
+    cloud.seed(starter, dataset)
+    shelf = Shelf()
+    manifest = {"files": starter.manifest.files}
+    files = {path.name: path.read_bytes() for path in starter.path.iterdir()}
+
+    publication = Publication(cloud.bucket, cloud.registry, cast("Deployment", shelf), Key())
+    publication.publish(VersionRecord(MODEL, "2", "candidate", "", manifest), files)
+
+    with zipfile.ZipFile(io.BytesIO(shelf.archive)) as archive:
+        models = {name.split("/")[2] for name in archive.namelist()}
+    assert models == {MODEL, "triage"}
 
 
 def test_a_reward_model_that_knows_no_more_than_lengths_is_refused(

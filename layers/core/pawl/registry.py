@@ -43,7 +43,10 @@ _CANARY = ("canary", "active")
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """The live pointer of a model. `function_version` and `layer_arn` are empty until a release has moved it."""
+    """The live pointer of a model. `function_version` is empty until a release has moved it.
+
+    `layer_arn` is empty for a reward model alone, which no function serves.
+    """
 
     model: str
     version: str
