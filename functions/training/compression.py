@@ -2,8 +2,8 @@
 
     trim what is never looked up -> prune, recover -> smooth, trace, fuse -> store the weights -> optimize
 
-Those candidates that take longest to make come last. Quality is accuracy on rows that were not learned from; the divergence
-from the float model's probabilities on the same rows decides among those that keep it.
+Those candidates that take longest to make come last. Quality is accuracy on rows that were not learned from; the
+divergence from the float model's probabilities on the same rows decides among those that keep it.
 """
 
 import math
