@@ -274,18 +274,7 @@ def command(home: Path, source: Path, version: str, live: str, *more: str) -> li
     judged = ["--answer-tokens", "8", "--judged-prompts", "4", "--judged-pairs", "2", "--generations", "4"]
     named = ["--model", "tiny", "--version", version, "--run", f"run-{version}", "--dataset", f"{home}/pairs"]
     placed = ["--output", f"{home}/candidates/tiny/{version}/", "--live", f"{home}/{live}/", "--base", str(source)]
-    return [
-        "align",
-        *named,
-        *placed,
-        "--reward",
-        f"{home}/models/tiny-reward/1",
-        "--method",
-        "none",
-        *turned,
-        *judged,
-        *more,
-    ]
+    return ["align", *named, *placed, "--reward", f"{home}/models/tiny-reward/1", *turned, *judged, *more]
 
 
 @pytest.fixture(scope="module")

@@ -101,9 +101,13 @@ class Comparison:
 
     @property
     def standard_error(self) -> Floats:
-        """Of `difference`, by the arms' pooled variance; infinite before the first block."""
-        rows, total, squares = (self.sums.sum(axis=-2)[..., at] for at in range(3))
-        spread = (squares - total * total / np.maximum(rows, 1.0) + PRIOR_ROWS / 4) / (rows + PRIOR_ROWS)
+        """Of `difference`, each arm by its own variance (Welch 1947); infinite before the first block.
+
+        The smaller arm counts by the rows of the larger: pooled, a candidate that varies more would look too sure.
+        """
+        rows, total, squares = (self.sums[..., at] for at in range(3))
+        spreads = (squares - total * total / np.maximum(rows, 1.0) + PRIOR_ROWS / 4) / (rows + PRIOR_ROWS)
+        spread = (spreads * rows[..., ::-1]).sum(axis=-1) / np.maximum(rows.sum(axis=-1), 1.0)
         return np.sqrt(spread / np.where(self.information > 0, self.information, 1e-300))
 
     @property
