@@ -7,7 +7,7 @@ from typing import Literal
 Reason = Literal["drift", "feedback", "schedule", "person", "judge"]
 REWARD, ALIGN = "reward", "align"
 RECIPES: Mapping[str, tuple[str, ...]] = {
-    "text-classifier": ("transfer", "recalibrate"),
+    "text-classifier": ("transfer", "recalibrate", "automl"),
     "text-generator": (REWARD, ALIGN),
 }
 """What makes a new version of a kind of model; the first where no drift says which.
@@ -18,6 +18,7 @@ the generator is aligned with it.
 TRAINED_BY: Mapping[str, frozenset[str]] = {
     "transfer": frozenset({"fine_tune_head", "full_retrain"}),
     "recalibrate": frozenset({"recalibrate_threshold", "recalibrate_confidences"}),
+    "automl": frozenset({"automl"}),
     REWARD: frozenset({"rlhf"}),
 }
 """The cures of a drift that each recipe is, or begins; an alignment follows its reward model and no drift."""

@@ -139,11 +139,11 @@ def run_automl(options: argparse.Namespace, code: str, created_at: str) -> None:
     from training.automl import automl  # brings optuna, which the other recipes do without
 
     purpose = Purpose(options.model, options.version, options.run, created_at, *_base(options), options.parent, code)
-    output = place_at(options.output, _s3)
+    output, kept = place_at(options.output, _s3), place_at(checkpoint_address(options.output), _s3)
 
     def recipe(folder: Path, report: RunReport) -> Bundle:
         search = _given(options, SearchKnobs)
-        return automl(_dataset(options.dataset), purpose, search, folder, report, output, time.monotonic)
+        return automl(_dataset(options.dataset), purpose, search, folder, report, kept, time.monotonic)
 
     train(recipe, options.run, output, output)
 

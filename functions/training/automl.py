@@ -4,8 +4,9 @@ Bayesian optimization by tree-structured Parzen estimators (Bergstra et al. 2011
 loss over several divisions of the training rows. A trial that is worse than half of the others on its first divisions
 is given up. The first trial is `transfer` as it is: the search finds something better, or says that it did not.
 
-Each finished trial is kept in `trials.json` beside the output: a search that was interrupted goes on with the next, and
-asks for the same one, since a trial's suggestions depend on its number and the trials before it alone.
+Each finished trial is kept in `trials.json` among the checkpoints: a search that was interrupted goes on with the next,
+and asks for the same one, since a trial's suggestions depend on its number and the trials before it alone. When the
+search ends, its table lies beside `run.json` as well.
 """
 
 import json
@@ -85,7 +86,7 @@ def automl(
 ) -> Bundle:
     """Find knobs, train with them on a frozen dataset, and leave a sealed bundle in the empty `folder`.
 
-    `place` keeps the trials; `clock` tells seconds.
+    `place` keeps the trials while it looks; `clock` tells seconds.
     """
     report.begin("search", 0.01)
     seed = Knobs().seed
@@ -97,6 +98,7 @@ def automl(
     identity = json.dumps({"dataset": dataset.digest, "base": purpose.base_model, **asdict(search)}, sort_keys=True)
     kept = Kept(place, identity)
     trials = look(search, measure, kept, report, clock)
+    report.attach(TRIALS, packed(identity, trials))
     best = best_of(trials)
     report.conclude(told(best, trials))
     found = {
@@ -132,8 +134,13 @@ class Kept:
 
     def write(self, trials: Sequence[Trial]) -> None:
         """Replace the trials."""
-        body = {"search": self._identity, "trials": [asdict(trial) for trial in trials]}
-        self._place.write(TRIALS, (json.dumps(body, indent=1) + "\n").encode())
+        self._place.write(TRIALS, packed(self._identity, trials))
+
+
+def packed(identity: str, trials: Sequence[Trial]) -> bytes:
+    """The table of a search's trials, as JSON."""
+    body = {"search": identity, "trials": [asdict(trial) for trial in trials]}
+    return (json.dumps(body, indent=1) + "\n").encode()
 
 
 def look(search: Search, measure: Measure, kept: Kept, report: RunReport, clock: Callable[[], float]) -> list[Trial]:
