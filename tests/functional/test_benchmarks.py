@@ -90,7 +90,8 @@ def test_bodies_are_sent_in_turn_and_a_failed_request_is_counted_without_its_tim
 
 def test_a_program_is_asked_measured_and_ended_with_its_children(tmp_path: Path):
     source = (
-        "import subprocess, sys\n"
+        "import subprocess, sys, time\n"
+        "while time.process_time() < 0.05: pass\n"  # the system counts in hundredths of a second
         "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
         "for line in sys.stdin: print(child.pid, line.strip(), flush=True)\n"
     )
