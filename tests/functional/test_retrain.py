@@ -328,7 +328,23 @@ def test_a_recalibration_that_changed_nothing_is_completed_and_says_so(
     assert cloud.registry.active_run("triage") is None
 
 
-@pytest.mark.parametrize("cure", ["nothing", "automl"])
+def test_a_drift_that_trainings_have_not_ended_gets_a_search_for_better_knobs(
+    handle: Callable[..., Any],
+    event: Callable[[str], dict[str, Any]],
+    label_traffic: Callable[..., None],
+    jobs: Callable[[], list[dict[str, Any]]],
+) -> None:
+    label_traffic(FRESH)
+    told = event("sqs_drift_detected")
+    told["Records"][0]["body"] = told["Records"][0]["body"].replace("full_retrain", "automl")
+
+    handle(told)
+
+    (job,) = jobs()
+    assert job["parameters"]["recipe"] == "automl"
+
+
+@pytest.mark.parametrize("cure", ["nothing", "rlhf"])
 def test_a_drift_that_asks_for_another_cure_starts_no_run_on_its_word_nor_by_schedule(
     cure: str,
     handle: Callable[..., Any],
