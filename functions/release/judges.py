@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from pawl.bucket import Bucket
-from pawl.bundle import EVIDENCE, MANIFEST, SIGNATURE, Bundle, open_bundle, parse_manifest
+from pawl.bundle import EVIDENCE, MANIFEST, SIGNATURE, parse_manifest
 from pawl.errors import Conflict, InvalidBundle, InvalidDataset, NotFound, SettingsError
 from pawl.events import Announcer
 from pawl.identity import isoformat
@@ -20,6 +20,7 @@ from pawl.pairset import judged_by
 from pawl.registry import Live, Registry, VersionRecord
 from pawl.reward import KIND
 from pawl.signing import Signer, sign
+from release.candidates import WHOLE, refuse, unpack
 from release.card import card_key, render
 from release.gate import Case, Contender, Gate
 from release.gates import judge_candidate
@@ -28,7 +29,6 @@ from release.policy import GatePolicy, read_policy
 from release.rewards import judge_first
 
 _DECIDED = {"live", "retired", "refused"}
-_WHOLE = "a bundle whose every file matches its digest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Judges:
             if record.manifest:
                 self.bucket.write(card_key(model, version), render(record.manifest, record.gates).encode())
             if not all(gate.passed for gate in gates):
-                return self._refuse(record, now_ms)
+                return refuse(record, self.registry, self.announcer, now_ms)
             return self._release(record, files, live, now_ms)
 
     def _live(self, model: str) -> Live | None:
@@ -82,10 +82,10 @@ class Judges:
                 if (candidate.manifest.name, candidate.manifest.version) != (model, version):
                     raise InvalidBundle(f"the manifest names {candidate.manifest.name} {candidate.manifest.version}")
             except InvalidBundle as error:
-                return VersionRecord(model, version, "candidate", ""), [Gate("integrity", False, str(error), _WHOLE)]
+                return VersionRecord(model, version, "candidate", ""), [Gate("integrity", False, str(error), WHOLE)]
             digest, about = candidate.bundle.digest, json.loads(candidate.manifest.to_json())
             record = VersionRecord(model, version, "candidate", digest, about)
-            gates = [Gate("integrity", True, digest, _WHOLE)]
+            gates = [Gate("integrity", True, digest, WHOLE)]
             if live is None:
                 return record, [*gates, *self._first(candidate)]
             before = unpack(folder / "live", self.bucket.read_folder(f"models/{model}/{live.version}/"))
@@ -104,19 +104,6 @@ class Judges:
             return [*gates, *judge_first(Case(candidate, candidate, self.bucket, policy))]
         except (InvalidDataset, NotFound) as error:
             return [*gates, Gate("data", False, str(error), "the data that the candidate is to be judged by")]
-
-    def _refuse(self, record: VersionRecord, now_ms: int) -> VersionRecord:
-        failed = [gate for gate in record.gates if not gate["passed"]]
-        self.announcer.announce(
-            "ReleaseRefused",
-            id=f"refused/{record.model}/{record.version}",
-            subject=record.model,
-            unix_ms=now_ms,
-            data={"version": record.version, "gates": failed},
-        )
-        refused = replace(record, state="refused")
-        self.registry.record_version(refused)
-        return refused
 
     def _release(
         self, record: VersionRecord, files: Mapping[str, bytes], live: Live | None, now_ms: int
@@ -148,13 +135,3 @@ class Judges:
         released = replace(record, state="live", updated_at=isoformat(now_ms))
         self.registry.record_version(released)
         return released
-
-
-def unpack(folder: Path, files: Mapping[str, bytes]) -> Bundle:
-    """A bundle's files in a new folder, every digest checked."""
-    folder.mkdir()
-    for name, data in files.items():
-        if "/" in name:
-            raise InvalidBundle(f"{name!r} leaves the bundle")
-        (folder / name).write_bytes(data)
-    return open_bundle(folder)

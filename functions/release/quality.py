@@ -87,33 +87,25 @@ def slices_gate(both: Both, policy: GatePolicy) -> Gate:
 
 def mended_gate(both: Both, policy: GatePolicy) -> Gate:
     """Of the rows held out that the live version has wrong, past failures, a share must be right now."""
-    failures = both.where(~both.old.right)
-    rows, least = len(failures.rows), policy.mended_share
-    if rows < policy.mended_minimum_rows:
-        return too_few("mended", rows, policy.mended_minimum_rows)
-    share, ends = failures.new.accuracy, wilson(failures.new.right.sum(), rows, policy.confidence)
-    return Gate(
-        "mended",
-        ends[1] >= least,
-        f"{share:.4f} of the live version's {rows} mistakes, {_between(ends)}",
-        f"not surely below {least}",
-        rounded(share),
-        least,
-        {"rows": rows, "interval": spoken(ends)},
-    )
+    return _cured("mended", both, policy.mended_share, "of the live version's {} mistakes", policy)
 
 
 def learned_gate(corrected: Both, policy: GatePolicy) -> Gate:
     """Of the live version's answers that people corrected, and that were trained on, a share must be right now."""
-    failures = corrected.where(~corrected.old.right)
-    rows, least = len(failures.rows), policy.learned_share
+    return _cured("learned", corrected, policy.learned_share, "of {} corrected answers", policy)
+
+
+def _cured(name: str, both: Both, least: float, told: str, policy: GatePolicy) -> Gate:
+    """The gate on the share of the live version's failures that are right now; `told` takes how many there are."""
+    failures = both.where(~both.old.right)
+    rows = len(failures.rows)
     if rows < policy.mended_minimum_rows:
-        return too_few("learned", rows, policy.mended_minimum_rows)
+        return too_few(name, rows, policy.mended_minimum_rows)
     share, ends = failures.new.accuracy, wilson(failures.new.right.sum(), rows, policy.confidence)
     return Gate(
-        "learned",
+        name,
         ends[1] >= least,
-        f"{share:.4f} of {rows} corrected answers, {_between(ends)}",
+        f"{share:.4f} {told.format(rows)}, {_between(ends)}",
         f"not surely below {least}",
         rounded(share),
         least,

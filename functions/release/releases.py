@@ -12,12 +12,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from pawl.bucket import Bucket
-from pawl.bundle import Bundle, open_bundle
 from pawl.errors import Conflict, InvalidBundle, NotFound, SettingsError
 from pawl.events import Announcer
 from pawl.identity import isoformat
 from pawl.registry import Live, Registry, VersionRecord, vars_of
 from pawl.signing import Signer
+from release.candidates import WHOLE, refuse, unpack
 from release.card import card_key, render
 from release.collection import Collection
 from release.deployment import Deployment
@@ -61,7 +61,7 @@ class Releases:
                 gates += self._terms_gate(model)
                 record = replace(record, gates=[asdict(gate) for gate in gates], updated_at=isoformat(now_ms))
                 if not all(gate.passed for gate in gates):
-                    return self._refuse(record, now_ms)
+                    return refuse(record, self.registry, self.announcer, now_ms)
                 known = self._publication.publish(record, files)
             return self._introduce(known, now_ms)
 
@@ -243,34 +243,21 @@ class Releases:
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
             try:
-                candidate = self._unpack(folder / "candidate", files)
+                candidate = unpack(folder / "candidate", files)
                 if (candidate.manifest.name, candidate.manifest.version) != (model, version):
                     raise InvalidBundle(f"the manifest names {candidate.manifest.name} {candidate.manifest.version}")
                 contender = Contender.of(candidate)
             except InvalidBundle as error:
-                gate = Gate("integrity", False, str(error), "a bundle whose every file matches its digest")
+                gate = Gate("integrity", False, str(error), WHOLE)
                 return VersionRecord(model, version, "candidate", ""), [gate]
-            gates = [Gate("integrity", True, candidate.digest, "a bundle whose every file matches its digest")]
+            gates = [Gate("integrity", True, candidate.digest, WHOLE)]
             live_version = self.registry.live(model).version
-            live = self._unpack(folder / "live", self.bucket.read_folder(f"models/{model}/{live_version}/"))
+            live = unpack(folder / "live", self.bucket.read_folder(f"models/{model}/{live_version}/"))
             gates += judge_candidate(Case(contender, Contender.of(live), self.bucket, self.policy))
             about = json.loads(candidate.manifest.to_json())
             card = render(about, [asdict(gate) for gate in gates])
             self.bucket.write(card_key(model, version), card.encode())
             return VersionRecord(model, version, "candidate", candidate.digest, about), gates
-
-    def _refuse(self, record: VersionRecord, now_ms: int) -> VersionRecord:
-        failed = [gate for gate in record.gates if not gate["passed"]]
-        self.announcer.announce(
-            "ReleaseRefused",
-            id=f"refused/{record.model}/{record.version}",
-            subject=record.model,
-            unix_ms=now_ms,
-            data={"version": record.version, "gates": failed},
-        )
-        refused = replace(record, state="refused")
-        self.registry.record_version(refused)
-        return refused
 
     @property
     def _publication(self) -> Publication:
@@ -329,14 +316,6 @@ class Releases:
     def _collect(self, model: str, now_ms: int) -> None:
         terms = CanaryPolicy.from_json(self.trials.terms(model))
         Collection(self.registry, self.deployment).collect(terms, self.trials.current(), isoformat(now_ms))
-
-    def _unpack(self, folder: Path, files: Mapping[str, bytes]) -> Bundle:
-        folder.mkdir()
-        for name, data in files.items():
-            if "/" in name:
-                raise InvalidBundle(f"{name!r} leaves the bundle")
-            (folder / name).write_bytes(data)
-        return open_bundle(folder)
 
     def _set_state(self, model: str, version: str, state: str, now_ms: int, deployed: Live | None = None) -> None:
         """Note a version's state, and where it is deployed when that was not known."""

@@ -21,14 +21,14 @@ def write_card(path: Path, about: Mapping[str, Any], metrics: Mapping[str, Any],
         _introduction(about),
         _data(dataset),
         _results(metrics),
-        _slices(metrics),
+        sections.slices(metrics, "rows"),
         sections.fairness(metrics["int8"]),
         sections.calibration(metrics["int8"]),
         sections.robustness(metrics.get("robustness", {})),
         sections.compression(metrics.get("compression", [])),
         _limits(about, metrics),
         sections.SECURITY,
-        _lineage(about["lineage"]),
+        sections.lineage(about["lineage"], "labelled answers"),
         sections.resources(metrics.get("footprint")),
     ]
     path.write_text("\n\n".join(filter(None, parts)) + "\n", encoding="utf-8")
@@ -68,7 +68,7 @@ tokens of a text that nothing was fitted to:
 The served graph has {metrics["bytes_ratio"]:.0%} of the float graph's bytes and made
 {metrics["decode_tokens_per_s"]:.0f} tokens a second on one thread of the machine that packaged it.
 
-{_lineage(lineage)}
+{sections.lineage(lineage, "labelled answers")}
 """,
         encoding="utf-8",
     )
@@ -101,7 +101,7 @@ row of {latency["tokens"]} tokens on one thread took {latency["int8_ms"]:.1f} ms
 {latency["float_ms"]:.1f} ms as the float graph on the machine that packaged it; the graph has
 {metrics["bytes_ratio"]:.0%} of the float graph's bytes.
 
-{_lineage(lineage)}
+{sections.lineage(lineage, "labelled answers")}
 """,
         encoding="utf-8",
     )
@@ -134,7 +134,7 @@ On rows held out in turn, nats of log loss saved a row, and answers put right: {
 |---|---|---|---|---|---|
 {_compared(metrics)}
 
-{_slices(metrics)}
+{sections.slices(metrics, "rows")}
 
 {sections.calibration(metrics["int8"])}
 
@@ -142,7 +142,7 @@ On rows held out in turn, nats of log loss saved a row, and answers put right: {
 
 {sections.SECURITY}
 
-{_lineage(lineage)}
+{sections.lineage(lineage, "labelled answers")}
 
 {sections.resources(metrics.get("footprint"))}
 """,
@@ -238,32 +238,7 @@ def _results(metrics: Mapping[str, Any]) -> str:
                 f"| {split} | {name} | {one['rows']} | {sections.share(one['accuracy'], one['rows'])} | "
                 f"{one['macro_f1']:.3f} | {one['expected_calibration_error']:.3f} |"
             )
-    latency = metrics["latency"]
-    return "\n".join(
-        [
-            *lines,
-            "",
-            f"One row of {latency['tokens']} tokens on one thread took "
-            f"{latency['int8_ms']:.1f} ms as served and {latency['float_ms']:.1f} ms in torch on the "
-            f"training machine; the graph has {metrics['bytes_ratio']:.0%} of the float graph's bytes.",
-        ]
-    )
-
-
-def _slices(metrics: Mapping[str, Any]) -> str:
-    lines = [
-        "## Accuracy by slice, as served",
-        "",
-        "| split | attribute | value | rows | accuracy |",
-        "|---|---|---|---|---|",
-    ]
-    for split, measured in metrics["int8"].items():
-        for attribute, values in measured["slices"].items():
-            lines += [
-                f"| {split} | {attribute} | {value} | {one['rows']} | {sections.share(one['accuracy'], one['rows'])} |"
-                for value, one in values.items()
-            ]
-    return "\n".join(lines)
+    return "\n".join([*lines, "", sections.latency(metrics)])
 
 
 def _limits(about: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
@@ -272,22 +247,4 @@ def _limits(about: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
         f"## Limits\n\nEvery text gets one of the {len(about['labels'])} labels, also one that fits none. The "
         f"holdout has {rows} rows, so one row is {100 / rows:.2f} points of accuracy, and slices are smaller "
         f"still. The base model's own limits and biases, from the texts it was pretrained on, remain."
-    )
-
-
-def _lineage(lineage: Lineage) -> str:
-    window = " to ".join(lineage.traffic_window) or "none"
-    return "\n".join(
-        [
-            "## Lineage",
-            "",
-            f"- base model: {lineage.base_model} ({lineage.base_licence})",
-            f"- parent: {lineage.parent or 'none'}",
-            f"- recipe: {lineage.recipe or 'packaged as it is'}",
-            f"- dataset: `{lineage.dataset}`",
-            f"- run: `{lineage.run}`",
-            f"- code: `{lineage.code}`",
-            f"- traffic window: {window}",
-            f"- labelled answers: {lineage.feedback}",
-        ]
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 from pawl.bundle import Lineage
 from pawl.pairset import PairDataset
+from training import sections
 
 
 def write_reward_card(path: Path, about: Mapping[str, Any], metrics: Mapping[str, Any], dataset: PairDataset) -> None:
@@ -18,9 +19,9 @@ def write_reward_card(path: Path, about: Mapping[str, Any], metrics: Mapping[str
                 _introduction(about),
                 _data(dataset),
                 _results(metrics),
-                _slices(metrics),
+                sections.slices(metrics, "pairs"),
                 _limits(about, metrics),
-                _lineage(about["lineage"]),
+                sections.lineage(about["lineage"], "compared answers"),
             ]
         )
         + "\n",
@@ -102,33 +103,8 @@ def _results(metrics: Mapping[str, Any]) -> str:
                 f"| {split} | {name} | {one['rows']} | {one['accuracy']:.1%} | {metrics['length_only'][split]:.1%} | "
                 f"{one['log_loss']:.3f} | {one['expected_calibration_error']:.3f} | {one['length_correlation']:+.2f} |"
             )
-    latency = metrics["latency"]
-    return "\n".join(
-        [
-            *lines,
-            "",
-            f"Both prefer the same answer in {metrics['int8_agreement']['holdout']:.1%} of the holdout. One row of "
-            f"{latency['tokens']} tokens on one thread took {latency['int8_ms']:.1f} ms as served and "
-            f"{latency['float_ms']:.1f} ms in torch on the training machine; the graph has "
-            f"{metrics['bytes_ratio']:.0%} of the float graph's bytes.",
-        ]
-    )
-
-
-def _slices(metrics: Mapping[str, Any]) -> str:
-    lines = [
-        "## Accuracy by slice, as served",
-        "",
-        "| split | attribute | value | pairs | accuracy |",
-        "|---|---|---|---|---|",
-    ]
-    for split, measured in metrics["int8"].items():
-        for attribute, values in measured["slices"].items():
-            lines += [
-                f"| {split} | {attribute} | {value} | {one['rows']} | {one['accuracy']:.1%} |"
-                for value, one in values.items()
-            ]
-    return "\n".join(lines)
+    agreement = f"Both prefer the same answer in {metrics['int8_agreement']['holdout']:.1%} of the holdout."
+    return "\n".join([*lines, "", f"{agreement} {sections.latency(metrics)}"])
 
 
 def _limits(about: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
@@ -143,22 +119,4 @@ def _limits(about: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
         f"## Limits\n\nThe holdout has {holdout['rows']} pairs, so one pair is {100 / holdout['rows']:.2f} points of "
         f"accuracy, and slices are smaller still. It prefers what its raters preferred, their mistakes and biases "
         f"included. {length} The base model's own limits and biases, from the texts it was pretrained on, remain."
-    )
-
-
-def _lineage(lineage: Lineage) -> str:
-    window = " to ".join(lineage.traffic_window) or "none"
-    return "\n".join(
-        [
-            "## Lineage",
-            "",
-            f"- base model: {lineage.base_model} ({lineage.base_licence})",
-            f"- parent: {lineage.parent or 'none'}",
-            f"- recipe: {lineage.recipe}",
-            f"- dataset: `{lineage.dataset}`",
-            f"- run: `{lineage.run}`",
-            f"- code: `{lineage.code}`",
-            f"- traffic window: {window}",
-            f"- compared answers: {lineage.feedback}",
-        ]
     )

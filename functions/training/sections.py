@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pawl.bundle import Lineage
 from pawl.intervals import wilson
 
 SECURITY = """## Security
@@ -28,6 +29,52 @@ def share(hits_share: float, rows: int) -> str:
     """A share with its 95 % interval (Wilson 1927), as a table's cell."""
     low, high = wilson(hits_share * rows, rows)
     return f"{hits_share:.1%} ({low:.1%} to {high:.1%})"
+
+
+def slices(metrics: Mapping[str, Any], unit: str) -> str:
+    """Accuracy by slice, as served; `unit` is what is counted."""
+    lines = [
+        "## Accuracy by slice, as served",
+        "",
+        f"| split | attribute | value | {unit} | accuracy |",
+        "|---|---|---|---|---|",
+    ]
+    for split, measured in metrics["int8"].items():
+        for attribute, values in measured["slices"].items():
+            lines += [
+                f"| {split} | {attribute} | {value} | {one['rows']} | {share(one['accuracy'], one['rows'])} |"
+                for value, one in values.items()
+            ]
+    return "\n".join(lines)
+
+
+def latency(metrics: Mapping[str, Any]) -> str:
+    """How long a row takes as served and in torch, and what the graph weighs."""
+    took = metrics["latency"]
+    return (
+        f"One row of {took['tokens']} tokens on one thread took {took['int8_ms']:.1f} ms as served and "
+        f"{took['float_ms']:.1f} ms in torch on the training machine; the graph has {metrics['bytes_ratio']:.0%} "
+        "of the float graph's bytes."
+    )
+
+
+def lineage(facts: Lineage, learned_from: str) -> str:
+    """Where a version comes from; `learned_from` names what people said of answers."""
+    window = " to ".join(facts.traffic_window) or "none"
+    return "\n".join(
+        [
+            "## Lineage",
+            "",
+            f"- base model: {facts.base_model} ({facts.base_licence})",
+            f"- parent: {facts.parent or 'none'}",
+            f"- recipe: {facts.recipe or 'packaged as it is'}",
+            f"- dataset: `{facts.dataset}`",
+            f"- run: `{facts.run}`",
+            f"- code: `{facts.code}`",
+            f"- traffic window: {window}",
+            f"- {learned_from}: {facts.feedback}",
+        ]
+    )
 
 
 def calibration(measured: Mapping[str, Mapping[str, Any]]) -> str:

@@ -1,4 +1,4 @@
-"""What people said of answers, as the rows that TRL's trainers take: pure functions of answers and votes.
+"""What people said of answers, as the rows that TRL's trainers take: pure functions.
 
     KTO             {prompt, completion, label}                       a thumb
     DPO, Reward     {prompt, chosen, rejected} (+ margin)             a preference, a ranking, a better answer
@@ -6,15 +6,12 @@
     GRPO            {prompt}                                          whatever was asked
 
 A prompt is a text, or a conversation as a list of messages; its completions are then messages as well, as TRL's
-conversational format wants them. A tie says nothing to a trainer of preferences and is dropped.
+conversational format wants them.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any, NamedTuple
-
-from pawl.errors import InvalidRequest
 
 Message = Mapping[str, str]
 Prompt = str | Sequence[Message]
@@ -79,45 +76,6 @@ def grpo_rows(prompts: Iterable[Prompt]) -> Iterator[Row]:
         if (key := repr(_prompt(prompt))) not in seen:
             seen.add(key)
             yield {"prompt": _prompt(prompt)}
-
-
-def preferences(answers: Mapping[str, Answer], metric: str, value: Any) -> Iterator[Preference]:
-    """The preferences in a piece of feedback, its `metric` one of `preference` and `ranking`; none in a tie.
-
-    `answers` are those that it names, by inference_id. InvalidRequest when it names one that is not there, or compares
-    answers to different prompts.
-
-    >>> answers = {"a": Answer("Hi", "Hello!"), "b": Answer("Hi", "What?")}
-    >>> [(each.chosen, each.rejected) for each in preferences(answers, "preference", {"chosen": "a", "rejected": "b"})]
-    [('Hello!', 'What?')]
-    """
-    if metric == "ranking":
-        ranked = sorted(value, key=lambda each: each["rank"])
-        pairs = [(better, worse) for better, worse in combinations(ranked, 2) if better["rank"] < worse["rank"]]
-        for better, worse in pairs:
-            yield _compared(answers, better["value"], worse["value"], None)
-    elif "tie" not in value:
-        yield _compared(answers, value["chosen"], value["rejected"], value.get("margin"))
-
-
-def demonstrated(answer: Answer, right: str) -> tuple[Answer, Preference | None]:
-    """What a person's own answer teaches: itself, and that it is better than the one given, unless that is the same.
-
-    >>> demonstrated(Answer("Name a bird.", "A bat."), "A wren.")[1]
-    Preference(prompt='Name a bird.', chosen='A wren.', rejected='A bat.', margin=None)
-    """
-    shown = Answer(answer.prompt, right)
-    return shown, None if right == answer.completion else Preference(answer.prompt, right, answer.completion)
-
-
-def _compared(answers: Mapping[str, Answer], better: str, worse: str, margin: float | None) -> Preference:
-    missing = [each for each in (better, worse) if each not in answers]
-    if missing:
-        raise InvalidRequest(f"{len(missing)} of the answers compared are not among those given")
-    chosen, rejected = answers[better], answers[worse]
-    if _prompt(chosen.prompt) != _prompt(rejected.prompt):
-        raise InvalidRequest("the answers compared were given to different prompts: want two answers to the same")
-    return Preference(chosen.prompt, chosen.completion, rejected.completion, margin)
 
 
 def _prompt(prompt: Prompt) -> str | list[dict[str, str]]:

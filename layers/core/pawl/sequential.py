@@ -110,11 +110,6 @@ class Comparison:
         spread = (spreads * rows[..., ::-1]).sum(axis=-1) / np.maximum(rows.sum(axis=-1), 1.0)
         return np.sqrt(spread / np.where(self.information > 0, self.information, 1e-300))
 
-    @property
-    def harm_log_e(self) -> Floats:
-        """The log of harm's e-value now; its peak is what the always-valid test goes by."""
-        return log_mixture(self.harm)
-
     def to_dict(self) -> dict[str, Any]:
         """The comparison as JSON holds it."""
         settings = {"schema": SCHEMA, "margin": self.margin, "tolerance": self.tolerance}
