@@ -26,20 +26,11 @@ from pawl.bundle import Bundle
 from pawl.dataset import FrozenDataset, Row
 from pawl.errors import NotFound
 from training.classifier import Classifier, load_encoder, load_tokenizer
-from training.progress import RunReport
+from training.examples import divide, encode, label_names
+from training.progress import RunReport, Silence
 from training.search_knobs import Search
 from training.storage import Place
-from training.transfer import (
-    Knobs,
-    Purpose,
-    divide,
-    encode,
-    label_names,
-    train_head,
-    train_layers,
-    transfer,
-    validate,
-)
+from training.transfer import Knobs, Purpose, train_head, train_layers, transfer, validate
 
 RECIPE = "automl"
 TRIALS = "trials.json"
@@ -222,13 +213,6 @@ def _short(value: float) -> str:
 # --- What a trial measures --------------------------------------------------------------------------------------------
 
 
-class _Silence:
-    """Trials are told of as a whole, not epoch by epoch."""
-
-    def epoch(self, number: int, progress: float, **losses: float) -> None:
-        """Nothing is told."""
-
-
 def validation_loss(rows: Sequence[Row], labels: list[str], base: str, knobs: Knobs) -> float:
     """The loss, on rows not learned from, of a classifier trained with these knobs; infinite where it diverges."""
     torch.manual_seed(knobs.seed)
@@ -239,6 +223,6 @@ def validation_loss(rows: Sequence[Row], labels: list[str], base: str, knobs: Kn
     validation = encode(validation_rows, labels, tokenizer, Knobs().recent_weight)  # one yardstick for all trials
     classifier = Classifier(load_encoder(base), len(labels), knobs.dimensions, knobs.dropout).to(device)
     train_head(classifier, learned, knobs)
-    train_layers(classifier, learned, validation, knobs, _Silence(), (0.0, 1.0))
+    train_layers(classifier, learned, validation, knobs, Silence(), (0.0, 1.0))
     loss = validate(classifier, validation)
     return loss if math.isfinite(loss) else math.inf

@@ -13,11 +13,25 @@ REPORT = "run.json"
 
 
 class Listener(Protocol):
-    """Is told what an epoch came to."""
+    """Is told how far a training has come."""
+
+    def begin(self, stage: str, progress: float) -> None:
+        """A stage begins; `progress` is the share of the whole run that lies behind it."""
+        ...
 
     def epoch(self, number: int, progress: float, **losses: float) -> None:
         """One epoch's losses; `progress` is the share of the whole run that lies behind it."""
         ...
+
+
+class Silence:
+    """A listener that tells nobody: for a training that is a part of something else."""
+
+    def begin(self, stage: str, progress: float) -> None:
+        """Nothing is told."""
+
+    def epoch(self, number: int, progress: float, **losses: float) -> None:
+        """Nothing is told."""
 
 
 class RunReport:

@@ -8,8 +8,7 @@ version knew can be forgotten by being trained over. Read it from top to bottom;
 
 import math
 import random
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -23,18 +22,14 @@ from torch import Tensor, nn
 from pawl.bundle import Bundle, Lineage, seal
 from pawl.bundle import Tensor as Signature
 from pawl.classifier import KIND, TextClassifier
-from pawl.dataset import FrozenDataset, Row
-from pawl.errors import InvalidDataset
-from pawl.model import open_session
-from pawl.profile import Profile
-from pawl.records import FEATURE_RANGES
+from pawl.dataset import FrozenDataset
 from training.calibration import fit_temperature
 from training.card import write_card
 from training.classifier import Classifier, load_encoder, load_tokenizer, pad
 from training.compression import Effort, Sample, compress
-from training.evaluate import Floats, compare_latency, robustness, score, served_answers
-from training.export import GRAPH, Exported
+from training.examples import Examples, batches, divide, encode, label_names
 from training.footprint import footprint
+from training.measurement import embed, measure
 from training.pareto import FILE as PICTURE
 from training.pareto import draw
 from training.progress import Listener, RunReport
@@ -95,82 +90,7 @@ class Purpose:
     recipe: str = "transfer"
 
 
-@dataclass(frozen=True, slots=True)
-class Examples:
-    """Rows as the network takes them: token ids a row, label indices (rows,), weights (rows,) of mean 1."""
-
-    ids: list[list[int]]
-    labels: Tensor
-    weights: Tensor
-
-    def of(self, rows: Sequence[int]) -> "Examples":
-        """Only the rows with these indices."""
-        return Examples([self.ids[row] for row in rows], self.labels[list(rows)], self.weights[list(rows)])
-
-
-# --- Rows -------------------------------------------------------------------------------------------------------------
-
-
-def label_names(dataset: FrozenDataset) -> list[str]:
-    """The labels to learn, sorted; InvalidDataset when a row to be judged by has a label that none is learned from."""
-    labels = sorted({row.label for row in dataset.splits["train"]})
-    for split, rows in dataset.splits.items():
-        if unknown := {row.label for row in rows} - set(labels):
-            raise InvalidDataset(f"{split} has labels that train has no row of: {sorted(unknown)}")
-    return labels
-
-
-def divide(rows: Sequence[Row], share: float, seed: int) -> tuple[list[Row], list[Row]]:
-    """Rows to learn from and rows to validate on: the share is taken from each label, of old rows and new alike."""
-    groups: dict[tuple[str, bool], list[Row]] = {}
-    for row in rows:
-        groups.setdefault((row.label, is_recent(row)), []).append(row)
-    learned: list[Row] = []
-    validation: list[Row] = []
-    for key, group in sorted(groups.items()):
-        random.Random(f"{seed} {key}").shuffle(group)
-        cut = round(len(group) * share)
-        validation.extend(group[:cut])
-        learned.extend(group[cut:])
-    return learned, validation
-
-
-def is_recent(row: Row) -> bool:
-    """Whether a row is labelled traffic rather than part of the starter data."""
-    return row.source != "starter"
-
-
-def encode(rows: Sequence[Row], labels: list[str], tokenizer: Tokenizer, recent_weight: float) -> Examples:
-    """Tokenize rows and weigh them: each label as much as any other, labelled traffic more than starter rows."""
-    counts = Counter(row.label for row in rows)
-    weights = torch.tensor([(recent_weight if is_recent(row) else 1.0) / counts[row.label] for row in rows])
-    ids = [encoding.ids for encoding in tokenizer.encode_batch([row.text for row in rows])]
-    return Examples(ids, torch.tensor([labels.index(row.label) for row in rows]), weights / weights.mean())
-
-
-def batches(ids: list[list[int]], size: int, shuffle: random.Random | None = None) -> list[list[int]]:
-    """Row indices in batches of rows of like length; shuffled, neighbours and the order of batches change."""
-    order = list(range(len(ids)))
-    if shuffle:
-        shuffle.shuffle(order)
-    order.sort(key=lambda row: len(ids[row]) // (4 if shuffle else 1))
-    cut = [order[start : start + size] for start in range(0, len(order), size)]
-    if shuffle:
-        shuffle.shuffle(cut)
-    return cut
-
-
 # --- The head, on frozen embeddings -----------------------------------------------------------------------------------
-
-
-def embed(classifier: Classifier, ids: list[list[int]], size: int = 8) -> Tensor:
-    """Pooled embeddings of token id rows, in evaluation mode: (rows, hidden)."""
-    classifier.eval()
-    pooled = torch.empty(len(ids), classifier.head.in_features, device=classifier.centre.device)
-    with torch.no_grad():
-        for chosen in batches(ids, size):
-            pooled[chosen] = classifier.embed(*pad([ids[row] for row in chosen], pooled.device))
-    return pooled
 
 
 def loss_of(logits: Tensor, examples: Examples) -> Tensor:
@@ -281,12 +201,11 @@ def copy_state(classifier: Classifier) -> dict[str, Tensor]:
 # --- Temperature and directions ---------------------------------------------------------------------------------------
 
 
-def calibrate(classifier: Classifier, validation: Examples) -> float:
-    """Set the temperature by rows not learned from, and return it."""
+def calibrate(classifier: Classifier, validation: Examples) -> None:
+    """Set the temperature by rows not learned from."""
     with torch.no_grad():
         temperature = best_temperature(classifier.head(embed(classifier, validation.ids)), validation)
     classifier.temperature.fill_(temperature)
-    return temperature
 
 
 def set_directions(classifier: Classifier, train: Examples) -> None:
@@ -305,69 +224,44 @@ def set_directions(classifier: Classifier, train: Examples) -> None:
     classifier.directions[:, :count] = (chosen * signs / deviation[:count, None]).T.to(classifier.directions)
 
 
-# --- Evaluation -------------------------------------------------------------------------------------------------------
+# --- The whole training -----------------------------------------------------------------------------------------------
 
 
-def torch_answers(classifier: Classifier, ids: list[list[int]]) -> Floats:
-    """The float model's probabilities of token id rows: (rows, labels)."""
-    with torch.no_grad():
-        logits = classifier.head(embed(classifier, ids))
-        return torch.softmax(logits / classifier.temperature, dim=-1).double().numpy()
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A trained network, on the CPU and in evaluation mode, and the rows that it learned from and was validated on."""
+
+    classifier: Classifier
+    tokenizer: Tokenizer
+    labels: list[str]
+    sample: Sample
 
 
-def measure(
-    classifier: Classifier,
-    model: TextClassifier,
-    folder: Path,
-    dataset: FrozenDataset,
-    labels: list[str],
-    tokenizer: Tokenizer,
-    exported: Exported,
-    seed: int,
-) -> tuple[dict[str, Any], Profile]:
-    """The manifest's metrics, and the reference profile: the served model's answers on rows not learned from."""
-    metrics: dict[str, Any] = {"float": {}, "int8": {}, "int8_label_agreement": {}}
-    profile: Profile | None = None
-    for split in ("holdout", "recent"):
-        if rows := dataset.splits.get(split):
-            floats = torch_answers(classifier, [e.ids for e in tokenizer.encode_batch([row.text for row in rows])])
-            served, features = served_answers(model, rows)
-            metrics["float"][split] = score(rows, labels, floats)
-            metrics["int8"][split] = score(rows, labels, served)
-            agreement = float((floats.argmax(1) == served.argmax(1)).mean())
-            metrics["int8_label_agreement"][split] = round(agreement, 4)
-            profile = profile or Profile.of(features, FEATURE_RANGES)
-    if profile is None:
-        raise InvalidDataset("the holdout is empty: a model needs rows to be judged by")
-    lost = metrics["float"]["holdout"]["accuracy"] - metrics["int8"]["holdout"]["accuracy"]
-    latency = time_answers(classifier, folder, tokens=32)
-    metrics |= {
-        "int8_accuracy_lost_points": round(100 * lost, 2),
-        "int8_speedup": round(latency["float_ms"] / latency["int8_ms"], 2),
-        "latency": latency,
-        "bytes_ratio": round(exported.int8_bytes / exported.float_bytes, 4),
-        "robustness": robustness(model, dataset.splits["holdout"], seed),
-    }
-    return metrics, profile
+def train(dataset: FrozenDataset, base: str, knobs: Knobs, report: Listener) -> Trained:
+    """Train on a frozen dataset's split `train`, by `knobs.seed` alone the same each time on one machine."""
+    torch.manual_seed(knobs.seed)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    tokenizer = load_tokenizer(base, knobs.max_tokens)
+    labels = label_names(dataset)
+    learned, validation = (
+        encode(rows, labels, tokenizer, knobs.recent_weight)
+        for rows in divide(dataset.splits["train"], knobs.validation_share, knobs.seed)
+    )
+    classifier = Classifier(load_encoder(base), len(labels), knobs.dimensions, knobs.dropout).to(device)
 
+    report.begin("head", 0.05)
+    head_loss = train_head(classifier, learned, knobs)
+    report.epoch(1, 0.15, loss=head_loss)
 
-def time_answers(classifier: Classifier, folder: Path, tokens: int) -> dict[str, Any]:
-    """Median latency of one row, torch against the served graph, one thread each."""
-    session = open_session(str(folder / GRAPH))
-    ids = torch.arange(tokens)[None] % classifier.encoder.config.vocab_size  # (1, tokens)
-    mask = torch.ones_like(ids)
-    feed = {"input_ids": ids.numpy(), "attention_mask": mask.numpy()}
+    report.begin("layers", 0.15)
+    train_layers(classifier, learned, validation, knobs, report, (0.15, 0.75))
 
-    def run_served() -> None:
-        session.run(None, feed)
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.inference_mode():
-            return asdict(compare_latency(tokens, lambda: classifier(ids, mask), run_served))
-    finally:
-        torch.set_num_threads(threads)
+    report.begin("calibration", 0.75)
+    calibrate(classifier, validation)
+    set_directions(classifier, learned)
+    classifier.requires_grad_(False).cpu().eval()
+    sample = Sample(learned.ids, learned.labels, validation.ids, validation.labels)
+    return Trained(classifier, tokenizer, labels, sample)
 
 
 # --- The recipe -------------------------------------------------------------------------------------------------------
@@ -385,33 +279,12 @@ def transfer(
 
     `found` is what the manifest's metrics tell besides what is measured here: how the knobs were come by.
     """
-    torch.manual_seed(knobs.seed)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    tokenizer = load_tokenizer(purpose.base, knobs.max_tokens)
-    labels = label_names(dataset)
-    learned, validation = (
-        encode(rows, labels, tokenizer, knobs.recent_weight)
-        for rows in divide(dataset.splits["train"], knobs.validation_share, knobs.seed)
-    )
-    classifier = Classifier(load_encoder(purpose.base), len(labels), knobs.dimensions, knobs.dropout).to(device)
-
-    report.begin("head", 0.05)
-    head_loss = train_head(classifier, learned, knobs)
-    report.epoch(1, 0.15, loss=head_loss)
-
-    report.begin("layers", 0.15)
-    train_layers(classifier, learned, validation, knobs, report, (0.15, 0.75))
-
-    report.begin("calibration", 0.75)
-    temperature = calibrate(classifier, validation)
-    set_directions(classifier, learned)
+    trained = train(dataset, purpose.base, knobs, report)
+    classifier, tokenizer, labels = trained.classifier, trained.tokenizer, trained.labels
 
     report.begin("export", 0.8)
-    classifier.requires_grad_(False).cpu().eval()
-    sample = Sample(learned.ids, learned.labels, validation.ids, validation.labels)
-    compressed = compress(
-        classifier, tokenizer, sample, folder, lambda: report.elapsed_s, Effort.named(knobs.candidates)
-    )
+    effort = Effort.named(knobs.candidates)
+    compressed = compress(classifier, tokenizer, trained.sample, folder, lambda: report.elapsed_s, effort)
     report.attach(PICTURE, draw(compressed.points))
     exported = compressed.exported
 
@@ -425,7 +298,7 @@ def transfer(
         "outputs": [Signature("label", "BYTES", [-1]), Signature("probabilities", "FP32", [-1, len(labels)])],
         "labels": labels,
         "max_tokens": knobs.max_tokens,
-        "quantization": {**exported.quantization, "temperature": round(temperature, 4)},
+        "quantization": {**exported.quantization, "temperature": round(float(classifier.temperature), 4)},
         "lineage": Lineage(
             purpose.run,
             dataset.digest,

@@ -6,7 +6,7 @@ import pytest
 
 from pawl.dataset import Row, thaw
 from training import starter
-from training.transfer import divide
+from training.examples import divide
 
 
 @pytest.fixture(scope="module")
