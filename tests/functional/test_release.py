@@ -22,7 +22,7 @@ from pawl.dataset import FrozenDataset, freeze
 from pawl.datasets import Datasets
 from pawl.registry import Elsewhere
 from pawl.signing import read_trust
-from training.recalibrate import Correction, correct
+from training.correction import Correction, correct
 
 PARAMETER = "/pawl/pawl/live-models-layer"
 TRUSTED = "/pawl/pawl/trusted-keys"

@@ -5,7 +5,8 @@ import pytest
 from numpy.typing import NDArray
 
 from training.calibration import COLDEST, HOTTEST, softmax
-from training.recalibrate import SHAPES, Correction, Knobs, Shape, Trial, choose, deal, fit, row_losses, try_shapes
+from training.correction import SHAPES, Correction, Shape, fit, row_losses
+from training.recalibrate import Knobs, Trial, choose, deal, try_shapes
 
 KNOBS = Knobs()
 CONFIDENCES, THRESHOLDS, BOTH = SHAPES
