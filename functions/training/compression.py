@@ -27,7 +27,7 @@ from training.export import GRAPH, OUTPUTS, SAMPLE, WEIGHTS, Exported, described
 from training.products import Feed
 from training.prune import NOTHING, Importance, Pruning, can_prune, importance, masks_of, prune
 from training.recovery import Recovery, recover
-from training.search import Budget, Judgement, Point, Trial, choose, search
+from training.search import Budget, Judgement, Point, Trial, choose, place_of_chosen, search
 from training.trimming import trim
 
 
@@ -95,6 +95,17 @@ class Compressed:
     points: list[Point]
 
 
+@dataclass(frozen=True, slots=True)
+class Explored:
+    """What a search has tried: a point, and a folder with the served graph, for each."""
+
+    points: list[Point]
+    folders: list[Path]
+    tokenizer: Tokenizer
+    """Of all of them: it numbers its tokens otherwise than the trained network's."""
+    exported: Exported
+
+
 USUAL = Effort()
 
 
@@ -149,6 +160,24 @@ def compress(
     The classifier is on the CPU and in evaluation mode, and stays as it is. InvalidBundle when a float graph disagrees
     with torch.
     """
+    with TemporaryDirectory() as scratch:
+        explored = explore(classifier, tokenizer, sample, Path(scratch), seconds, effort, budget)
+        for name in (GRAPH, WEIGHTS):
+            copyfile(explored.folders[place_of_chosen(explored.points)] / name, folder / name)
+    explored.tokenizer.save(str(folder / "tokenizer.json"))
+    return Compressed(explored.exported, explored.points)
+
+
+def explore(
+    classifier: Classifier,
+    tokenizer: Tokenizer,
+    sample: Sample,
+    scratch: Path,
+    seconds: Callable[[], float],
+    effort: Effort = USUAL,
+    budget: Budget | None = None,
+) -> Explored:
+    """Try what `compress` chooses from, and leave every candidate under `scratch`."""
     longest = (
         tokenizer.truncation["max_length"]
         if tokenizer.truncation
@@ -157,20 +186,16 @@ def compress(
     plans = [plan for plan in effort.plans if plan.pruning == NOTHING or can_prune(classifier)]
     trimmed, kept = trim(classifier, tokenizer, longest)
     learned, judged = kept.renumber(sample.learned), kept.renumber(sample.judged)
-    rows = Sample(learned, sample.learned_labels, judged, sample.judged_labels)
-    kept.tokenizer.save(str(folder / "tokenizer.json"))
-    with TemporaryDirectory() as scratch:
-        candidates = Candidates(trimmed, rows, Path(scratch))
-        trials = [_trial(candidates, plan, 4 * kept.values) for plan in plans]
-        pick = partial(choose, budget=budget or usual_budget(len(judged)))
-        judge = _judge(trimmed, judged, sample.judged_labels)
-        points, chosen = search(trials, judge, _request(judged), pick, effort.limit_s, Path(scratch), seconds)
-        for name in (GRAPH, WEIGHTS):
-            copyfile(chosen / name, folder / name)
-        place = next(i for i, point in enumerate(points) if point.is_chosen)
-        floats, difference = candidates.floats(plans[place].pruning)
-        about = described(floats, plans[place].way) | {"candidate": plans[place].name}
-        return Compressed(Exported(points[0].bytes, points[place].bytes, difference, about), points)
+    candidates = Candidates(trimmed, Sample(learned, sample.learned_labels, judged, sample.judged_labels), scratch)
+    trials = [_trial(candidates, plan, 4 * kept.values) for plan in plans]
+    pick = partial(choose, budget=budget or usual_budget(len(judged)))
+    judge = _judge(trimmed, judged, sample.judged_labels)
+    points, folders = search(trials, judge, _request(judged), pick, effort.limit_s, scratch, seconds)
+    place = place_of_chosen(points)
+    floats, difference = candidates.floats(plans[place].pruning)
+    about = described(floats, plans[place].way) | {"candidate": plans[place].name}
+    exported = Exported(points[0].bytes, points[place].bytes, difference, about)
+    return Explored(points, folders, kept.tokenizer, exported)
 
 
 def usual_budget(rows: int) -> Budget:

@@ -82,8 +82,8 @@ def search(
     limit_s: float,
     scratch: Path,
     seconds: Callable[[], float],
-) -> tuple[list[Point], Path]:
-    """Try candidates, the float model first; the points and the folder, under `scratch`, of the chosen one.
+) -> tuple[list[Point], list[Path]]:
+    """Try candidates, the float model first; their points, one of them chosen, and their folders under `scratch`.
 
     `feed` is one request, whose latency is measured; `pick` gives the place of the point to take; `seconds` reads a
     clock that never goes back, and after `limit_s` of it no third or later candidate is begun.
@@ -103,7 +103,12 @@ def search(
     times = latencies([folder / GRAPH for folder in folders], feed)
     points = mark_front([replace(point, latency_ms=ms) for point, ms in zip(points, times, strict=True)])
     chosen = pick(points)
-    return [replace(point, is_chosen=place == chosen) for place, point in enumerate(points)], folders[chosen]
+    return [replace(point, is_chosen=place == chosen) for place, point in enumerate(points)], folders
+
+
+def place_of_chosen(points: Sequence[Point]) -> int:
+    """Which of the points a search has chosen."""
+    return next(place for place, point in enumerate(points) if point.is_chosen)
 
 
 def choose(points: Sequence[Point], budget: Budget) -> int:

@@ -34,7 +34,7 @@ from training.pareto import FILE as PICTURE
 from training.pareto import draw
 from training.products import Feed
 from training.quantize import MULTIPLYING, WAYS, quantize
-from training.search import Budget, Judgement, Point, Trial, choose, search
+from training.search import Budget, Judgement, Point, Trial, choose, place_of_chosen, search
 from training.tables import Rows, read_rows
 from training.tensors_card import write_tensors_card
 
@@ -162,7 +162,8 @@ def compress(
         budget = Budget(bytes_share=0.0, lost_points=knobs.lost_points, latency_share=knobs.latency_share)
         return choose(points, budget)  # none has no bytes, so it is the smallest that will do
 
-    return search(trials, judge, feed, pick, LIMIT_S, scratch, seconds)
+    points, folders = search(trials, judge, feed, pick, LIMIT_S, scratch, seconds)
+    return points, folders[place_of_chosen(points)]
 
 
 def ways_for(floats: Path, has_data: bool, wanted: str) -> list[str]:

@@ -14,13 +14,27 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import alignment, cost, datasets, drift, edge, inference, memory, privacy, quantization, release, trust
+from benchmarks import (
+    alignment,
+    compression,
+    cost,
+    datasets,
+    drift,
+    edge,
+    inference,
+    memory,
+    privacy,
+    quantization,
+    release,
+    trust,
+)
 from benchmarks.figures import Findings
 from devices.source import local_source
 from training.starter import MODEL
 
 BENCHMARKS: dict[str, Callable[[argparse.Namespace], Findings]] = {
     "alignment": lambda asked: alignment.measure(_alignment(asked)),
+    "compression": lambda asked: compression.measure(inference.HOME, asked.quick),
     "cost": lambda asked: Findings(cost.measure()),
     "datasets": lambda asked: datasets.measure(datasets.QUICK if asked.quick else datasets.Size()),
     "drift": lambda asked: drift.measure(inference.HOME, asked.quick),

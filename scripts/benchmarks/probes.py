@@ -3,7 +3,8 @@
 It runs under the functions' own interpreter with nothing but a built artifact and its layers on the path, so it may
 import only the standard library at the top. Modes: `bare` and `cold` measure process start to first prediction, the
 first with numpy, onnxruntime and tokenizers alone, the second through the Lambda handler; `warm` measures many calls of
-the handler, `floor` many of the least that such an answer takes.
+the handler, `floor` many of the least that such an answer takes; `steady` times whole calls, `threaded` the same with
+as many threads as onnxruntime would take.
 """
 
 import json
@@ -88,6 +89,42 @@ def warm(folder: str, calls: int = 3000) -> dict:
     return {"p50_us": overheads[calls // 2], "p99_us": overheads[calls * 99 // 100], "hot_p50_us": hot[calls // 2]}
 
 
+def steady(folder: str, calls: int = 3000) -> dict:
+    """Microseconds of whole calls of the handler."""
+    from inference import app
+
+    app.capture._delivery = lambda bodies: list(bodies)
+    app.handler(event(TEXTS[0]), Context())
+    return _whole(app, calls)
+
+
+def threaded(folder: str, calls: int = 3000) -> dict:
+    """The same where the session takes as many threads as it likes, and lets them spin, as onnxruntime's default is."""
+    import onnxruntime
+    from inference import app
+
+    app.capture._delivery = lambda bodies: list(bodies)
+    app.handler(event(TEXTS[0]), Context())
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(f"{folder}/model.onnx", options, providers=["CPUExecutionProvider"])
+    app.service.engine.get("triage")._session = session
+    return _whole(app, calls)
+
+
+def _whole(app, calls: int) -> dict:
+    """p50 and p99 of whole calls that ask for one text."""
+    asked, spent_us = event(TEXTS[0]), []
+    for call in range(calls):
+        began = time.perf_counter_ns()
+        app.handler(asked, Context())
+        spent_us.append((time.perf_counter_ns() - began) / 1000)
+        if call % 100 == 99:
+            app.capture.flush(1)
+    spent_us.sort()
+    return {"p50_us": spent_us[calls // 2], "p99_us": spent_us[calls * 99 // 100]}
+
+
 def floor(folder: str, calls: int = 3000) -> dict:
     """Microseconds of the least that any such handler does, less the time inside `session.run`, call by call.
 
@@ -163,5 +200,6 @@ class _TimedSession:
 
 
 if __name__ == "__main__":
-    print(json.dumps({"bare": bare, "cold": cold, "warm": warm, "floor": floor}[sys.argv[1]](sys.argv[2])), flush=True)
+    modes = {mode.__name__: mode for mode in (bare, cold, warm, floor, steady, threaded)}
+    print(json.dumps(modes[sys.argv[1]](sys.argv[2])), flush=True)
     os._exit(0)
