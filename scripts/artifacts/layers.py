@@ -4,6 +4,7 @@ A layer is read-only, so Python cannot keep the byte code it makes there: a laye
 cold start. They are written with unchecked hashes, which survive the zip's timestamps.
 """
 
+import ast
 import hashlib
 import os
 import shutil
@@ -18,14 +19,10 @@ from artifacts.target import ROOT, BuildError, Target, code_revision
 
 CACHE = ROOT / ".pawl" / "layers"
 STARTER = ROOT / ".pawl" / "starter"
-# The modules that make each starter model, besides those that make every one: when a recipe changes, only its own model
-# is made anew.
-_TRAINING = "__main__ card origin starter storage"
-STARTER_MODULES = {
-    "triage": "calibration classifier evaluate export progress smoothing transfer",
-    "assistant": "blocks checkpoint generator ggml likeness",
-    "embed": "blocks classifier embedder evaluate export precision smoothing",
-}
+TRAINING = ROOT / "functions" / "training"
+# The recipe of each starter model: when a module changes, only the models whose recipes import it are made anew.
+STARTER_RECIPES = {"triage": "transfer", "assistant": "generator", "embed": "embedder"}
+_EVERY_STARTER = ("__main__", "starter", "storage")
 STARTER_SOURCES = ("constraints.txt", "functions/training/data/*")
 # Unzipped megabytes each part may take. What inference has of them is together Lambda's limit for a function and all
 # its layers: its 250 MB are MiB, 262,144,000 bytes. Functions that open datasets have tables in place of models.
@@ -116,7 +113,7 @@ def build_models(target: Target, folder: Path) -> None:
 
 def starter() -> Path:
     """The folder of the starter models, signed, and their datasets; each is made anew when its sources have changed."""
-    made, key = [_starter_part(name) for name in STARTER_MODULES], local_key()
+    made, key = [_starter_part(name) for name in STARTER_RECIPES], local_key()
     whole = STARTER / f"all-{_digest([*(part.name for part in made), key.trusted])}"
     if not whole.exists():
         partial = whole.with_suffix(".partial")
@@ -146,9 +143,30 @@ def _starter_part(name: str) -> Path:
 
 def _sources(name: str) -> list[Path]:
     """Every file that a starter model is made of."""
-    modules = f"{_TRAINING} {STARTER_MODULES[name]}".split()
+    modules = sorted({*_EVERY_STARTER, *modules_of(STARTER_RECIPES[name])})
     patterns = [*(f"functions/training/{module}.py" for module in modules), "layers/core/pawl/*.py"]
     return [path for pattern in (*STARTER_SOURCES, *patterns) for path in sorted(ROOT.glob(pattern))]
+
+
+def modules_of(recipe: str) -> set[str]:
+    """A recipe's module of `training` and all that it imports from there, directly or through others."""
+    found, left = set[str](), [recipe]
+    while left:
+        module = left.pop()
+        if module not in found:
+            found.add(module)
+            tree = ast.parse((TRAINING / f"{module}.py").read_text(encoding="utf-8"))
+            left += [name for node in ast.walk(tree) for name in _imported(node)]
+    return found
+
+
+def _imported(node: ast.AST) -> list[str]:
+    """The modules of `training` that a statement imports."""
+    if not isinstance(node, ast.ImportFrom) or not node.module:
+        return []
+    if node.module == "training":
+        return [alias.name for alias in node.names]
+    return [node.module.removeprefix("training.")] if node.module.startswith("training.") else []
 
 
 def finish(part: str, target: Target, folder: Path) -> None:

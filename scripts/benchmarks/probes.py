@@ -101,6 +101,7 @@ def steady(folder: str, calls: int = 3000) -> dict:
 def threaded(folder: str, calls: int = 3000) -> dict:
     """The same where the session takes as many threads as it likes, and lets them spin, as onnxruntime's default is."""
     import onnxruntime
+
     from inference import app
 
     app.capture._delivery = lambda bodies: list(bodies)

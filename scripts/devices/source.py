@@ -4,7 +4,7 @@ import base64
 from dataclasses import dataclass
 from pathlib import Path
 
-from artifacts.layers import STARTER_MODULES, starter
+from artifacts.layers import STARTER_RECIPES, starter
 from artifacts.packaging import MODELS
 from artifacts.signing import local_key
 from artifacts.target import BuildError
@@ -47,7 +47,7 @@ def stack_source(stack: Stack, model: str, scratch: Path) -> Source:
 def _folder(model: str) -> Path:
     if (Path(model) / MANIFEST).is_file():
         return Path(model)
-    is_starter = model in STARTER_MODULES and not (MODELS / model).is_dir()
+    is_starter = model in STARTER_RECIPES and not (MODELS / model).is_dir()
     models = starter() / "models" if is_starter else MODELS
     versions = [path.parent for path in (models / model).glob(f"*/{MANIFEST}")]
     if not versions:

@@ -66,3 +66,10 @@ def test_a_part_over_its_budget_fails_with_a_table_of_what_is_largest(tmp_path: 
 def test_the_budgets_of_what_a_function_has_are_within_what_lambda_allows(last: str) -> None:
     assert sum(layers.BUDGET_MB[part] for part in ("function", "core", "serving", last)) <= layers.LIMIT_MB
     assert layers.LIMIT_MB * 10**6 <= 250 * 2**20
+
+
+def test_a_starter_model_is_made_anew_when_anything_changes_that_its_recipe_imports() -> None:
+    classifier, generator = layers.modules_of("transfer"), layers.modules_of("generator")
+    assert {"transfer", "examples", "compression", "quantize", "int8", "blocks", "prune", "classifier"} <= classifier
+    assert {"generator", "checkpoint", "blocks"} <= generator
+    assert not {"transfer", "prune"} & generator and "checkpoint" not in classifier
