@@ -31,7 +31,7 @@ from training import int8, starter
 from training.card import write_embedder_card
 from training.classifier import load_encoder, load_tokenizer, pad
 from training.evaluate import compare_latency
-from training.export import GRAPH, INPUTS, TOLERANCE, WEIGHTS, fuse, optimize, trace
+from training.export import GRAPH, INPUTS, OPSET, TOLERANCE, WEIGHTS, fuse, optimize, trace
 from training.origin import Origin
 from training.precision import SCHEME, refine
 from training.smoothing import largest_inputs, smooth
@@ -143,7 +143,7 @@ def set_directions(network: SentenceEncoder, ids: list[list[int]]) -> None:
     network.directions[:, :count] = (chosen * signs / deviation[:count, None]).T.to(network.directions)
 
 
-def export(network: SentenceEncoder, ids: list[list[int]], folder: Path, scratch: Path) -> Path:
+def export(network: SentenceEncoder, ids: list[list[int]], folder: Path, scratch: Path, opset: int = OPSET) -> Path:
     """Write the served graph into `folder`; the float one, in `scratch`, is returned.
 
     InvalidBundle when the float graph disagrees with torch.
@@ -152,7 +152,7 @@ def export(network: SentenceEncoder, ids: list[list[int]], folder: Path, scratch
     example = pad([ends[-1], ends[0], ends[len(ends) // 2]], torch.device("cpu"))
     stages = ("traced", "fused", "refined", "quantized")
     traced, fused, refined, quantized = (scratch / f"{stage}.onnx" for stage in stages)
-    trace(smooth(network, ids), example, OUTPUTS, traced)
+    trace(smooth(network, ids), example, OUTPUTS, traced, opset)
     fuse(network.encoder.config, traced, fused)
     session = ort.InferenceSession(str(fused), providers=["CPUExecutionProvider"])
     (got,) = session.run(OUTPUTS[:1], {name: each.numpy() for name, each in zip(INPUTS, example, strict=True)})

@@ -101,7 +101,7 @@ def import_module(module: nn.Module, example: Any, opset: int = OPSET) -> Import
     return Imported(graph, f"the torch module {type(module).__name__}", answer, feed, module=module)
 
 
-def import_estimator(estimator: Any, example: Any = None) -> Imported:
+def import_estimator(estimator: Any, example: Any = None, opset: int = OPSET) -> Imported:
     """An estimator's graph: one input `X`, or one for each column where the example is a table with named columns."""
     from skl2onnx import to_onnx
 
@@ -112,7 +112,7 @@ def import_estimator(estimator: Any, example: Any = None) -> Imported:
     rows = example if is_table else np.asarray(example, np.float32)
     is_classifier = hasattr(estimator, "predict_proba")
     options = {id(estimator): {"zipmap": False}} if is_classifier else None
-    graph: Any = to_onnx(estimator, rows[:1], options=options, target_opset={"": OPSET, "ai.onnx.ml": ML_OPSET})
+    graph: Any = to_onnx(estimator, rows[:1], options=options, target_opset={"": opset, "ai.onnx.ml": ML_OPSET})
     names = [each.name for each in graph.graph.output]
 
     def answer(feed: Feed) -> Answers:
