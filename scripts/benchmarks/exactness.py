@@ -110,8 +110,8 @@ def clustered_error(values: NDArray[np.float64], one: NDArray[np.generic], other
     off = values - values.mean()
     sums = [np.bincount(np.unique(each, return_inverse=True)[1], off) for each in (one, other)]
     shared = [float(np.square(each).sum()) for each in sums if len(each) > 1]
-    single = float(np.square(off).sum())
-    return max(single, sum(shared) - (len(shared) - 1) * single) ** 0.5 / len(values)
+    both = sum(shared) - (len(shared) - 1) * float(np.square(off).sum())
+    return max([both, *shared]) ** 0.5 / len(values)
 
 
 def answer(seed: int) -> Answered:
