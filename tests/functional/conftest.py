@@ -30,6 +30,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, utils
 from moto import mock_aws
 from moto.awslambda.models import LambdaFunction
 from onnx import TensorProto, helper, numpy_helper
+from tests.functional.browser import browser
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from pawl.bucket import Bucket
@@ -196,6 +197,13 @@ class Cloud:
         self.registry.count_versions_from(name, version)
         self.registry.record_version(VersionRecord(name, version, "live", bundle.digest))
         self.registry.move_live(Live(name, version, reason="starter"), None)
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """One browser for all tests of pages; their tabs share no storage."""
+    with browser(tmp_path_factory.mktemp("chromium")) as connection:
+        yield connection
 
 
 @pytest.fixture(scope="session", autouse=True)

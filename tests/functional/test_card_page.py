@@ -1,23 +1,16 @@
 """The model card in a real browser: readable on a phone and in the dark, without serious faults."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.functional.browser import Tab, browser
+from tests.functional.browser import Tab
 from tests.unit.cards import gates, manifest
 
 from release.card import render
 
 SIZES = {"phone": (390, 844), "desktop": (1280, 800)}
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with browser(tmp_path_factory.mktemp("chromium")) as connection:
-        yield connection
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.functional.browser import Tab, browser
+from tests.functional.browser import Tab
 from tests.functional.edge_models import LABELS, TEXTS, seal_classifier, sign
+from tests.functional.edge_pages import READY, ask
 from tests.functional.embedders import seal_embedder
 from tests.functional.static import Host, host
 from tokenizers import Tokenizer
@@ -29,7 +30,6 @@ from pawl.words import WordTokenizer
 PHONE, DESKTOP = (390, 844), (1280, 900)
 TOLERANCE = 1e-4
 """How far a probability may be from the Lambda's: the same int8 kernels add floats in another order."""
-READY = "!document.querySelector('#go').disabled"
 CHANGES = 300
 WORDS = (
     "Where is my PARCEL? don't naïve café \uff21\uff22\uff23 ﬁ ß İstanbul ΟΔΥΣΣΕΥΣ 中文字 日本語 한국어 👩\u200d👧 "
@@ -66,12 +66,6 @@ def site(page: Path) -> Iterator[Host]:
         yield served
 
 
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with browser(tmp_path_factory.mktemp("chromium")) as connection:
-        yield connection
-
-
 @pytest.fixture
 def tab(chromium: Any) -> Tab:
     return Tab(chromium)
@@ -97,18 +91,6 @@ def renumbered(bundle: Bundle, folder: Path, version: str) -> Bundle:
         shutil.copy2(bundle.path / name, folder / name)
     about = {each.name: getattr(bundle.manifest, each.name) for each in fields(bundle.manifest) if each.name != "files"}
     return seal(folder, **{**about, "version": version})
-
-
-def ask(tab: Tab, text: str) -> str:
-    """Ask as a person does, by keyboard; what the page answers."""
-    tab.see("document.querySelector('#text').value = ''; document.querySelector('#text').focus()")
-    tab.type(text)
-    before = tab.see("document.querySelector('#thanks').textContent")
-    tab.see("document.querySelector('#thanks').textContent = ''")
-    assert before is not None
-    tab.press("Tab", "Enter")
-    tab.wait(f"document.querySelector('#thanks').textContent && {READY}")
-    return tab.see("document.querySelector('#said').textContent")
 
 
 def answer(tab: Tab, text: str) -> Any:

@@ -8,8 +8,9 @@ from typing import Any
 
 import boto3
 import pytest
-from tests.functional.browser import Tab, browser
+from tests.functional.browser import Tab
 from tests.functional.edge_models import MODEL, seal_classifier, sign
+from tests.functional.edge_pages import READY, ask
 from tests.functional.posts import LOST, Posts, posts
 from tests.functional.static import Host, host
 
@@ -20,7 +21,6 @@ from devices.source import Source
 from pawl.bundle import Bundle
 from pawl.identity import isoformat
 
-READY = "!document.querySelector('#go').disabled"
 WAITING = "document.querySelector('#waiting').textContent"
 SENT = "document.querySelector('#sent').textContent"
 
@@ -49,12 +49,6 @@ def site(bundle: Bundle, signer: Path, bucket: Posts, tmp_path_factory: pytest.T
     write_page(Source(bundle, KeyFile(signer).trusted), folder, bucket.address)
     with host(folder) as served:
         yield served
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with browser(tmp_path_factory.mktemp("chromium")) as connection:
-        yield connection
 
 
 @pytest.fixture
@@ -101,15 +95,6 @@ def visit(tab: Tab, address: str) -> None:
     tab.open("about:blank")  # an address that differs behind its # alone would load nothing
     tab.open(address)
     tab.wait(READY)
-
-
-def ask(tab: Tab, text: str) -> str:
-    tab.see("document.querySelector('#text').value = ''; document.querySelector('#text').focus()")
-    tab.see("document.querySelector('#thanks').textContent = ''")
-    tab.type(text)
-    tab.press("Tab", "Enter")
-    tab.wait(f"document.querySelector('#thanks').textContent && {READY}")
-    return tab.see("document.querySelector('#said').textContent")
 
 
 def say(tab: Tab, label: str) -> None:

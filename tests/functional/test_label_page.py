@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from tests.functional.browser import Tab, browser
+from tests.functional.browser import Tab
 from tests.functional.gateway import routes_of_template, serve
 
 from pawl.receipt import ReceiptKeys
@@ -33,12 +33,6 @@ class Front:
         if self.failing and event["httpMethod"] == "POST":
             return {"statusCode": self.failing.pop(0), "body": '{"error":"told to fail"}'}
         return self._handler(event, context)
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with browser(tmp_path_factory.mktemp("chromium")) as connection:
-        yield connection
 
 
 @pytest.fixture
