@@ -24,6 +24,7 @@ from pawl.bundle import Bundle, Lineage, Manifest, open_bundle, seal
 from pawl.errors import InvalidDataset
 from pawl.examples import Prompt
 from pawl.generator import TextGenerator
+from pawl.likelihood import opposed, preferred
 from pawl.pairset import PairDataset, PairRow
 from pawl.reward import RewardModel
 from training import contest, generator
@@ -71,7 +72,7 @@ class Aligned:
 def held_out(dataset: PairDataset, method: str) -> list[PairRow]:
     """What nothing learns from and the method could, the newest first; InvalidDataset when it compares nothing."""
     rows = taught([*dataset.splits.get("recent", ()), *dataset.splits.get("holdout", ())], method)
-    if not contest.opposed(rows):
+    if not opposed(rows):
         raise InvalidDataset("no comparisons are held out: an aligned model needs some to be judged by")
     return rows
 
@@ -123,13 +124,13 @@ def judged(
         raise InvalidDataset("no held-out prompt leaves room for an answer within the model's context")
     ours, theirs = (contest.answers(model, prompts, rules) for model in models)
     fit = {repr(prompt) for prompt in prompts}
-    pairs = contest.opposed([row for row in rows if repr(row.prompt) in fit])[: knobs.judged_pairs]
+    pairs = opposed([row for row in rows if repr(row.prompt) in fit])[: knobs.judged_pairs]
     metrics: dict[str, Any] = {
         "against": f"models:/{live.manifest.name}/{live.manifest.version}",
         "prompts": len(prompts),
         "answer_tokens": [round(float(np.mean([len(each.tokens) for each in said])), 1) for said in (ours, theirs)],
         "pairs": len(pairs),
-        "pairs_preferred": asdict(contest.preferred(candidate, live, pairs, knobs.answer_tokens)),
+        "pairs_preferred": asdict(preferred(candidate, live, pairs, knobs.answer_tokens)),
     }
     if judge:
         metrics["win_rate"] = asdict(contest.compare(ours, theirs, prompts, judge))

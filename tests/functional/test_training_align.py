@@ -17,6 +17,7 @@ from pawl.bundle import Bundle, open_bundle
 from pawl.errors import InvalidDataset, UnsupportedRequest
 from pawl.examples import Prompt
 from pawl.generator import Sampling, TextGenerator
+from pawl.likelihood import opposed, preferred
 from pawl.pairset import PairDataset, PairRow, freeze_pairs
 from training import contest
 from training.__main__ import _given, _parser, main
@@ -399,8 +400,8 @@ def test_a_bundle_against_itself_wins_half(live: Bundle) -> None:
     ours, theirs = (contest.answers(TextGenerator(live), prompts, rules) for _ in range(2))
     won = contest.compare(ours, theirs, prompts, small_letters)
     assert (won.rate, won.ties) == (0.5, 6)
-    told = contest.opposed([*rows_of(WHATS[:2]), *thumbs_of(WHATS[2:5])])
-    liked = contest.preferred(live, live, told, 8)
+    told = opposed([*rows_of(WHATS[:2]), *thumbs_of(WHATS[2:5])])
+    liked = preferred(live, live, told, 8)
     assert (liked.rate, liked.ties) == (0.5, 3)
 
 

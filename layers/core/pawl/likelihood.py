@@ -1,5 +1,7 @@
 """How likely a text generator, as it is served, finds a given answer: a token at a time, so for few texts."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from tokenizers import Tokenizer
 
@@ -8,6 +10,11 @@ from pawl.decoder import Decoder, Shape
 from pawl.examples import Prompt
 from pawl.generator import TextGenerator, never, parse_generation
 from pawl.model import open_session
+from pawl.pairset import PairRow
+from pawl.winning import WinRate, win_rate
+
+Opposed = tuple[tuple[Prompt, str], tuple[Prompt, str]]
+"""Two answers, each after its prompt, the better one first."""
 
 
 class Likelihood:
@@ -36,6 +43,29 @@ class Likelihood:
             if place + 1 < len(said):
                 logits = self._decoder.step(token)
         return total
+
+
+def opposed(rows: Sequence[PairRow]) -> list[Opposed]:
+    """A better answer beside a worse one: those of each pair, then good ones and bad ones by thumbs, in their order."""
+    pairs = [((row.prompt, row.chosen), (row.prompt, row.rejected)) for row in rows if not row.is_thumb]
+    good = [(row.prompt, row.chosen) for row in rows if row.is_thumb and row.chosen]
+    bad = [(row.prompt, row.rejected) for row in rows if row.is_thumb and row.rejected]
+    return [*pairs, *zip(good, bad, strict=False)]
+
+
+def preferred(ours: Bundle, theirs: Bundle, told: Sequence[Opposed], most_tokens: int) -> WinRate:
+    """How often we, measured by them, have come to prefer the answer that people do; a bundle ties with itself.
+
+    For each two: whether our log probability exceeds theirs by more for the better answer than for the worse one.
+    """
+    models = [Likelihood(bundle) for bundle in (ours, theirs)]
+
+    def gain(prompt: Prompt, text: str) -> float:
+        own, other = (model.of(prompt, text, most_tokens) for model in models)
+        return own - other
+
+    gains = [(gain(*better), gain(*worse)) for better, worse in told]
+    return win_rate([better for better, _ in gains], [worse for _, worse in gains])
 
 
 def prompt_ids(generator: TextGenerator, prompt: Prompt) -> list[int]:
