@@ -3,7 +3,8 @@
 The job has let both answer every held-out prompt, as they are served, and the judge compare them: its win rate lies in
 the signed manifest and is the proof. A function cannot repeat all of that, some tokens a second, but it can contradict:
 it lets both answer a few of the prompts anew, asks the released judge itself, and refuses what is surely worse. The
-judge is none that the job may choose: it is one that was released to judge this model.
+judge is none that the job may choose: it is one that was released to judge this model. Where none ever was, as after
+thumbs alone, both are asked how likely they find held-out answers that people called good and bad.
 """
 
 import statistics
@@ -17,7 +18,8 @@ from pawl.bundle import Manifest, open_bundle
 from pawl.errors import InvalidBundle, InvalidRequest, NotFound
 from pawl.examples import Prompt
 from pawl.generator import Sampling, TextGenerator
-from pawl.pairset import judge_of
+from pawl.likelihood import opposed, preferred, prompt_ids
+from pawl.pairset import PairRow, judge_of
 from pawl.reward import RewardModel
 from pawl.winning import WinRate, win_rate
 from release.gate import Case, Gate, rounded, spoken
@@ -26,6 +28,8 @@ from release.policy import GatePolicy
 from release.speed import cold_start_gate
 
 HALF = 0.5
+UNJUDGED = "pairs_preferred"
+"""What a job proves without a judge: how often the better one of two held-out answers became likelier."""
 _STEADY_TOKENS = 8
 
 
@@ -45,14 +49,15 @@ def judge(case: Case) -> list[Gate]:
     dataset = comparisons(case.bucket, candidate)
     rows = held_rows(dataset, policy)
     told = answer_both(case, prompts_of(rows, policy.win_prompts))
-    with tempfile.TemporaryDirectory() as folder:
-        arbiter = released_judge(case.bucket, candidate, Path(folder))
-        new, old = (arbiter.rewards(told.prompts, texts).tolist() for texts in (told.new, told.old))
+    if is_unjudged(case.bucket, candidate):
+        proof, again = UNJUDGED, preferred_again(case, rows)
+    else:
+        proof, again = "win_rate", judged_again(case, told)
     return [
         context_gate(candidate, live),
         prompt_leak_gate(dataset, rows),
-        proof_gate(candidate.metrics, policy),
-        recheck_gate(win_rate(new, old, policy.confidence), policy),
+        proof_gate(candidate.metrics, policy, proof),
+        recheck_gate(again, policy),
         steadiness_gate(cast("TextGenerator", case.candidate.model), told),
         pace_gate(told, policy),
         cold_start_gate(case.candidate, case.live, {"text": ["."]}, policy),
@@ -65,12 +70,37 @@ def context_gate(candidate: Manifest, live: Manifest) -> Gate:
     return Gate("context", new >= old, f"{new} tokens", f"at least the live version's {old}", float(new), float(old))
 
 
-def proof_gate(metrics: Mapping[str, Any], policy: GatePolicy) -> Gate:
+def is_unjudged(bucket: Bucket, candidate: Manifest) -> bool:
+    """Whether no reward model was ever released that could have judged a candidate, and it names none."""
+    named = candidate.metrics.get("alignment", {}).get("reward", "")
+    return named == "implicit margin" and not any(bucket.keys(f"models/{judge_of(candidate.name)}/"))
+
+
+def judged_again(case: Case, told: Answered) -> WinRate:
+    """How often the released judge prefers what the candidate has just answered."""
+    with tempfile.TemporaryDirectory() as folder:
+        arbiter = released_judge(case.bucket, case.candidate.manifest, Path(folder))
+        new, old = (arbiter.rewards(told.prompts, texts).tolist() for texts in (told.new, told.old))
+    return win_rate(new, old, case.policy.confidence)
+
+
+def preferred_again(case: Case, rows: Sequence[PairRow]) -> WinRate:
+    """How often the candidate has come to find the better one of two held-out answers likelier, some of them anew.
+
+    NotFound when the rows hold no answer that is better than another.
+    """
+    told = opposed(rows)[: case.policy.win_prompts]
+    if not told:
+        raise NotFound("no held-out answer is told to be better than another")
+    return preferred(case.candidate.bundle, case.live.bundle, told, case.policy.win_tokens)
+
+
+def proof_gate(metrics: Mapping[str, Any], policy: GatePolicy, proof: str = "win_rate") -> Gate:
     """The job's own win rate over the live version, whose lower end is not below a half by more than a margin."""
     least = HALF - policy.win_margin
     wanted = f"a lower end of at least {least:.4f}"
     try:
-        proved = WinRate(**metrics["served"]["win_rate"])
+        proved = WinRate(**metrics["served"][proof])
         against = str(metrics["served"]["against"])
     except (KeyError, TypeError):
         return Gate("win rate", False, "the manifest holds none", wanted)
@@ -102,7 +132,7 @@ def recheck_gate(measured: WinRate, policy: GatePolicy) -> Gate:
 
 def steadiness_gate(model: TextGenerator, told: Answered) -> Gate:
     """The likeliest text is the same twice, token by token."""
-    ids, sampling = ids_of(model, told.prompts[0]), Sampling(max_tokens=_STEADY_TOKENS, temperature=0.0, seed=0)
+    ids, sampling = prompt_ids(model, told.prompts[0]), Sampling(max_tokens=_STEADY_TOKENS, temperature=0.0, seed=0)
     first, second = (model.generate(ids, sampling) for _ in range(2))
     is_same = [each.data for each in first.tokens] == [each.data for each in second.tokens]
     measured = f"{'the same' if is_same else 'not the same'} {first.token_count} tokens"
@@ -136,7 +166,7 @@ def answer_both(case: Case, prompts: Sequence[Prompt]) -> Answered:
             break
         sampling = Sampling(max_tokens=case.policy.win_tokens, temperature=case.policy.win_temperature, seed=place)
         try:
-            ids = [ids_of(model, prompt) for model in models]
+            ids = [prompt_ids(model, prompt) for model in models]
             for model, tokens, said, pace in zip(models, ids, texts, paces, strict=True):
                 began = case.clock()
                 done = model.generate(tokens, sampling)
@@ -150,11 +180,6 @@ def answer_both(case: Case, prompts: Sequence[Prompt]) -> Answered:
     if not asked:
         raise NotFound("no held-out prompt leaves room for an answer within the model's context")
     return Answered(asked, *texts, *(statistics.median(pace) for pace in paces))
-
-
-def ids_of(model: TextGenerator, prompt: Prompt) -> list[int]:
-    """A prompt as the generator takes it."""
-    return model.text_ids(prompt) if isinstance(prompt, str) else model.chat_ids(prompt)
 
 
 def released_judge(bucket: Bucket, candidate: Manifest, folder: Path) -> RewardModel:

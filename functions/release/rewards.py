@@ -46,7 +46,7 @@ def judge_first(case: Case) -> list[Gate]:
 
 def _own_gates(case: Case) -> tuple[list[PairRow], list[Gate]]:
     """The held-out comparisons, and what they say of the candidate alone."""
-    dataset = comparisons(case.bucket, case.candidate.manifest)
+    dataset = comparisons(case.bucket, case.candidate.manifest).compared
     rows = held_rows(dataset, case.policy)
     if len(rows) < case.policy.pairs_least:
         few = f"{len(rows)} comparisons are held out"

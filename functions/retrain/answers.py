@@ -1,4 +1,4 @@
-"""Joins comparisons with the captured answers that they name: each vote is on two texts that answer one prompt.
+"""Joins what was said with the captured answers that it names: a vote is on two texts that answer a prompt, or on one.
 
 Equal texts to one prompt are one item, whichever answers they were; so is a text that a rater wrote. An answer of
 several texts (`n` of them, or to several prompts) has no text of its own to compare: nothing says which one was meant.
@@ -7,7 +7,7 @@ several texts (`n` of them, or to several prompts) has no text of its own to com
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from pawl.tombstones import answer_uuid, subject_digest
 from pawl.votes import Item, Value, Vote
 from retrain.comparisons import Better, Opinion
 from retrain.gold import Gold
+from retrain.thumbs import Thumb
 
 Prompt = str | list[dict[str, str]]
 Pair = tuple[str, str]
@@ -49,7 +50,17 @@ class Compared:
     left_out: Counter[str] = field(default_factory=Counter[str])
 
 
-class _Given(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Rated:
+    """Texts by what makes them equal, votes on each by metric, and whose it is, as `Compared` has them of pairs."""
+
+    texts: dict[str, Text] = field(default_factory=dict[str, Text])
+    votes: dict[str, list[Vote]] = field(default_factory=dict[str, list[Vote]])
+    subjects: dict[str, tuple[str, bool]] = field(default_factory=dict[str, tuple[str, bool]])
+    left_out: Counter[str] = field(default_factory=Counter[str])
+
+
+class Given(NamedTuple):
     """A captured answer; `prompt` or `text` is None where there are several."""
 
     uuid: str
@@ -58,9 +69,13 @@ class _Given(NamedTuple):
     subject: str
 
 
-def compare(records: Iterable[CaptureRecord], said: Iterable[Opinion], gold: Mapping[str, Gold]) -> Compared:
-    """Every comparison whose answers were captured, whatever the order of records; the others are counted by reason."""
-    given = {record.inference_id: _given(record) for record in records}
+def given_in(records: Iterable[CaptureRecord]) -> dict[str, Given]:
+    """The answers in captured records, by their inference_ids."""
+    return {record.inference_id: _given(record) for record in records}
+
+
+def compare(given: Mapping[str, Given], said: Iterable[Opinion], gold: Mapping[str, Gold]) -> Compared:
+    """Every comparison whose answers were captured; the others are counted by reason."""
     found, told = Compared(), dict[Pair, list[Opinion]]()
     for opinion in sorted(said):
         if any(each not in given for each in opinion.answers):
@@ -75,12 +90,32 @@ def compare(records: Iterable[CaptureRecord], said: Iterable[Opinion], gold: Map
     return found
 
 
+def rate(given: Mapping[str, Given], said: Iterable[Thumb]) -> Rated:
+    """Every thumb whose answer was captured; the others are counted by reason."""
+    found, told = Rated(), dict[str, list[Thumb]]()
+    for thumb in sorted(said):
+        answer = given.get(thumb.answer)
+        if answer is None:
+            found.left_out["without answer"] += 1
+        elif answer.text is None or answer.prompt is None:
+            found.left_out["several texts"] += 1
+        elif not answer.text.strip():
+            found.left_out["no text"] += 1
+        else:
+            key = _add(found.texts, Text(answer.prompt, _digest(answer.prompt), answer.text, answer.uuid))
+            vote = Vote(thumb.feedback_id, thumb.rater, key, thumb.value, thumb.given_ms / 1000)
+            found.votes.setdefault(thumb.metric, []).append(vote)
+            told.setdefault(key, []).append(thumb)
+    found.subjects.update({key: _whose(thumbs, given) for key, thumbs in told.items()})
+    return found
+
+
 def _vote(
     found: Compared,
     opinion: Opinion,
     vote_id: str,
     better: Better,
-    given: Mapping[str, _Given],
+    given: Mapping[str, Given],
     gold: Mapping[str, Gold],
 ) -> Pair | None:
     """Add a vote and return its pair in ascending order; None where there is nothing to compare."""
@@ -88,7 +123,7 @@ def _vote(
     if None in texts:
         found.left_out["several texts"] += 1
         return None
-    first, second = (_add(found, text) for text in texts if text is not None)
+    first, second = (_add(found.texts, text) for text in texts if text is not None)
     if first == second:
         found.left_out["same text"] += 1
         return None
@@ -103,7 +138,7 @@ def _vote(
     return pair
 
 
-def _text(name: str, opinion: Opinion, given: Mapping[str, _Given]) -> Text | None:
+def _text(name: str, opinion: Opinion, given: Mapping[str, Given]) -> Text | None:
     """The text that an opinion names, as its answer to the prompt."""
     answer = given[opinion.beside or name]
     is_given = not opinion.beside or (opinion.is_own and name == "")
@@ -113,22 +148,22 @@ def _text(name: str, opinion: Opinion, given: Mapping[str, _Given]) -> Text | No
     return Text(answer.prompt, _digest(answer.prompt), text, "" if opinion.is_own and not is_given else answer.uuid)
 
 
-def _add(found: Compared, text: Text) -> str:
+def _add(texts: dict[str, Text], text: Text) -> str:
     """The key of a text, which is kept as it was answered first."""
     key = text.prompt_key + _digest(text.text.strip())
-    known = found.texts.get(key)
+    known = texts.get(key)
     if known is None or (text.answer and (not known.answer or text.answer < known.answer)):
-        found.texts[key] = text
+        texts[key] = text
     return key
 
 
-def _given(record: CaptureRecord) -> _Given:
+def _given(record: CaptureRecord) -> Given:
     column = next(name for name in _PROMPTS if name in record.inputs)
     prompts, texts = record.inputs[column], record.outputs.get("text", [])
     is_one = len(set(prompts)) == 1
     prompt = _prompt(column, prompts[0]) if is_one else None
     text = str(texts[0]) if len(texts) == 1 else None
-    return _Given(answer_uuid(record.inference_id), prompt, text, record.subject)
+    return Given(answer_uuid(record.inference_id), prompt, text, record.subject)
 
 
 def _prompt(column: str, captured: Any) -> Prompt:
@@ -138,8 +173,8 @@ def _prompt(column: str, captured: Any) -> Prompt:
     return [{name: str(each[name]) for name in ("role", "content")} for each in json.loads(captured)]
 
 
-def _whose(opinions: Iterable[Opinion], given: Mapping[str, _Given]) -> tuple[str, bool]:
-    """The subject of a pair, and whether it is only known by its rater, as with labelled texts."""
+def _whose(opinions: Sequence[Opinion] | Sequence[Thumb], given: Mapping[str, Given]) -> tuple[str, bool]:
+    """The subject of a pair or a text, and whether it is only known by its rater, as with labelled texts."""
     told = sorted(opinions)
     for each in told:
         if each.subject:

@@ -12,6 +12,7 @@ from aws_lambda_powertools import Logger
 from pawl.bucket import Bucket
 from pawl.events import Announcer
 from pawl.feedback import FeedbackTable
+from pawl.metrics import declared
 from pawl.narrowing import is_object
 from pawl.pairset import judged_by
 from pawl.registry import Registry
@@ -35,7 +36,7 @@ runs = Runs(
     feedback,
     boto3.client("batch"),
     Announcer(boto3.client("events"), settings.event_bus, "pawl.retrain"),
-    Orders(bucket, registry, feedback, settings.window_days),
+    Orders(bucket, registry, feedback, settings.window_days, declared(settings.metrics)),
     Policy(settings.minimum_labels, settings.cooldown_hours),
     settings.job_queue,
     settings.job_definition,

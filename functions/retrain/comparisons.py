@@ -6,7 +6,7 @@ demonstration or a correction is a comparison too: the rater's own text is bette
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any, NamedTuple
@@ -64,33 +64,21 @@ class Opinion(NamedTuple):
 class Opinions:
     """What was said, and how many pieces were left out for which reason."""
 
-    said: list[Opinion]
+    said: list[Opinion] = field(default_factory=list[Opinion])
     left_out: Counter[str] = field(default_factory=Counter[str])
 
+    def take(self, item: Mapping[str, Any], erased: Tombstones) -> None:
+        """Take in a piece of feedback in one of METRICS, as the table keeps it, on an answer of any version.
 
-def opinions(feedback: Iterable[Mapping[str, Any]], erased: Tombstones) -> Opinions:
-    """The comparisons in feedback on answers of any version: what was better stays so, whichever version said it."""
-    found = Opinions([])
-    for item in feedback:
-        if item["metric"] not in METRICS:
-            continue
+        What was better stays so, whichever version said it.
+        """
         opinion = _opinion(item)
         if opinion is None:
-            found.left_out["unreadable"] += 1
+            self.left_out["unreadable"] += 1
         elif _is_erased(opinion, erased):
-            found.left_out["erased"] += 1
+            self.left_out["erased"] += 1
         else:
-            found.said.append(opinion)
-    return found
-
-
-def by_version(said: Iterable[Opinion]) -> dict[str, set[str]]:
-    """The captured answers that opinions are about, by the version that gave them."""
-    wanted: dict[str, set[str]] = {}
-    for each in said:
-        for inference_id in each.answers:
-            wanted.setdefault(Receipt.unproved(inference_id).model_version, set()).add(inference_id)
-    return wanted
+            self.said.append(opinion)
 
 
 def _opinion(item: Mapping[str, Any]) -> Opinion | None:

@@ -13,8 +13,10 @@ RECIPES: Mapping[str, tuple[str, ...]] = {
 """What makes a new version of a kind of model; the first where no drift says which.
 
 A generator learns from preferences in two runs: a reward model learns to judge its answers, and once that is released,
-the generator is aligned with it.
+the generator is aligned with it. Where there are too few comparisons for a reward model, thumbs on single answers do:
+the generator is aligned with them at once, by the one method that can (KTO, Ethayarajh et al. 2024).
 """
+KTO = "kto"
 TRAINED_BY: Mapping[str, frozenset[str]] = {
     "transfer": frozenset({"fine_tune_head", "full_retrain"}),
     "recalibrate": frozenset({"recalibrate_threshold", "recalibrate_confidences"}),
@@ -29,7 +31,8 @@ _LEARNED_FROM: Mapping[str, str] = {"text-classifier": "labelled answers", "text
 class State:
     """What is known of a model when the question comes up; times in milliseconds since 1970.
 
-    `labels` are answers that people labelled, of a generator pairs that they compared.
+    `labels` are answers that people labelled, of a generator pairs that they compared; `thumbs` its answers that they
+    graded by themselves.
     """
 
     model: str
@@ -44,6 +47,7 @@ class State:
     """What the drift check found sufficient; empty where drift is not what is asked about, or it said nothing."""
     judge: str = ""
     """The released reward model's version, if the generator was not aligned with it yet."""
+    thumbs: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,8 @@ class Decision:
     action: Literal["retrain", "wait"]
     because: str
     recipe: str | None = None
+    method: str = ""
+    """How the recipe is to learn, where what there is leaves no choice; empty for its own way."""
 
 
 def decide_retrain(state: State, policy: Policy, now_ms: int) -> Decision:
@@ -76,11 +82,16 @@ def decide_retrain(state: State, policy: Policy, now_ms: int) -> Decision:
     recipe = _recipe(state)
     if recipe is None:
         return Decision("wait", _other_cure(state))
-    known = f"{state.labels} {_LEARNED_FROM[state.kind]}"
-    if state.labels < policy.minimum_labels:
-        return Decision("wait", f"{known}, a run needs {policy.minimum_labels}")
+    known, thumbs = f"{state.labels} {_LEARNED_FROM[state.kind]}", f"{state.thumbs} thumbs"
+    is_few = state.labels < policy.minimum_labels
+    if is_few and not (recipe == REWARD and state.labels + state.thumbs >= policy.minimum_labels):
+        found = f"{known} and {thumbs}" if recipe == REWARD and state.thumbs else known
+        return Decision("wait", f"{found}, a run needs {policy.minimum_labels}")
     if state.asked_because != "person" and (left := _cooldown_left(state, policy, now_ms)) > 0:
         return Decision("wait", f"the last run ended too recently: {left:.1f} hours to wait")
+    if is_few:
+        few = f"{known}, too few for a reward model, and {thumbs}"
+        return Decision("retrain", f"{state.asked_because}, with {few}: by {KTO}", ALIGN, KTO)
     return Decision("retrain", f"{state.asked_because}, with {known}", recipe)
 
 

@@ -3,9 +3,11 @@
     transfer, recalibrate   labelled traffic     a version of the model
     reward                  compared answers     a version of the model's judge, `<model>-reward`
     align                   those of the judge   a version of the model, as its judge prefers it
+    align by kto            thumbs and pairs     a version of the model
 
-An alignment takes the dataset that its judge has learned from, so what is held out was seen by neither. A model may
-have its own knobs for a recipe, a JSON file `models/<model>/knobs/<recipe>.json` in the bucket.
+An alignment takes the dataset that its judge has learned from, so what is held out was seen by neither. One by KTO
+needs no judge and learns from what is frozen now; a judge that is released compares its answers all the same. A model
+may have its own knobs for a recipe, a JSON file `models/<model>/knobs/<recipe>.json` in the bucket.
 """
 
 from collections.abc import Mapping
@@ -15,17 +17,19 @@ from pawl.bucket import Bucket
 from pawl.datasets import Datasets
 from pawl.errors import InvalidDataset, NotFound
 from pawl.feedback import FeedbackTable
+from pawl.metrics import Metric
 from pawl.pairset import PairDataset, judge_of
 from pawl.quarantine import Quarantine
 from pawl.registry import Live, Registry
 from pawl.tombstones import Tombstones
 from pawl.traffic import Traffic
 from retrain.comparisons import METRICS
-from retrain.decision import ALIGN, REWARD
+from retrain.decision import ALIGN, KTO, REWARD
 from retrain.freezing import Frozen, Rules, freeze_traffic
 from retrain.gold import gold_in
-from retrain.pairs import freeze_comparisons
+from retrain.pairs import TRAIN, freeze_comparisons
 from retrain.selection import Selection
+from retrain.thumbs import graded
 from retrain.trust import trust_in
 
 GENERATOR = "text-generator"
@@ -58,16 +62,21 @@ class Orders:
     registry: Registry
     feedback: FeedbackTable
     window_days: float
+    metrics: Mapping[str, Metric]
+    """What feedback may be given in here."""
 
     def selection(self, live: Live, now_ms: int) -> Selection:
         """The answers that are learned from: of the window that ends now, in the metrics that the model's kind has."""
         window = (now_ms - round(self.window_days * _DAY_MS), now_ms)
         kind = self.registry.manifest(live.model, live.version).kind
         plain = Selection(live.model, live.version, window)
-        return Selection(live.model, live.version, window, METRICS) if kind == GENERATOR else plain
+        of_generator = Selection(live.model, live.version, window, METRICS, graded(self.metrics, live.model))
+        return of_generator if kind == GENERATOR else plain
 
-    def make(self, recipe: str, live: Live, now_ms: int) -> Order | str:
-        """The order for a run of a recipe; where there is nothing new to learn from, why."""
+    def make(self, recipe: str, live: Live, now_ms: int, method: str = "") -> Order | str:
+        """The order for a run of a recipe, perhaps by a method; where there is nothing new to learn from, why."""
+        if recipe == ALIGN and method == KTO:
+            return self._alignment_by_thumbs(live, now_ms)
         if recipe == ALIGN:
             return self._alignment(live)
         frozen = (self._comparisons if recipe == REWARD else self._labels)(self.selection(live, now_ms))
@@ -98,6 +107,18 @@ class Orders:
         order = self._order(ALIGN, live, dataset)
         return replace(order, more={**order.more, "reward": self._folder(judge)}, judge=judge.version)
 
+    def _alignment_by_thumbs(self, live: Live, now_ms: int) -> Order | str:
+        frozen = self._comparisons(self.selection(live, now_ms))
+        if not frozen.learned:
+            return f"nothing new to learn from: {_reasons(frozen)}"
+        told = frozen.dataset.splits.get(TRAIN, [])
+        if not all(any(getattr(row, name) for row in told) for name in ("chosen", "rejected")):
+            return "every thumb points the same way: nothing says what would be better"
+        Datasets(self.bucket).store(frozen.dataset)
+        order, judge = self._order(ALIGN, live, frozen.dataset.digest), self.judge(live.model)
+        rewards = {"reward": self._folder(judge)} if judge else {}
+        return replace(order, more={**order.more, **rewards, "method": KTO})
+
     def _knobs(self, model: str, recipe: str) -> dict[str, str]:
         """Where the knobs lie that somebody has turned for a model's recipe, if anybody did."""
         key = f"models/{model}/knobs/{recipe}.json"
@@ -118,20 +139,22 @@ class Orders:
         """Freeze what people have compared, after what the last reward model has learned from."""
         feedback = self.feedback.within(selection.model, *selection.window_ms)
         gold, rules = gold_in(self.bucket, selection.model), self._rules(selection.model)
-        parent = self._compared_before(selection.model)
+        parent = self._compared_before(Live(selection.model, selection.version))
         frozen = freeze_comparisons(selection, parent, feedback, Traffic(self.bucket), rules, gold)
         Quarantine(self.bucket, selection.model).replace(selection.version, frozen.quarantined)
         return frozen
 
-    def _compared_before(self, model: str) -> PairDataset | None:
-        """The dataset of the released reward model; None where there is none, or it was made elsewhere."""
-        judge = self.judge(model)
-        if judge is None:
-            return None
-        try:
-            return Datasets(self.bucket).load_pairs(self.registry.manifest(judge.model, judge.version).lineage.dataset)
-        except (NotFound, InvalidDataset):
-            return None
+    def _compared_before(self, live: Live) -> PairDataset | None:
+        """The newest dataset that the reward model or the model itself was made of; None where there is none here."""
+        versions = [live, *([judge] if (judge := self.judge(live.model)) else [])]
+        manifests = [self.registry.manifest(each.model, each.version) for each in versions]
+        for manifest in sorted(manifests, key=lambda each: each.created_at, reverse=True):
+            if manifest.lineage.recipe in (REWARD, ALIGN):
+                try:
+                    return Datasets(self.bucket).load_pairs(manifest.lineage.dataset)
+                except (NotFound, InvalidDataset):
+                    continue
+        return None
 
     def _rules(self, model: str) -> Rules:
         restored = Quarantine(self.bucket, model).restored()

@@ -9,17 +9,19 @@ from pawl.pairset import PairRow
 from retrain.sides import SHARE
 
 LEFT_OUT: Mapping[str, str] = {
-    "unreadable": "pieces of feedback that compare no answers",
+    "unreadable": "pieces of feedback that compare no answers, or grade none by itself",
     "erased": "pieces of feedback by or about somebody who was erased, or on an erased answer",
     "without answer": "pieces of feedback of which an answer is not among the captured traffic",
-    "several texts": "comparisons of an answer that holds several texts, so that none is meant",
+    "several texts": "comparisons and thumbs of an answer that holds several texts, so that none is meant",
+    "no text": "thumbs on an answer without a text",
     "same text": "comparisons of two answers that read the same",
-    "quarantined": "pairs all of whose votes are in quarantine",
-    "untrusted": "pairs on which only raters voted whose votes tell nothing",
+    "quarantined": "pairs and answers all of whose votes are in quarantine",
+    "untrusted": "pairs and answers on which only raters voted whose votes tell nothing, and numbers in the middle",
     "tie": "pairs that are as good as each other",
-    "disputed": "pairs on which raters of equal worth say the opposite",
-    "repeat": f"pairs whose prompt and texts share {THRESHOLD:.0%} of their runs of {SHINGLE} words with another's",
-    "both sides": "pairs that would have to be learned from and held out, by their prompt and who asked it",
+    "disputed": "pairs and answers on which raters of equal worth say the opposite",
+    "repeat": f"pairs whose prompt and texts share {THRESHOLD:.0%} of their runs of {SHINGLE} words with another's, "
+    "and thumbs on a text of a pair",
+    "both sides": "pairs and thumbs that would have to be learned from and held out, by their prompt and who asked it",
     "erased row": "rows of the parent dataset by or about somebody who was erased, or of an erased answer",
 }
 """Why something is not in a dataset, in the order in which it is left out."""
@@ -36,16 +38,17 @@ tags: [pawl, preference]
 
 # What {model} learns to prefer next
 
-{lineage["feedback"]} new pairs of answers, given from {since} to {until} and compared by {lineage["raters"]} raters,
-{parent}.
+{lineage["feedback"] - lineage["thumbs"]} new pairs of answers and {lineage["thumbs"]} new thumbs on single ones, given
+from {since} to {until} by {lineage["raters"]} raters, {parent}.
 
-| split | pairs | prompts | mean weight | with a margin | the longer one is chosen |
-|---|---|---|---|---|---|
+| split | pairs | thumbs up | thumbs down | prompts | mean weight | with a margin | the longer one is chosen |
+|---|---|---|---|---|---|---|---|
 {_rows(splits)}
 
 A weight is how sure all raters together are which answer is better, from 0 to 1: each counts by how well their votes
 fit those of all others (Crowd-BT, Chen et al. 2013) and the {lineage["gold"]} pairs whose better answer is known. A
-text that a person wrote, as a demonstration or a correction, is better than the answer that was given.
+text that a person wrote, as a demonstration or a correction, is better than the answer that was given. A thumb weighs
+what all who graded the answer are worth together (Dawid, Skene 1979); only KTO learns from thumbs.
 
 About {SHARE:.0%} of what is new is only judged by: no prompt is in it and in `train`, nearly repeated or not, nor is
 anybody who asked. Where the longer answer is chosen far more often than not, a model may learn length for quality.
@@ -72,11 +75,13 @@ def _rows(splits: Mapping[str, Sequence[PairRow]]) -> str:
 
 
 def _line(split: str, rows: Sequence[PairRow]) -> str:
-    prompts = len({str(row.prompt) for row in rows})
-    margins = sum(row.margin is not None for row in rows)
-    longer = sum(len(row.chosen) > len(row.rejected) for row in rows) / len(rows)
-    weight = fmean(row.weight for row in rows)
-    return f"| {split} | {len(rows)} | {prompts} | {weight:.2f} | {margins} | {longer:.0%} |"
+    pairs = [row for row in rows if not row.is_thumb]
+    up = sum(row.is_thumb and bool(row.chosen) for row in rows)
+    prompts, weight = len({str(row.prompt) for row in rows}), fmean(row.weight for row in rows)
+    margins = sum(row.margin is not None for row in pairs)
+    longer = f"{sum(len(row.chosen) > len(row.rejected) for row in pairs) / len(pairs):.0%}" if pairs else "-"
+    counts = f"{len(pairs)} | {up} | {len(rows) - len(pairs) - up} | {prompts}"
+    return f"| {split} | {counts} | {weight:.2f} | {margins} | {longer} |"
 
 
 def _left_out(counts: Mapping[str, int]) -> str:

@@ -1,23 +1,30 @@
-"""Freezes the next dataset of comparisons: select, join, screen, weigh, leave out repeats, keep sides apart."""
+"""Freezes a generator's next dataset: select, join, screen, weigh, leave out repeats, keep sides apart.
+
+Comparisons come first: a thumb on a text that a row compares already says nothing new. A thumb is a row that lacks one
+of its texts.
+"""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from pawl.identity import isoformat
 from pawl.minhash import first_alike
 from pawl.pairset import PairDataset, PairRow, freeze_pairs
+from pawl.receipt import Receipt
 from pawl.records import CaptureRecord
 from pawl.tombstones import Tombstones
 from pawl.traffic import Traffic
-from retrain.answers import Compared, Prompt, compare
-from retrain.comparisons import Opinion, by_version, opinions
+from retrain.answers import Compared, Prompt, Rated, compare, given_in, rate
+from retrain.comparisons import METRICS, Opinion, Opinions
 from retrain.freezing import Frozen, Rules
 from retrain.gold import Gold
+from retrain.grading import Liked, grade
 from retrain.paircard import LEFT_OUT, pair_card
 from retrain.selection import Selection
 from retrain.sides import Belonging, held_out
+from retrain.thumbs import Thumb, Thumbs
 from retrain.weighing import Preferred, weigh
 
 TRAIN, HOLDOUT, RECENT = "train", "holdout", "recent"
@@ -32,39 +39,42 @@ def freeze_comparisons(
     rules: Rules,
     gold: Mapping[str, Gold],
 ) -> Frozen:
-    """The next dataset of a generator: its parent's comparisons, and what people have preferred since.
+    """The next dataset of a generator: its parent's rows, and what people have preferred and liked since.
 
     Without a parent what is held out becomes the holdout, which every later dataset inherits as it is.
     """
-    said = opinions(feedback, rules.erased)
+    said, thumbs = _heard(feedback, selection, rules.erased)
     inherited, erased_rows = _inherited(parent, rules.erased)
-    compared = compare(_answers(said.said, selection, traffic, rules.erased), said.said, gold)
+    given = given_in(_answers([*said.said, *thumbs.said], selection, traffic, rules.erased))
+    compared, rated = compare(given, said.said, gold), rate(given, thumbs.said)
     weighed = weigh(compared, said.said, rules.trust, rules.restored)
-    left_out = said.left_out + compared.left_out + weighed.without + Counter({"erased row": erased_rows})
-    splits = assemble(inherited, compared, weighed.preferred, left_out)
+    found = grade(rated, thumbs.said, selection.graded, rules.trust, rules.restored)
+    left_out = said.left_out + thumbs.left_out + compared.left_out + rated.left_out + weighed.without + found.without
+    left_out["erased row"] += erased_rows
+    offered = [*_pairs(weighed.preferred, compared), *_thumbs(found.liked, rated)]
+    splits = assemble(inherited, offered, left_out)
     learned = sum(map(len, splits.values())) - sum(map(len, inherited.values()))
     lineage = {
         "parent": parent.digest if parent else None,
         "version": selection.version,
         "traffic_window": [isoformat(each) for each in selection.window_ms],
         "feedback": learned,
-        "raters": weighed.raters,
+        "thumbs": _count_thumbs(splits) - _count_thumbs(inherited),
+        "raters": len(weighed.raters | found.raters),
         "gold": len(compared.gold),
         "left_out": {reason: left_out[reason] for reason in LEFT_OUT},
-        "quarantined": dict(weighed.suspicious),
+        "quarantined": dict(weighed.suspicious + found.suspicious),
     }
     card = pair_card(selection.model, splits, lineage)
-    return Frozen(freeze_pairs(selection.model, splits, lineage, card), learned, weighed.quarantined)
+    quarantined = [*weighed.quarantined, *found.quarantined]
+    return Frozen(freeze_pairs(selection.model, splits, lineage, card), learned, quarantined)
 
 
-def assemble(
-    inherited: Splits, compared: Compared, preferred: Iterable[Preferred], left_out: Counter[str]
-) -> dict[str, list[PairRow]]:
-    """The splits of the next dataset: what is inherited as it was, and the comparisons that are new."""
+def assemble(inherited: Splits, offered: Sequence["Offered"], left_out: Counter[str]) -> dict[str, list[PairRow]]:
+    """The splits of the next dataset: what is inherited as it was, and what is new of the rows on offer."""
     before = [row for rows in inherited.values() for row in rows]
-    offered = [_row(each, compared) for each in sorted(preferred, key=lambda each: (each.better, each.worse))]
     alike = _Alike.of([*before, *(row for row, _ in offered)])
-    fresh = list(_without_repeats(offered, alike, len(before), left_out))
+    fresh = list(_without_repeats(before, offered, alike, left_out))
     belongings = [Belonging(alike.prompts[place], asker) for place, _, asker in fresh]
     sides = held_out(belongings, *_belongings(inherited, alike))
     kept = RECENT if before else HOLDOUT
@@ -75,6 +85,10 @@ def assemble(
         else:
             splits[kept if is_out else TRAIN].append(row)
     return {split: rows for split, rows in splits.items() if rows}
+
+
+Offered = tuple[PairRow, str]
+"""A row, and who asked, where that is more than its only rater."""
 
 
 class _Fresh(NamedTuple):
@@ -102,34 +116,53 @@ class _Alike:
         return cls(prompts.tolist(), texts[0::2].tolist(), texts[1::2].tolist())
 
     def key(self, place: int) -> tuple[int, int, int]:
-        """What a comparison has in common with those that nearly repeat it, or say the opposite of nearly the same."""
+        """What a row has in common with those that nearly repeat it, or say the opposite of nearly the same."""
         one, other = sorted((self.chosen[place], self.rejected[place]))
         return self.prompts[place], one, other
 
+    def texts(self, place: int) -> set[tuple[int, int]]:
+        """Both texts of a row, each as an answer to its prompt."""
+        return {(self.prompts[place], self.chosen[place]), (self.prompts[place], self.rejected[place])}
+
 
 def _without_repeats(
-    offered: Sequence[tuple[PairRow, str]], alike: _Alike, start: int, left_out: Counter[str]
+    before: Sequence[PairRow], offered: Sequence[Offered], alike: _Alike, left_out: Counter[str]
 ) -> Iterator[_Fresh]:
-    """What repeats neither an inherited row nor an earlier one, exactly or nearly."""
-    seen = {alike.key(place) for place in range(start)}
-    for place, (row, asker) in enumerate(offered, start):
-        key = alike.key(place)
-        if key in seen:
+    """What repeats neither an inherited row nor an earlier one, exactly or nearly; a thumb, not even half a pair."""
+    seen = {alike.key(place) for place in range(len(before))}
+    known = {text for place, row in enumerate(before) if not row.is_thumb for text in alike.texts(place)}
+    for place, (row, asker) in enumerate(offered, len(before)):
+        key, texts = alike.key(place), alike.texts(place)
+        if key in seen or (row.is_thumb and texts & known):
             left_out["repeat"] += 1
-        else:
-            seen.add(key)
-            yield _Fresh(place, row, asker)
+            continue
+        seen.add(key)
+        known |= set() if row.is_thumb else texts
+        yield _Fresh(place, row, asker)
 
 
-def _row(preferred: Preferred, compared: Compared) -> tuple[PairRow, str]:
-    """The row of a preference, and who asked, where that is more than its only rater."""
-    better, worse = compared.texts[preferred.better], compared.texts[preferred.worse]
-    pair = (min(preferred.better, preferred.worse), max(preferred.better, preferred.worse))
-    subject, is_rater = compared.subjects[pair]
-    answers = tuple(sorted({better.answer, worse.answer} - {""}))
-    margin, weight = preferred.margin, preferred.weight
-    row = PairRow(better.prompt, better.text, worse.text, margin, weight, {}, "traffic", answers, subject)
-    return row, "" if is_rater else subject
+def _pairs(preferred: Iterable[Preferred], compared: Compared) -> Iterator[Offered]:
+    """The rows of preferences, in the order of their texts."""
+    for each in sorted(preferred, key=lambda each: (each.better, each.worse)):
+        better, worse = compared.texts[each.better], compared.texts[each.worse]
+        subject, is_rater = compared.subjects[min(each.better, each.worse), max(each.better, each.worse)]
+        answers = tuple(sorted({better.answer, worse.answer} - {""}))
+        margin, weight = each.margin, each.weight
+        row = PairRow(better.prompt, better.text, worse.text, margin, weight, {}, "traffic", answers, subject)
+        yield row, "" if is_rater else subject
+
+
+def _thumbs(liked: Iterable[Liked], rated: Rated) -> Iterator[Offered]:
+    """The rows of single answers, in the order of their texts."""
+    for each in sorted(liked):
+        text, (subject, is_rater) = rated.texts[each.text], rated.subjects[each.text]
+        chosen, rejected = (text.text, "") if each.is_good else ("", text.text)
+        row = PairRow(text.prompt, chosen, rejected, None, each.weight, {}, "traffic", (text.answer,), subject)
+        yield row, "" if is_rater else subject
+
+
+def _count_thumbs(splits: Splits) -> int:
+    return sum(row.is_thumb for rows in splits.values() for row in rows)
 
 
 def _belongings(inherited: Splits, alike: _Alike) -> tuple[list[Belonging], list[Belonging]]:
@@ -160,11 +193,25 @@ def _inherited(parent: PairDataset | None, erased: Tombstones) -> tuple[dict[str
     return splits, sum(map(len, parent.splits.values())) - sum(map(len, splits.values()))
 
 
+def _heard(feedback: Iterable[Mapping[str, Any]], selection: Selection, erased: Tombstones) -> tuple[Opinions, Thumbs]:
+    """What is said in the metrics that compare, and in those that grade: read once, since there may be much of it."""
+    said, thumbs = Opinions(), Thumbs()
+    for item in feedback:
+        if item["metric"] in METRICS:
+            said.take(item, erased)
+        elif item["metric"] in selection.graded:
+            thumbs.take(item, selection.graded[item["metric"]], erased)
+    return said, thumbs
+
+
 def _answers(
-    said: Iterable[Opinion], selection: Selection, traffic: Traffic, erased: Tombstones
+    said: Iterable[Opinion | Thumb], selection: Selection, traffic: Traffic, erased: Tombstones
 ) -> Iterator[CaptureRecord]:
     """The captured answers of which something was said, version by version, less those to erased subjects."""
-    wanted: dict[str, Set[str]] = {**by_version(said)}
+    wanted: dict[str, set[str]] = {}
+    for each in said:
+        for inference_id in each.answers:
+            wanted.setdefault(Receipt.unproved(inference_id).model_version, set()).add(inference_id)
     for version, inference_ids in sorted(wanted.items()):
         for record in traffic.answers(selection.model, version, *selection.window_ms, inference_ids):
             if not erased.cover("", record.subject):

@@ -62,7 +62,7 @@ class Runs:
             return decision, None
         if not self.registry.claim_run(model, run):
             return Decision("wait", "another run began at the same moment"), None
-        order = self.orders.make(decision.recipe, live, now_ms)
+        order = self.orders.make(decision.recipe, live, now_ms, decision.method)
         if isinstance(order, str):
             self.registry.end_run(model, run)
             return Decision("wait", order), None
@@ -135,17 +135,19 @@ class Runs:
         incident = self.registry.incident(live.model, live.version)
         bodies = [body for body in self.registry.runs() if _served(body) == live.model]
         selection = self.orders.selection(live, now_ms)
+        known = count_learnable(self.feedback.within(live.model, *selection.window_ms), selection)
         return State(
             live.model,
             self.registry.manifest(live.model, live.version).kind,
             live.version,
             reason,
             incident is not None,
-            count_learnable(self.feedback.within(live.model, *selection.window_ms), selection),
+            known.labels,
             None if active == run else active,
             max((int(body["ended_ms"]) for body in bodies if "ended_ms" in body), default=None),
             cure or str((incident or {}).get("cure", {}).get("action", "")),
             self._unused_judge(live.model, run, bodies),
+            known.thumbs,
         )
 
     def _unused_judge(self, model: str, run: str, bodies: Iterable[Mapping[str, Any]]) -> str:

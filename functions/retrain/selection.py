@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from pawl.compared import pair_of
 from pawl.identity import unix_ms
+from pawl.metrics import Metric
 from pawl.narrowing import is_list, is_object
 from pawl.tombstones import Tombstones, answer_uuid, subject_digest
 
@@ -17,12 +18,23 @@ _PAIRS = ("preference", "ranking")
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """A model's answers within a window, [since, until) in milliseconds, and the metrics that are learned from."""
+    """A model's answers within a window, [since, until) in milliseconds, and the metrics that are learned from.
+
+    `graded` are those in which a generator's single answers get thumbs, by `retrain.thumbs`.
+    """
 
     model: str
     version: str
     window_ms: tuple[int, int]
     metrics: frozenset[str] = frozenset({LABEL, CORRECTION})
+    graded: Mapping[str, Metric] = field(default_factory=dict[str, Metric])
+
+
+class Learnable(NamedTuple):
+    """How much there is to learn from: answers that people labelled, or pairs that they compared; and thumbs."""
+
+    labels: int
+    thumbs: int
 
 
 class Said(NamedTuple):
@@ -74,15 +86,21 @@ def select(
     return found
 
 
-def tells_labels(item: Mapping[str, Any], selection: Selection) -> bool:
-    """Whether a piece of feedback is on the selection's version, in one of its metrics."""
-    return item["metric"] in selection.metrics and item["model_version"] == selection.version
+def count_learnable(feedback: Iterable[Mapping[str, Any]], selection: Selection) -> Learnable:
+    """How many answers people have labelled, pairs compared, answers graded, whether they will be believed or not.
 
-
-def count_learnable(feedback: Iterable[Mapping[str, Any]], selection: Selection) -> int:
-    """How many answers people have labelled, or pairs they have compared, whether they will be believed or not."""
-    told = (item for item in feedback if tells_labels(item, selection))
-    return len({pair_of(item["sk"]) if item["metric"] in _PAIRS else item["sk"].partition("#")[0] for item in told})
+    Each counts once, whoever speaks of it how often; feedback on other versions than the selection's was counted then.
+    """
+    labels, thumbs = set[str](), set[str]()
+    for item in feedback:
+        if item["model_version"] != selection.version:
+            continue
+        answer = str(item["sk"]).partition("#")[0]
+        if item["metric"] in selection.metrics:
+            labels.add(pair_of(item["sk"]) if item["metric"] in _PAIRS else answer)
+        elif item["metric"] in selection.graded and "inference_id" in item:
+            thumbs.add(answer)
+    return Learnable(len(labels), len(thumbs))
 
 
 def _said(item: Mapping[str, Any]) -> Said | None:

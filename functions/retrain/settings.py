@@ -19,8 +19,10 @@ class Settings:
     """The Batch job queue, by ARN."""
     job_definition: str
     """The Batch job definition, by ARN."""
+    metrics: str = ""
+    """Metrics of this deployment, as `pawl.metrics` has them; empty for thumbs_up and rating alone."""
     minimum_labels: int = 50
-    """Fewer labelled answers than this since the last training are not worth a run."""
+    """Fewer labelled answers, pairs or thumbs than this since the last training are not worth a run."""
     cooldown_hours: float = 6.0
     """No run begins sooner than this after the last one ended, unless a person asks."""
     window_days: float = 30.0

@@ -22,7 +22,8 @@ from retrain.trust import Trust
 
 _SUREST = 0.999
 """No number of raters makes a belief infinite."""
-_LEAST = 1e-6
+LEAST = 1e-6
+"""What is less sure than this is disputed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Weighed:
     without: Counter[str]
     suspicious: Counter[str]
     quarantined: list[Entry]
-    raters: int
+    raters: frozenset[str]
 
 
 def weigh(compared: Compared, said: Iterable[Opinion], trust: Trust, restored: Set[str]) -> Weighed:
@@ -62,7 +63,7 @@ def weigh(compared: Compared, said: Iterable[Opinion], trust: Trust, restored: S
         else:
             without[found] += 1
     suspicious = Counter(str(each.reason) for each in screened.quarantined())
-    return Weighed(preferred, without, suspicious, _entries(screened, said), len(screened.votes.rater_names))
+    return Weighed(preferred, without, suspicious, _entries(screened, said), frozenset(screened.votes.rater_names))
 
 
 def belief(trusts: Sequence[float]) -> float:
@@ -88,7 +89,7 @@ def _preferred(item: Item, votes: Sequence[tuple[Vote, float]], compared: Compar
     if as_good >= sum(weight for vote, weight in votes if vote.value is not None):
         return "tie"
     sure = belief([weight if vote.value == first else -weight for vote, weight in votes if vote.value is not None])
-    if abs(sure) < _LEAST:
+    if abs(sure) < LEAST:
         return "disputed"
     better, worse = (first, second) if sure > 0 else (second, first)
     return Preferred(better, worse, round(abs(sure), 6), _margin(better, votes, compared.margins))

@@ -289,6 +289,7 @@ def _parser() -> argparse.ArgumentParser:
         recipe.add_argument("--knobs", default=NONE, help="JSON file of knobs to turn, or none; those given here win")
     for recipe in (later, searched, judged, corrected):
         recipe.add_argument("--reward", help="not looked at: this recipe needs no judge")
+        recipe.add_argument("--method", help="not looked at: this recipe has one way to learn")
     for recipe in (later, searched, judged):
         recipe.add_argument("--live", help="not looked at: this recipe starts from the base")
     for recipe in (aligned, corrected):
@@ -332,7 +333,7 @@ def _given(options: argparse.Namespace, knobs: Callable[..., _Knobs]) -> _Knobs:
     """A recipe's knobs as a file and the command line turned them; SettingsError names one that there is not."""
     kinds = {knob.name: type(knob.default) for knob in fields(cast("Any", knobs))}
     given = {name: getattr(options, name, None) for name in kinds}
-    turned = {name: value for name, value in given.items() if value is not None}
+    turned = {name: value for name, value in given.items() if value not in (None, NONE)}
     return knobs(**{**knobs_in(getattr(options, "knobs", NONE), kinds), **turned})
 
 

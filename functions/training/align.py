@@ -24,6 +24,7 @@ from pawl.bundle import Bundle, Lineage, Manifest, open_bundle, seal
 from pawl.errors import InvalidDataset
 from pawl.examples import Prompt
 from pawl.generator import TextGenerator
+from pawl.likelihood import opposed, preferred
 from pawl.pairset import PairDataset, PairRow
 from pawl.reward import RewardModel
 from training import contest, generator
@@ -37,6 +38,7 @@ from training.frontier import draw_frontier
 from training.origin import Origin
 from training.progress import RunReport
 from training.resume import Checkpoints, Keeper
+from training.trainers import taught
 from training.tuning import Judge, Tuned, tune
 
 CURVE = "alignment.png"
@@ -67,13 +69,12 @@ class Aligned:
 # --- Rows -------------------------------------------------------------------------------------------------------------
 
 
-def held_out(dataset: PairDataset) -> list[PairRow]:
-    """Comparisons that nothing learns from, the newest first; InvalidDataset when there are none."""
-    rows = [*dataset.splits.get("recent", ()), *dataset.splits.get("holdout", ())]
-    compared = [row for row in rows if row.chosen and row.rejected]
-    if not compared:
+def held_out(dataset: PairDataset, method: str) -> list[PairRow]:
+    """What nothing learns from and the method could, the newest first; InvalidDataset when it compares nothing."""
+    rows = taught([*dataset.splits.get("recent", ()), *dataset.splits.get("holdout", ())], method)
+    if not opposed(rows):
         raise InvalidDataset("no comparisons are held out: an aligned model needs some to be judged by")
-    return compared
+    return rows
 
 
 def prompts_of(rows: Sequence[PairRow], most: int) -> list[Prompt]:
@@ -123,23 +124,25 @@ def judged(
         raise InvalidDataset("no held-out prompt leaves room for an answer within the model's context")
     ours, theirs = (contest.answers(model, prompts, rules) for model in models)
     fit = {repr(prompt) for prompt in prompts}
-    pairs = [row for row in rows if repr(row.prompt) in fit][: knobs.judged_pairs]
+    pairs = opposed([row for row in rows if repr(row.prompt) in fit])[: knobs.judged_pairs]
     metrics: dict[str, Any] = {
         "against": f"models:/{live.manifest.name}/{live.manifest.version}",
         "prompts": len(prompts),
         "answer_tokens": [round(float(np.mean([len(each.tokens) for each in said])), 1) for said in (ours, theirs)],
         "pairs": len(pairs),
-        "pairs_preferred": asdict(contest.preferred(candidate, live, pairs, knobs.answer_tokens)),
+        "pairs_preferred": asdict(preferred(candidate, live, pairs, knobs.answer_tokens)),
     }
     if judge:
         metrics["win_rate"] = asdict(contest.compare(ours, theirs, prompts, judge))
     return metrics
 
 
-def told_of(tuned: Tuned, knobs: Knobs, judge: RewardModel | None) -> dict[str, Any]:
-    """What the manifest says of the tuning."""
+def told_of(tuned: Tuned, rows: Sequence[PairRow], knobs: Knobs, judge: RewardModel | None) -> dict[str, Any]:
+    """What the manifest says of the tuning; `thumbs_left_out` are those of `rows` that its method cannot learn from."""
     return {
         "method": knobs.method,
+        "thumbs": sum(row.is_thumb for row in taught(rows, knobs.method)),
+        "thumbs_left_out": len(rows) - len(taught(rows, knobs.method)),
         "beta": knobs.beta,
         "steps": tuned.steps,
         "best_step": tuned.best.step,
@@ -164,7 +167,7 @@ def align(
     clock: Callable[[], float],
 ) -> Aligned | None:
     """Align on a frozen dataset and leave a sealed bundle in the empty `folder`; of several processes, the first."""
-    rows = held_out(dataset)
+    rows = held_out(dataset, knobs.method)
     judge = ancestry.judge.rewards if ancestry.judge else None
     with TemporaryDirectory() as scratch:
         place = Path(scratch)
@@ -196,7 +199,7 @@ def align(
 
     report.begin("evaluation", 0.8)
     files = packed(tuned.weights)
-    alignment = told_of(tuned, knobs, ancestry.judge)
+    alignment = told_of(tuned, dataset.splits["train"], knobs, ancestry.judge)
     served = judged(open_bundle(folder), ancestry.live, rows, judge, knobs)
     metrics = {**made.metrics, "alignment": alignment, "served": served, "adapter": describe(files)}
     about = described(made, dataset, purpose)

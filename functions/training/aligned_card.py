@@ -33,7 +33,7 @@ prompt and answer together. What it says may be wrong or biased: it learned how 
 {_rows(dataset)}
 
 `train` is learned from, but for a share of its prompts that is held back to notice over-optimization; the others are
-only judged by. Each comparison counts by what its raters are worth.
+only judged by. Each comparison counts by what its raters are worth, and so does each thumb: {_thumbs(told)}.
 
 ## How it was aligned
 
@@ -87,17 +87,22 @@ def _stopped(told: Mapping[str, Any]) -> str:
     return "; the run was ended there, as the reward rose while gold fell" if told["was_stopped"] else ""
 
 
+def _thumbs(told: Mapping[str, Any]) -> str:
+    return f"{told['thumbs']} were learned from, {told['thumbs_left_out']} left out, for only KTO can learn from one"
+
+
 def _rows(dataset: PairDataset) -> str:
-    lines = ["| split | comparisons | of these traffic |", "|---|---|---|"]
+    lines = ["| split | comparisons | thumbs | of these traffic |", "|---|---|---|---|"]
     for split, rows in dataset.splits.items():
-        lines.append(f"| {split} | {len(rows)} | {sum(row.source == 'traffic' for row in rows)} |")
+        thumbs, traffic = sum(row.is_thumb for row in rows), sum(row.source == "traffic" for row in rows)
+        lines.append(f"| {split} | {len(rows) - thumbs} | {thumbs} | {traffic} |")
     return "\n".join(lines)
 
 
 def _wins(served: Mapping[str, Any]) -> str:
     names = {
         "win_rate": f"answers to {served['prompts']} prompts that the judge prefers",
-        "pairs_preferred": f"of {served['pairs']} pairs, people's choice found likelier than before",
+        "pairs_preferred": f"of {served['pairs']} better answers beside worse ones, found likelier than before",
     }
     return "\n".join(
         f"| {meaning} | {one['rate']:.1%} | {one['low']:.1%} to {one['high']:.1%} | {one['wins']} | {one['losses']} | "

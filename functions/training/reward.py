@@ -280,12 +280,14 @@ def reward(
     checkpoints: Checkpoints,
     clock: Callable[[], float],
 ) -> Bundle | None:
-    """Train on a frozen dataset and leave a sealed bundle in the empty `folder`.
+    """Train on a frozen dataset's comparisons and leave a sealed bundle in the empty `folder`.
 
-    Of several processes the first does so, and the others get None.
+    Thumbs teach it nothing: they are left out and counted. Of several processes the first does all this, and the others
+    get None.
     """
     torch.manual_seed(knobs.seed)
-    rows, held = divide(dataset.splits["train"], knobs.validation_share, knobs.seed)
+    thumbs, dataset = dataset.thumbs, dataset.compared
+    rows, held = divide(dataset.splits.get("train", []), knobs.validation_share, knobs.seed)
     if not rows or not held:
         raise InvalidDataset(f"{len(rows)} pairs to learn from and {len(held)} to validate on: want some of each")
     with TemporaryDirectory() as scratch:
@@ -318,6 +320,7 @@ def reward(
     model = RewardModel(seal(folder, **about, metrics={}))  # sealed for the measuring; sealed again below
     metrics, reference = measure(base, model, dataset, learned, knobs, temperature)
     metrics |= time_rewards(base.judge, folder, min(knobs.seconds_tokens, knobs.max_tokens))
+    metrics["thumbs_left_out"] = thumbs
     metrics["bytes_ratio"] = round(exported.int8_bytes / exported.float_bytes, 4)
     (folder / "reference.json").write_text(reference.to_json(), encoding="utf-8")
     write_reward_card(folder / "card.md", about, metrics, dataset)

@@ -17,7 +17,7 @@ def write_reward_card(path: Path, about: Mapping[str, Any], metrics: Mapping[str
             [
                 _metadata(about, metrics),
                 _introduction(about),
-                _data(dataset),
+                _data(dataset, metrics["thumbs_left_out"]),
                 _results(metrics),
                 sections.slices(metrics, "pairs"),
                 _limits(about, metrics),
@@ -64,7 +64,7 @@ def _introduction(about: Mapping[str, Any]) -> str:
     )
 
 
-def _data(dataset: PairDataset) -> str:
+def _data(dataset: PairDataset, thumbs: int) -> str:
     lines = [
         "## Data",
         "",
@@ -81,7 +81,7 @@ def _data(dataset: PairDataset) -> str:
             *lines,
             "",
             "`train` is learned from, some of its prompts held back to set the temperature; `holdout` and `recent` "
-            "(the newest comparisons) are only judged by.",
+            "(the newest comparisons) are only judged by." + (f" {thumbs} thumbs teach it nothing." if thumbs else ""),
         ]
     )
 

@@ -12,10 +12,16 @@ from datasets import Dataset
 from torch import Tensor
 from trl import DPOTrainer, KTOTrainer
 
+from pawl.errors import InvalidDataset
 from pawl.examples import Answer, Preference, grpo_rows, kto_row, preference_row
 from pawl.pairset import PairRow
 
 WEIGHT = "weight"
+
+
+def taught(rows: Sequence[PairRow], method: str) -> list[PairRow]:
+    """The rows that say something to a method: thumbs do to KTO alone."""
+    return [row for row in rows if method == "kto" or not row.is_thumb]
 
 
 def alike(rows: Sequence[PairRow]) -> list[PairRow]:
@@ -46,6 +52,18 @@ def thumb_rows(rows: Sequence[PairRow]) -> Dataset:
     ]
     mean = sum(weight for _, weight in told) / len(told)
     return Dataset.from_list([{**row, WEIGHT: weight / mean} for row, weight in told])
+
+
+def balance(thumbs: Dataset) -> dict[str, Any]:
+    """KTO's weights under which all good answers together count as much as all bad ones, as its authors advise.
+
+    InvalidDataset when there are none of a kind: nothing would say what is better.
+    """
+    good = sum(thumbs["label"])
+    counts = (good, len(thumbs) - good)
+    if not all(counts):
+        raise InvalidDataset(f"{counts[0]} good answers and {counts[1]} bad ones to learn from: kto wants some of each")
+    return dict(zip(("desirable_weight", "undesirable_weight"), (max(counts) / each for each in counts), strict=True))
 
 
 def prompt_rows(rows: Sequence[PairRow]) -> Dataset:

@@ -1,6 +1,7 @@
 """Preference tuning by TRL and PEFT: from a checkpoint, comparisons and perhaps a judge to the adapter that was best.
 
-    dpo, kto      learn from the compared answers themselves
+    dpo           learns from the compared answers themselves
+    kto           learns from them, and from thumbs on single ones
     grpo, rloo    learn from the policy's own answers, rewarded by an exported reward model as it is served
 
 Nothing here exports or serves: this half of the recipe runs wherever torch does. All methods hold the policy near its
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import PartialState
+from numpy.typing import NDArray
 from peft import PeftModel
 from transformers import PreTrainedTokenizerFast, PrinterCallback, Trainer, TrainerCallback
 from trl import DPOConfig, GRPOConfig, GRPOTrainer, KTOConfig, RLOOConfig, RLOOTrainer
@@ -23,6 +25,7 @@ from trl import DPOConfig, GRPOConfig, GRPOTrainer, KTOConfig, RLOOConfig, RLOOT
 from pawl.errors import InvalidDataset, UnsupportedRequest
 from pawl.examples import Prompt
 from pawl.pairset import PairRow
+from pawl.raters import sums
 from training.adapter import Weights, config_of, joined, merge, weights_of
 from training.align_knobs import BY_REWARD, METHODS, Knobs
 from training.checkpoint import Checkpoint
@@ -31,7 +34,7 @@ from training.divergence import Divergence, Floats, divergence
 from training.looks import Look, gold
 from training.policy import Encoded, encode, log_probabilities, prompt_ids, sample, tokenizer_of
 from training.progress import RunReport
-from training.trainers import WeightedDPO, WeightedKTO, alike, pair_rows, prompt_rows, thumb_rows
+from training.trainers import WeightedDPO, WeightedKTO, alike, balance, pair_rows, prompt_rows, taught, thumb_rows
 from training.watch import Rules, Watch
 
 TRIED_MARGINS = 64
@@ -71,7 +74,7 @@ def tune(
 
     `folder` takes what the trainer writes; `resumed` is a checkpoint of the same run to go on from.
     """
-    learned, held_back = divide(alike(rows), knobs.gold_share, knobs.seed)
+    learned, held_back = divide(alike(rows), knobs)
     model = checkpoint.model()
     model.generation_config.eos_token_id = checkpoint.eos_ids
     if parent is not None:
@@ -96,17 +99,20 @@ def tune(
     return Tuned(weights, watch.looks, best, trainer.state.global_step, watch.was_stopped, measured)
 
 
-def divide(rows: Sequence[PairRow], share: float, seed: int) -> tuple[list[PairRow], list[PairRow]]:
-    """Rows to learn from and rows to look at; a prompt is on one side only. Thumbs say nothing to those who look.
+def divide(rows: Sequence[PairRow], knobs: Knobs) -> tuple[list[PairRow], list[PairRow]]:
+    """Rows to learn from and rows to look at, of those that say something to the method; a prompt is on one side only.
 
     InvalidDataset when there are too few different prompts for both.
     """
-    compared = sorted({repr(row.prompt) for row in rows if row.chosen and row.rejected})
-    if len(compared) < 2:
-        raise InvalidDataset(f"train compares answers to {len(compared)} prompts: alignment needs two at least")
-    random.Random(seed).shuffle(compared)
-    chosen = set(compared[: max(1, round(len(compared) * share))])
-    held_back = [row for row in rows if repr(row.prompt) in chosen and row.chosen and row.rejected]
+    prompts = sorted({repr(row.prompt) for row in taught(rows, knobs.method)})
+    if len(prompts) < 2:
+        raise InvalidDataset(
+            f"train has {len(prompts)} prompts that {knobs.method} learns from: alignment needs two at least, "
+            "compared answers to them, or for kto thumbs"
+        )
+    random.Random(knobs.seed).shuffle(prompts)
+    chosen = set(prompts[: max(1, round(len(prompts) * knobs.gold_share))])
+    held_back = [row for row in taught(rows, knobs.method) if repr(row.prompt) in chosen]
     return [row for row in rows if repr(row.prompt) not in chosen], held_back
 
 
@@ -124,14 +130,14 @@ def trainer_of(
     """TRL's trainer of the method, with a fresh adapter over the model."""
     given: dict[str, Any] = {"model": model, "processing_class": tokenizer, "peft_config": config_of(knobs.rank)}
     if knobs.method == "dpo":
-        data = pair_rows([row for row in rows if row.chosen and row.rejected])
+        data = pair_rows(taught(rows, knobs.method))
         own = _arguments(knobs, folder, len(data))
         args = DPOConfig(**own, beta=knobs.beta, max_length=knobs.max_tokens)
         return WeightedDPO(**given, args=args, train_dataset=data)
     if knobs.method == "kto":
         data = thumb_rows(rows)
         own = _arguments(knobs, folder, len(data))
-        args = KTOConfig(**own, beta=knobs.beta, max_length=knobs.max_tokens)
+        args = KTOConfig(**own, **balance(data), beta=knobs.beta, max_length=knobs.max_tokens)
         return WeightedKTO(**given, args=args, train_dataset=data)
     if knobs.method not in BY_REWARD:
         raise UnsupportedRequest(f"no method {knobs.method!r}: want one of {', '.join(METHODS)}")
@@ -189,8 +195,18 @@ def reward_function(judge: Judge) -> Callable[..., list[float]]:
 # --- What is looked at ------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Answers that people told good (1) or bad (-1), each with its log probability under the reference and its row."""
+
+    encoded: list[Encoded]
+    known: Floats
+    signs: Floats
+    rows: NDArray[np.int64]
+
+
 class Eyes:
-    """Measures the policy against its reference: on held-back pairs, and on its own answers to their prompts."""
+    """Measures the policy against its reference: on held-back rows, and on its own answers to their prompts."""
 
     def __init__(
         self,
@@ -207,23 +223,22 @@ class Eyes:
         self._eos_ids = eos_ids
         self._judge = judge
         self._knobs = knobs
-        self._gold = self._pairs(held_back)
+        self._gold = self._told(held_back)
         self._weights = np.array([row.weight for row in held_back])
-        compared = [row for row in learned if row.chosen and row.rejected]
-        self._tried = [] if judge else self._pairs(compared[:TRIED_MARGINS])
+        self._tried = self._told([] if judge else taught(learned, knobs.method)[:TRIED_MARGINS])
         prompts = {repr(row.prompt): row.prompt for row in held_back}
         self._prompts = list(prompts.values())[: knobs.look_prompts]
 
     def look(self, step: int) -> Look:
         """The policy as it is now."""
-        preferred, error, accuracy = gold(self._margins(self._gold), self._weights)
         answers = self._sample(self._prompts, self._knobs.seed + step)
         moved = self._divergence(answers)
+        preferred, error, accuracy = gold(self._margins(self._gold, moved), self._weights)
         if self._judge:
             texts = [str(self._tokenizer.decode(row.answer, skip_special_tokens=True)) for row in answers]
             reward = float(self._judge(self._prompts, texts).mean())
         else:
-            reward = float(self._margins(self._tried).mean())
+            reward = float(self._margins(self._tried, moved).mean())
         length = float(np.mean([len(row.answer) for row in answers]))
         kl = (moved.per_token, moved.per_answer, moved.error)
         return Look(step, *(round(each, 6) for each in (reward, preferred, error, accuracy, *kl, length)))
@@ -241,18 +256,27 @@ class Eyes:
         ours, theirs = (log_probabilities(self._policy, answers, self._pad, is_reference=off) for off in (False, True))
         return divergence(ours, theirs)
 
-    def _pairs(self, rows: Sequence[PairRow]) -> list[tuple[Encoded, float]]:
-        """Both answers of each pair, chosen first, with their log probabilities under the reference."""
-        texts = [(row.prompt, text) for row in rows for text in (row.chosen, row.rejected)]
-        encoded = [encode(self._tokenizer, prompt, text, self._knobs.max_tokens) for prompt, text in texts]
+    def _told(self, rows: Sequence[PairRow]) -> Told:
+        """Each answer of the rows, as far as they have both."""
+        texts = [
+            (place, row.prompt, text, sign)
+            for place, row in enumerate(rows)
+            for text, sign in ((row.chosen, 1.0), (row.rejected, -1.0))
+            if text
+        ]
+        encoded = [encode(self._tokenizer, prompt, text, self._knobs.max_tokens) for _, prompt, text, _ in texts]
         known = log_probabilities(self._policy, encoded, self._pad, is_reference=True)
-        return [(row, float(each.sum())) for row, each in zip(encoded, known, strict=True)]
+        signs, places = np.array([sign for *_, sign in texts]), np.array([place for place, *_ in texts], np.int64)
+        return Told(encoded, np.array([each.sum() for each in known]), signs, places)
 
-    def _margins(self, pairs: Sequence[tuple[Encoded, float]]) -> Floats:
-        """Beta times the difference of log ratios, (pairs,)."""
-        now = log_probabilities(self._policy, [row for row, _ in pairs], self._pad)
-        ratios = np.array([float(each.sum()) - known for each, (_, known) in zip(now, pairs, strict=True)])
-        return self._knobs.beta * (ratios[0::2] - ratios[1::2])
+    def _margins(self, told: Told, moved: Divergence) -> Floats:
+        """Beta times a pair's difference of log ratios, or how far a thumb's lies beyond the divergence: (rows,).
+
+        The latter is what KTO weighs; how far the policy has moved in all cancels out of a pair.
+        """
+        now = log_probabilities(self._policy, told.encoded, self._pad)
+        beyond = np.array([each.sum() for each in now]) - told.known - max(0.0, moved.per_answer)
+        return self._knobs.beta * sums(told.rows, told.signs * beyond, int(told.rows.max(initial=-1)) + 1)
 
     @property
     def _pad(self) -> int:

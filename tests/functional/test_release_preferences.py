@@ -84,8 +84,9 @@ def judges(cloud: Any) -> Judges:
 def offer(cloud: Any, tmp_path: Path, pairs: PairDataset) -> Callable[..., Bundle]:
     """Stores a reward model as training does."""
 
-    def store(version: str, worth: Mapping[str, float] = POLITE, **about: str) -> Bundle:
-        bundle = seal_reward(tmp_path / f"judge-{version}", JUDGE, version, pairs.digest, worth, **about)
+    def store(version: str, worth: Mapping[str, float] = POLITE, dataset: str = "", **about: str) -> Bundle:
+        made_of = dataset or pairs.digest
+        bundle = seal_reward(tmp_path / f"judge-{version}", JUDGE, version, made_of, worth, **about)
         cloud.store_files(f"candidates/{JUDGE}/{version}/", bundle)
         return bundle
 
@@ -96,13 +97,14 @@ def offer(cloud: Any, tmp_path: Path, pairs: PairDataset) -> Callable[..., Bundl
 def aligned(cloud: Any, tmp_path: Path, pairs: PairDataset) -> Callable[..., list[Gate]]:
     """The gates of a generator that follows the parrot, by what its job says of it."""
 
-    def judge(seed: int = 0, policy: GatePolicy = POLICY, **metrics: Any) -> list[Gate]:
+    def judge(seed: int = 0, policy: GatePolicy = POLICY, dataset: str = "", **metrics: Any) -> list[Gate]:
         live = seal_generator(tmp_path / "live")
         made = seal_generator(tmp_path / f"candidate-{seed}", seed=seed)
         told: dict[str, Any] = {"alignment": {"reward": f"models:/{JUDGE}/1"}, "served": _served(24, 8)} | metrics
         about = {each.name: getattr(made.manifest, each.name) for each in dataclasses.fields(Manifest)}
         del about["files"]
-        lineage = Lineage("run-2", pairs.digest, f"models:/{MODEL}/1", "none", "Apache-2.0", "tests", recipe="align")
+        made_of = dataset or pairs.digest
+        lineage = Lineage("run-2", made_of, f"models:/{MODEL}/1", "none", "Apache-2.0", "tests", recipe="align")
         candidate = seal(made.path, **{**about, "version": "2", "metrics": told, "lineage": lineage})
         return judge_candidate(Case(Contender.of(candidate), Contender.of(live), cloud.bucket, policy))
 
@@ -114,6 +116,11 @@ def _pair(number: int) -> PairRow:
     more = " on its way" * 4
     texts = (better, worse + more) if number % 2 else (better + more, worse)
     return PairRow(f"question {number} of {number * 7}", *texts)
+
+
+def _thumbs(count: int, first: int = 0) -> list[PairRow]:
+    texts = (("the weather is fine", ""), ("", "it is not my parcel"))
+    return [PairRow(f"question {n} of {n * 7}", *texts[n % 2]) for n in range(first + 100, first + count + 100)]
 
 
 def _served(wins: int, losses: int) -> dict[str, Any]:
@@ -340,6 +347,46 @@ def test_a_generator_that_no_released_judge_of_its_own_has_judged_is_refused(
     judges.consider(JUDGE, "1", now_ms)
 
     assert failed(aligned(**metrics)) == ["data"]
+
+
+def test_thumbs_beside_comparisons_are_nothing_that_a_reward_model_is_judged_by(
+    judges: Judges, offer: Any, cloud: Any, now_ms: int
+) -> None:
+    rows = [*(_pair(number) for number in range(24)), *_thumbs(8)]
+    mixed = freeze_pairs(MODEL, {"train": rows[:12], "holdout": rows[12:]}, {"parent": None})
+    Datasets(cloud.bucket).store(mixed)
+    offer("1", dataset=mixed.digest)
+
+    record = judges.consider(JUDGE, "1", now_ms)
+
+    assert (record.state, failed(record.gates)) == ("live", [])
+    assert next(gate for gate in record.gates if gate["name"] == "pairs")["evidence"]["rows"] == 12
+
+
+@pytest.mark.parametrize(("wins", "losses", "refused"), [(24, 8, []), (8, 24, ["win rate"])], ids=["better", "worse"])
+def test_a_generator_that_thumbs_alone_have_aligned_passes_by_what_it_finds_likelier(
+    wins: int, losses: int, refused: list[str], aligned: Any, cloud: Any
+) -> None:
+    thumbs = freeze_pairs(MODEL, {"train": _thumbs(8), "holdout": _thumbs(12, first=8)}, {"parent": None})
+    Datasets(cloud.bucket).store(thumbs)
+    proof = _served(wins, losses)
+    served = {"pairs_preferred": proof["win_rate"], "against": proof["against"]}
+
+    gates = aligned(dataset=thumbs.digest, served=served, alignment={"reward": "implicit margin"})
+
+    assert failed(gates) == refused
+    again = next(gate for gate in gates if gate.name == "win rate again")
+    assert again.evidence == {"interval": again.evidence["interval"], "answers": 6, "ties": 6}
+
+
+def test_a_generator_that_avoids_the_released_judge_is_refused(
+    judges: Judges, offer: Any, aligned: Any, now_ms: int
+) -> None:
+    offer("1")
+    judges.consider(JUDGE, "1", now_ms)
+    served = {**_served(24, 8), "pairs_preferred": _served(24, 8)["win_rate"]}
+
+    assert failed(aligned(served=served, alignment={"reward": "implicit margin"})) == ["data"]
 
 
 def test_a_generator_without_a_proof_is_refused(judges: Judges, offer: Any, aligned: Any, now_ms: int) -> None:

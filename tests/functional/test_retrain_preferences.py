@@ -95,6 +95,23 @@ def compare(answer: Callable[..., str], cloud: Any, now_ms: int) -> Callable[...
 
 
 @pytest.fixture
+def thumb(answer: Callable[..., str], cloud: Any, now_ms: int) -> Callable[..., None]:
+    """Answers so many prompts once, and says of every second answer that it is good, of the others bad."""
+
+    def say(count: int, first: int = 0, rater: str = "ada", good: Callable[[int], bool] = lambda n: n % 2 == 0) -> None:
+        for number in range(first, first + count):
+            text = f"high up in tree {number} of {number}" if good(number) else f"no idea of {number} at all"
+            inference_id = answer(f"where does bird {number} of {number} sleep", text)
+            body = {"metric": "thumbs_up", "value": good(number), "rater": rater, "inference_id": inference_id}
+            body |= {"feedback_id": f"thumb-{number}", "tags": {"rater": rater}, "model_version": "1"}
+            body |= {"given_at": isoformat(now_ms - 60_000 * number)}
+            uuid = inference_id.split(".")[1]
+            cloud.put_feedback(model=MODEL, inference_uuid=uuid, metric="thumbs_up", rater=rater, body=body)
+
+    return say
+
+
+@pytest.fixture
 def release_judge(cloud: Any, tmp_path: Path, told: Callable[..., Any]) -> Callable[..., dict[str, Any]]:
     """Releases the reward model of a run, as the release function does; the event that says so."""
 
@@ -295,6 +312,82 @@ def test_a_drift_whose_cure_is_rlhf_trains_the_reward_model(
     handle(drifted)
 
     assert [job["parameters"]["recipe"] for job in jobs()] == ["reward"]
+
+
+def test_thumbs_with_too_few_comparisons_align_the_generator_by_kto_at_once(
+    compare: Any, thumb: Any, handle: Any, told: Any, jobs: Any, cloud: Any
+) -> None:
+    thumb(24)
+    compare(4, first=100)
+
+    handle(told("sqs_feedback_ready"))
+
+    (job,) = jobs()
+    run = cloud.registry.active_run(MODEL)
+    body = cloud.registry.run(run)
+    assert job["parameters"] == {
+        "recipe": "align",
+        "model": MODEL,
+        "version": "2",
+        "dataset": f"s3://pawl-data/datasets/{body['dataset']}/",
+        "run": run,
+        "output": f"s3://pawl-data/candidates/{MODEL}/2/",
+        "parent": f"models:/{MODEL}/1",
+        "live": f"s3://pawl-data/models/{MODEL}/1/",
+        "method": "kto",
+    }
+    assert body["because"] == ("feedback, with 4 compared answers, too few for a reward model, and 24 thumbs: by kto")
+    frozen = Datasets(cloud.bucket).load_pairs(body["dataset"])
+    assert {split: len(rows) for split, rows in frozen.splits.items()} == {"train": 21, "holdout": 7}
+    thumbs = [row for rows in frozen.splits.values() for row in rows if row.is_thumb]
+    assert {(row.chosen[:7], row.rejected[:7]) for row in thumbs} == {("high up", ""), ("", "no idea")}
+    assert (len(thumbs), frozen.lineage["thumbs"]) == (24, 24)
+
+
+def test_comparisons_enough_for_a_reward_model_take_the_thumbs_along(
+    compare: Any, thumb: Any, handle: Any, told: Any, jobs: Any, cloud: Any
+) -> None:
+    thumb(24)
+    compare(20, first=100)
+
+    handle(told("sqs_feedback_ready"))
+
+    (job,) = jobs()
+    assert (job["parameters"]["recipe"], "method" in job["parameters"]) == ("reward", False)
+    frozen = Datasets(cloud.bucket).load_pairs(cloud.registry.run(cloud.registry.active_run(MODEL))["dataset"])
+    assert (frozen.thumbs, frozen.lineage["feedback"]) == (24, 44)
+
+
+def test_a_released_reward_model_compares_the_answers_of_an_alignment_by_thumbs(
+    compare: Any, thumb: Any, handle: Any, told: Any, rest: Any, jobs: Any, cloud: Any, release_judge: Any
+) -> None:
+    compare(12)
+    handle(told("sqs_feedback_ready"))
+    first = cloud.registry.run(cloud.registry.active_run(MODEL))["dataset"]
+    handle(release_judge(cloud.registry.active_run(MODEL)))
+    handle(ended(told, next(job for job in jobs() if job["parameters"]["recipe"] == "align")))
+    for item in list(cloud.feedback.all()):  # the alignment is live, and nobody compares its answers
+        cloud.feedback.remove(item)
+    thumb(24, first=200)
+
+    reply = handle(rest("POST", "/jobs", {"model": MODEL}, sender="operator"))
+
+    run = json.loads(reply["body"])
+    (job,) = (job for job in jobs() if job["parameters"].get("method") == "kto")
+    assert (run["recipe"], job["parameters"]["reward"]) == ("align", f"s3://pawl-data/models/{JUDGE}/1/")
+    frozen = Datasets(cloud.bucket).load_pairs(run["datasets"][0])
+    assert (frozen.lineage["parent"], frozen.lineage["thumbs"]) == (first, 24)
+
+
+def test_thumbs_that_all_point_the_same_way_are_no_cause(
+    thumb: Any, handle: Any, told: Any, jobs: Any, cloud: Any
+) -> None:
+    thumb(24, good=lambda number: True)
+
+    handle(told("sqs_feedback_ready"))
+
+    assert jobs() == []
+    assert cloud.registry.active_run(MODEL) is None
 
 
 def test_too_few_comparisons_wait(compare: Any, handle: Any, told: Any, jobs: Any) -> None:

@@ -14,12 +14,13 @@ from tests.functional.checkpoints import save_decoder, save_encoder
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from pawl.bundle import Bundle, open_bundle
-from pawl.errors import UnsupportedRequest
+from pawl.errors import InvalidDataset, UnsupportedRequest
 from pawl.examples import Prompt
 from pawl.generator import Sampling, TextGenerator
+from pawl.likelihood import opposed, preferred
 from pawl.pairset import PairDataset, PairRow, freeze_pairs
 from training import contest
-from training.__main__ import main
+from training.__main__ import _given, _parser, main
 from training.adapter import CONFIG, WEIGHTS, Weights, config_of, merge, set_weights, unpacked, weights_of
 from training.align_knobs import Knobs
 from training.checkpoint import Checkpoint, open_checkpoint
@@ -28,7 +29,8 @@ from training.policy import prompt_ids, tokenizer_of
 from training.progress import RunReport
 from training.resume import Checkpoints, Keeper
 from training.storage import Folder
-from training.tuning import Floats, Judge, Tuned, tune
+from training.trainers import balance, pair_rows, prompt_rows, taught, thumb_rows
+from training.tuning import Floats, Judge, Tuned, divide, tune
 from training.watch import Rules, Watch
 
 NOW_MS = 1_790_000_000_000
@@ -163,13 +165,49 @@ def test_a_method_that_needs_rewards_is_refused_without_a_judge(
         tune(checkpoint, None, rows_of(WHATS), [asked("van")], None, knobs, tmp_path / "trained", report)
 
 
-def test_thumbs_are_enough_for_kto(checkpoint: Checkpoint, report: RunReport, tmp_path: Path) -> None:
-    thumbs = [PairRow(asked(what), "it is late", "") for what in WHATS[:4]]
-    thumbs += [PairRow(asked(what), "", "the invoice charges") for what in WHATS[:4]]
-    rows = [*thumbs, *rows_of(WHATS[8:])]
-    knobs = replace(KNOBS, method="kto")
+def thumbs_of(whats: Sequence[str]) -> list[PairRow]:
+    """A good answer to every second question, a bad one to the others."""
+    texts = (("it is late", ""), ("", "the invoice charges"))
+    return [PairRow(asked(what), *texts[place % 2]) for place, what in enumerate(whats)]
+
+
+@pytest.mark.parametrize("pairs", [0, 4])
+def test_thumbs_are_enough_for_kto_with_and_without_comparisons_beside_them(
+    pairs: int, checkpoint: Checkpoint, report: RunReport, tmp_path: Path
+) -> None:
+    rows = [*thumbs_of(WHATS[pairs:]), *rows_of(WHATS[:pairs])]
+    knobs = replace(KNOBS, method="kto", steps=16)
     tuned = tune(checkpoint, None, rows, [asked("van")], None, knobs, tmp_path / "trained", report)
-    assert tuned.looks[-1].gold_accuracy == 1.0
+    first, last = tuned.looks[0], tuned.looks[-1]
+    assert (first.gold, first.reward) == (0.5, 0.0)
+    assert last.gold > 0.7 and last.gold_accuracy == 1.0
+    assert last.reward > 0.2
+
+
+def test_comparisons_alone_teach_dpo_and_the_thumbs_beside_them_are_left_out(dataset: PairDataset) -> None:
+    rows = [*thumbs_of(WHATS[:8]), *rows_of(WHATS[8:])]
+    learned, held_back = divide(rows, KNOBS)
+    assert len(pair_rows(taught(learned, "dpo"))) + len(held_back) == 4
+    assert not any(row.is_thumb for row in held_back)
+    with pytest.raises(InvalidDataset, match="0 prompts that dpo learns from"):
+        divide(thumbs_of(WHATS), KNOBS)
+
+
+def test_good_answers_count_as_much_as_bad_ones_however_many_there_are() -> None:
+    rows = [*thumbs_of(WHATS[:4]), *(row for row in thumbs_of(WHATS) if row.rejected)]
+    assert balance(thumb_rows(rows)) == {"desirable_weight": 4.0, "undesirable_weight": 1.0}
+    with pytest.raises(InvalidDataset, match="2 good answers and 0 bad ones"):
+        balance(thumb_rows([row for row in thumbs_of(WHATS[:4]) if row.chosen]))
+
+
+def test_a_mixed_dataset_becomes_each_trainer_s_own_rows() -> None:
+    rows = [*thumbs_of(WHATS[:2]), *rows_of(WHATS[2:3])]
+    pairs, thumbs, prompts = pair_rows(taught(rows, "dpo")), thumb_rows(rows), prompt_rows(rows)
+    late, charges = ([{"role": "assistant", "content": text}] for text in ("it is late", "the invoice charges"))
+    assert pairs.to_list() == [{"prompt": asked("courier"), "chosen": late, "rejected": charges, "weight": 1.0}]
+    assert set(thumbs.column_names) == {"prompt", "completion", "label", "weight"}
+    assert list(zip(thumbs["completion"], thumbs["label"], strict=True)) == [(late, True), (charges, False)] * 2
+    assert prompts.to_list() == [{"prompt": asked(what)} for what in WHATS[:3]]
 
 
 @pytest.mark.parametrize("method", ["dpo", "grpo"])
@@ -332,13 +370,38 @@ def test_an_aligned_version_is_aligned_on_from_its_own_adapter(candidate: Bundle
     assert manifest.metrics["alignment"]["looks"][0]["kl_per_answer"] == 0.0
 
 
+def test_thumbs_alone_align_by_the_command_and_the_manifest_says_what_was_learned_from(
+    home: Path, source: Path
+) -> None:
+    frozen = freeze_pairs("tiny", {"train": thumbs_of(WHATS[:8]), "holdout": thumbs_of(WHATS[8:])}, {})
+    for name, data in frozen.files.items():
+        Folder(home / "thumbs").write(name, data)
+    asked_for = command(home, source, "4", "models/tiny/1", "--method", "kto")
+    asked_for[asked_for.index("--dataset") + 1] = f"{home}/thumbs"
+    asked_for[asked_for.index("--reward") + 1] = "none"
+
+    main(asked_for, {}, NOW_MS)
+
+    bundle = open_bundle(home / "candidates/tiny/4")
+    told, served = (bundle.manifest.metrics[name] for name in ("alignment", "served"))
+    assert (told["method"], told["thumbs"], told["thumbs_left_out"], told["reward"]) == ("kto", 8, 0, "implicit margin")
+    assert (served["pairs"], "win_rate" in served) == (2, False)
+    assert "8 were learned from, 0 left out" in (bundle.path / "card.md").read_text(encoding="utf-8")
+
+
+def test_a_job_that_names_no_method_takes_the_recipe_s_own() -> None:
+    given = _parser().parse_args([*command(Path("home"), Path("source"), "2", "live"), "--method", "none"])
+    assert _given(given, Knobs).method == "dpo"
+
+
 def test_a_bundle_against_itself_wins_half(live: Bundle) -> None:
     rules = contest.Rules(8, 0.7, 1)
     prompts = [asked(what) for what in WHATS[:6]]
     ours, theirs = (contest.answers(TextGenerator(live), prompts, rules) for _ in range(2))
     won = contest.compare(ours, theirs, prompts, small_letters)
     assert (won.rate, won.ties) == (0.5, 6)
-    liked = contest.preferred(live, live, rows_of(WHATS[:3]), 8)
+    told = opposed([*rows_of(WHATS[:2]), *thumbs_of(WHATS[2:5])])
+    liked = preferred(live, live, told, 8)
     assert (liked.rate, liked.ties) == (0.5, 3)
 
 

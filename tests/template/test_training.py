@@ -36,10 +36,14 @@ def test_a_job_that_no_instance_can_take_ends(resources: Resources) -> None:
 
 def test_the_command_is_whole_so_that_it_runs_without_the_image_too(resources: Resources) -> None:
     command = resources["JobDefinition"]["Properties"]["ContainerProperties"]["Command"]
-    names = ["model", "version", "dataset", "output", "run", "parent", "live", "knobs", "reward"]
+    names = ["model", "version", "dataset", "output", "run", "parent", "live", "knobs", "reward", "method"]
     assert command[:4] == ["python", "-m", "training", "Ref::recipe"]
     assert command[4:] == [word for name in names for word in (f"--{name}", f"Ref::{name}")]
-    assert resources["JobDefinition"]["Properties"]["Parameters"] == {"knobs": "none", "reward": "none"}
+    assert resources["JobDefinition"]["Properties"]["Parameters"] == {
+        "knobs": "none",
+        "reward": "none",
+        "method": "none",
+    }
 
 
 def test_a_job_logs_to_a_group_that_ends(resources: Resources) -> None:

@@ -7,15 +7,22 @@ from tests.unit.freezes import BEGAN_MS, MINUTE_MS, WINDOW, Lake
 
 from pawl.compared import apart
 from pawl.identity import isoformat, uuid7_hex
+from pawl.metrics import declared
 from pawl.pairset import PairDataset, PairRow
 from pawl.records import CaptureRecord
 from pawl.traffic import Traffic
+from retrain.comparisons import METRICS
 from retrain.freezing import Frozen, Rules
 from retrain.gold import Gold
 from retrain.pairs import freeze_comparisons
 from retrain.selection import Selection
+from retrain.thumbs import graded
 
 MODEL = "parrot"
+METRICS_DECLARED = declared(
+    '{"harmful": {"type": "boolean", "optimize": "min", "teaches": true},'
+    ' "stars": {"type": "float", "teaches": true}, "speed": {"type": "float"}}'
+)
 SYSTEM = {"role": "system", "content": "You are a parrot and answer whoever asks you as well as a parrot can."}
 
 
@@ -75,10 +82,16 @@ class Conversations:
         uuids = [each.split(".")[1] for each in answers]
         self.gold[f"{max(uuids)}#preference.{apart(uuids)}"] = Gold(better)
 
+    def thumb(
+        self, answer: str, value: bool | float, rater: str = "ada", metric: str = "thumbs_up", **tags: str
+    ) -> str:
+        """What a rater says of one answer by itself."""
+        return self.say(metric, value, rater, answer, **tags)
+
     def freeze(self, parent: PairDataset | None = None, rules: Rules | None = None) -> Frozen:
         """The next dataset of version 3."""
         lake = cast("Traffic", Lake(self.records))
-        selection = Selection(MODEL, "3", WINDOW)
+        selection = Selection(MODEL, "3", WINDOW, METRICS, graded(METRICS_DECLARED, MODEL))
         return freeze_comparisons(selection, parent, self.feedback, lake, rules or Rules(), self.gold)
 
 

@@ -175,5 +175,26 @@ def test_a_generator_with_too_few_comparisons_waits_and_says_how_many_it_has() -
     assert decision == Decision("wait", "12 compared answers, a run needs 50")
 
 
+def test_thumbs_align_a_generator_by_kto_where_comparisons_are_too_few_for_a_reward_model() -> None:
+    state = replace(CHATTY, asked_because="feedback", labels=12, thumbs=38)
+
+    assert decide_retrain(state, POLICY, NOW) == Decision(
+        "retrain",
+        "feedback, with 12 compared answers, too few for a reward model, and 38 thumbs: by kto",
+        "align",
+        "kto",
+    )
+    assert decide_retrain(replace(state, labels=50), POLICY, NOW).recipe == "reward"
+    too_few = decide_retrain(replace(state, thumbs=37), POLICY, NOW)
+    assert too_few == Decision("wait", "12 compared answers and 37 thumbs, a run needs 50")
+    assert decide_retrain(replace(state, last_run_ended_ms=NOW), POLICY, NOW).action == "wait"
+
+
+def test_thumbs_on_a_classifiers_answers_are_no_labels() -> None:
+    decision = decide_retrain(replace(READY, labels=12, thumbs=500), POLICY, NOW)
+
+    assert decision == Decision("wait", "12 labelled answers, a run needs 50")
+
+
 def test_a_model_that_is_only_watched_here_is_left_to_where_it_is_served() -> None:
     assert decide_elsewhere("churn") == Decision("wait", "churn is not served here: retrain it where it is served")

@@ -336,7 +336,7 @@ def test_the_card_counts_what_went_in_and_names_nobody() -> None:
     frozen = world.freeze()
     card = frozen.dataset.files[CARD].decode()
 
-    assert "8 new pairs of answers" in card and "compared by 2 raters" in card
-    assert "| train | 6 | 6 |" in card and "| holdout | 2 | 2 |" in card
+    assert "8 new pairs of answers and 0 new thumbs" in card and "by 2 raters" in card
+    assert "| train | 6 | 0 | 0 | 6 |" in card and "| holdout | 2 | 0 | 0 | 2 |" in card
     assert "cleopatra" not in card and subject_digest("cleopatra") not in card
     assert thaw_pairs(frozen.dataset.files).digest == frozen.dataset.digest

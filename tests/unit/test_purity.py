@@ -13,7 +13,7 @@ from pytest_socket import SocketBlockedError
 
 import pawl
 
-WITH_MODELS = {"classifier", "decoder", "embedder", "generator", "model", "reward", "tensors", "words"}
+WITH_MODELS = {"classifier", "decoder", "embedder", "generator", "likelihood", "model", "reward", "tensors", "words"}
 AT_THE_EDGE = {
     "bucket",
     "datasets",

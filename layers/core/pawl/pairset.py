@@ -6,7 +6,7 @@ from, `holdout` those inherited from version to version.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pawl.dataset import MANIFEST, Kind, bind, digest_of, unbind
@@ -52,16 +52,32 @@ class PairRow:
     answers: tuple[str, ...] = ()
     subject: str = ""
 
+    @property
+    def is_thumb(self) -> bool:
+        """Whether it is of one answer alone."""
+        return not (self.chosen and self.rejected)
+
 
 @dataclass(frozen=True, slots=True)
 class PairDataset:
-    """Comparisons by split, with the digest that names them; `files` are the bytes to store."""
+    """Comparisons and thumbs by split, with the digest that names them; `files` are the bytes to store."""
 
     model: str
     digest: str
     splits: dict[str, list[PairRow]]
     lineage: dict[str, Any]
     files: dict[str, bytes]
+
+    @property
+    def compared(self) -> "PairDataset":
+        """The same without its thumbs, for those who can learn nothing from them; a split without pairs is none."""
+        pairs = {split: [row for row in rows if not row.is_thumb] for split, rows in self.splits.items()}
+        return replace(self, splits={split: rows for split, rows in pairs.items() if rows})
+
+    @property
+    def thumbs(self) -> int:
+        """How many rows are of one answer alone."""
+        return sum(row.is_thumb for rows in self.splits.values() for row in rows)
 
 
 def freeze_pairs(
