@@ -20,13 +20,17 @@ DriftKind = Literal["none", "quality", "concept", "data", "prediction"]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A column's share of the whole shift, and the slice of its values that gained most, by share of rows."""
+    """A column's share of the whole shift, and the slice of its values that gained most, by share of rows.
+
+    Of columns together `slice` is what changed most surely, such as a correlation; `is_share` tells which it is.
+    """
 
     column: str
     share: float
     slice: str
     before: float
     now: float
+    is_share: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,7 @@ def kind_of(
     """
     moved = [column for column in columns if column.has_drifted]
     broken = {finding.column for finding in findings if finding.kind in FAULTS and finding.is_bad}
-    if broken and {column.column for column in moved if column.role == "data"} <= broken:
+    if broken and {column.column for column in moved if column.role == "data" and column.tie is None} <= broken:
         return "quality"
     if labels is not None and labels.is_concept:
         return "concept"
@@ -65,11 +69,13 @@ def parts_of(columns: Sequence[ColumnDrift], pairs: dict[str, Pair]) -> tuple[Pa
     """The columns that have drifted, the largest shift first, each with its share of all their effects."""
     moved = sorted((column for column in columns if column.has_drifted), key=lambda column: -column.effect)
     whole = sum(column.effect for column in moved)
-    return tuple(_part(column, column.effect / whole, pairs[column.column]) for column in moved)
+    return tuple(_part(column, column.effect / whole, pairs) for column in moved)
 
 
-def _part(column: ColumnDrift, share: float, pair: Pair) -> Part:
-    names, old, new = binned(pair)
+def _part(column: ColumnDrift, share: float, pairs: dict[str, Pair]) -> Part:
+    if (tie := column.tie) is not None:
+        return Part(column.column, round(share, 4), tie.sentence, tie.before, tie.now, is_share=False)
+    names, old, new = binned(pairs[column.column])
     gained = int(np.argmax(new - old))
     before, now = (round(float(shares[gained]), 4) for shares in (old, new))
     return Part(column.column, round(share, 4), names[gained], before, now)

@@ -1,4 +1,4 @@
-"""Compares recent traffic with a reference, column by column: how far it has moved, and whether chance explains it.
+"""Compares recent traffic with a reference, column by column and together: how far it moved, and whether by chance.
 
 A column has drifted when the shift is both large (a distance beyond its limit, less what two samples of these sizes
 show by chance) and unlikely to be chance (Kolmogorov-Smirnov or chi-square, corrected for the number of columns), so
@@ -11,6 +11,7 @@ from typing import Literal
 
 from drift.pairing import Pair, coarse, pair_of
 from drift.policy import DEFAULT, DriftPolicy
+from drift.together import Change, Tie, changes
 from pawl import chance, stats
 from pawl.profile import Profile
 from pawl.testing import holm
@@ -20,9 +21,11 @@ Role = Literal["data", "prediction"]
 
 @dataclass(frozen=True, slots=True)
 class ColumnDrift:
-    """One column's comparison: distances, the test's p-value, and the verdict.
+    """One column's comparison, or that of several together: distances, the test's p-value, and the verdict.
 
-    `distance` is the normalized Wasserstein distance of numbers and the Jensen-Shannon distance of categories.
+    `distance` is the normalized Wasserstein distance of numbers and the Jensen-Shannon distance of categories; of
+    columns together, which have a `tie` and neither stability nor variation, a change of correlation, or for an
+    embedding the root of the Frechet distance a direction.
     `effect` is the larger of it and the stability index, each less what chance shows and in units of its limit: 1 is
     at the limit. `adjusted` is the p-value corrected for the number of columns. `seasonal_effect` is that against the
     same hours of earlier weeks, where there are any: a column that looks as it did then has not drifted.
@@ -30,7 +33,7 @@ class ColumnDrift:
 
     column: str
     role: Role
-    measure: Literal["wasserstein", "jensen_shannon"]
+    measure: Literal["wasserstein", "jensen_shannon", "correlation", "frechet"]
     distance: float
     stability: float
     total_variation: float
@@ -39,6 +42,7 @@ class ColumnDrift:
     adjusted: float = 1.0
     has_drifted: bool = False
     seasonal_effect: float | None = None
+    tie: Tie | None = None
 
     @property
     def score(self) -> float:
@@ -47,13 +51,16 @@ class ColumnDrift:
 
 
 def compare(reference: Profile, recent: Profile, policy: DriftPolicy = DEFAULT) -> list[ColumnDrift]:
-    """Every column of two profiles with the same bins, compared; empty and ignored columns are left out."""
-    return compare_pairs(pairs(reference, recent, policy), reference, policy)
+    """Every column of two profiles, and what they tell of columns together; empty and ignored ones are left out."""
+    return compare_pairs(pairs(reference, recent, policy), reference, recent, policy)
 
 
-def compare_pairs(judged: Sequence[tuple[str, Pair]], reference: Profile, policy: DriftPolicy) -> list[ColumnDrift]:
-    """Columns that are paired already, compared."""
+def compare_pairs(
+    judged: Sequence[tuple[str, Pair]], reference: Profile, recent: Profile, policy: DriftPolicy
+) -> list[ColumnDrift]:
+    """Columns that are paired already, compared, and columns together after them; p-values corrected for all."""
     measured = [measure(name, pair, role_of(name, reference.columns, policy), policy) for name, pair in judged]
+    measured += [_jointly(change) for change in changes(reference, recent, policy)]
     adjusted = holm([column.p_value for column in measured])
     return [
         replace(column, adjusted=p, has_drifted=column.effect >= 1 and p < policy.alpha)
@@ -106,8 +113,23 @@ def role_of(name: str, columns: Iterable[str], policy: DriftPolicy) -> Role:
 
 
 def effects(reference: Profile, recent: Profile, policy: DriftPolicy) -> dict[str, float]:
-    """The effect of every column, for a stretch of the window."""
-    return {name: _effect(name, pair, policy) for name, pair in pairs(reference, recent, policy)}
+    """The effect of every column, and of columns together, for a stretch of the window."""
+    together = {change.name: change.effect for change in changes(reference, recent, policy)}
+    return {name: _effect(name, pair, policy) for name, pair in pairs(reference, recent, policy)} | together
+
+
+def _jointly(change: Change) -> ColumnDrift:
+    return ColumnDrift(
+        change.name,
+        "data",
+        change.measure,
+        change.distance,
+        stability=0.0,
+        total_variation=0.0,
+        effect=change.effect,
+        p_value=change.p_value,
+        tie=change.tie,
+    )
 
 
 def _effect(name: str, pair: Pair, policy: DriftPolicy) -> float:

@@ -85,13 +85,19 @@ def _cause(report: Report) -> str:
         incident = f'<p class="soft">{opened}</p>'
     cure = f"<h2>What to do: {escape(action)}</h2><p>{escape(report.cure.because)}{cost}</p>{incident}"
     parts = [
-        (part.column, f"{part.share:.0%}", part.slice, f"{part.before:.1%}", f"{part.now:.1%}")
+        (
+            part.column,
+            f"{part.share:.0%}",
+            part.slice,
+            _told(part.before, part.is_share),
+            _told(part.now, part.is_share),
+        )
         for part in report.attribution.parts
     ]
     if not parts:
         return cure
     names = ("Column", "Share", "What gained most", "Before", "Now")
-    caption = "Each column's share of the whole shift, and the values that gained most"
+    caption = "Each column's share of the whole shift, and the values that gained most, or what ties columns together"
     return cure + "<h2>Why</h2>" + _table(caption, names, parts, text={2})
 
 
@@ -162,8 +168,7 @@ def _columns(report: Report) -> str:
             column.column,
             f"{column.effect:.2f}",
             f"{column.distance:.3f}",
-            f"{column.stability:.3f}",
-            f"{column.total_variation:.0%}",
+            *((f"{column.stability:.3f}", f"{column.total_variation:.0%}") if column.tie is None else ("-", "-")),
             f"{column.adjusted:.2g}",
             *(() if column.seasonal_effect is None else (f"{column.seasonal_effect:.2f}",)),
         )
@@ -172,8 +177,8 @@ def _columns(report: Report) -> str:
     by_week = ("Effect by week",) if report.weeks else ()
     names = ("Column", "Effect", "Distance", "PSI", "Moved rows", "p, corrected", *by_week)
     caption = (
-        "Effect is the shift beyond chance, 1 at the limit; distance is Wasserstein in standard deviations for numbers "
-        "and Jensen-Shannon for categories"
+        "Effect is the shift beyond chance, 1 at the limit; distance is Wasserstein in standard deviations for numbers"
+        ", Jensen-Shannon for categories, Fréchet for an embedding; of columns together it is a change of correlation"
     )
     return f"<section><h2>All columns</h2>{_table(caption, names, rows, moved=moved)}</section></main>"
 
@@ -199,6 +204,10 @@ def _table(
         f'<div class="wide" role="region" aria-label="{escape(caption)}" tabindex="0"><table><caption><span>'
         f"{escape(caption)}</span></caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
+
+
+def _told(value: float, is_share: bool) -> str:
+    return f"{value:.1%}" if is_share else f"{value:.2f}"
 
 
 def _minute(instant: str) -> str:

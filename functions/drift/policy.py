@@ -30,6 +30,10 @@ class DriftPolicy:
     stability_limit: float = 0.2
     """Population stability index of any column; custom's line. Outliers that hide a shift from the first two do not
     hide it here."""
+    correlation_limit: float = 0.2
+    """How far the correlation of two columns may move, each of which may have stayed where it was."""
+    embedding_limit: float = 0.1
+    """Of an embedding, a direction: in standard deviations, as a numeric column's."""
     missing_increase: float = 0.05
     """How much the share of missing values may rise."""
     outside_increase: float = 0.05

@@ -11,6 +11,7 @@ from drift.estimate import AccuracyEstimate
 from drift.judgement import ColumnDrift
 from drift.labels import LabelledQuality
 from drift.quality import Finding
+from pawl.profile import TOGETHER
 
 SCHEMA = 2
 Status = Literal["stable", "drifted", "insufficient", "learning"]
@@ -127,9 +128,10 @@ def sentence_of(
     labels: LabelledQuality | None,
 ) -> str:
     """The verdict as one sentence: what moved, since when, and what became of the accuracy."""
-    moved = [part.column for part in attribution.parts]
+    moved = [part.slice if part.column == TOGETHER else part.column for part in attribution.parts]
     if not moved and attribution.kind == "none":
-        return f"{_name(scope)} is stable: none of {len(columns)} columns has moved beyond chance and its limit."
+        looked_at = sum(column.tie is None for column in columns)
+        return f"{_name(scope)} is stable: none of {looked_at} columns has moved beyond chance and its limit."
     what = {
         "quality": "gets broken data",
         "concept": "meets a changed meaning",

@@ -95,7 +95,7 @@ def _thin(evidence: Evidence, report: Report, policy: DriftPolicy) -> Report:
 def _look(evidence: Evidence, scope: Scope, paired: Sequence[tuple[str, Pair]], policy: DriftPolicy) -> _Seen:
     """Columns, findings and estimate against the reference, and what of them is no season's doing."""
     reference, recent, season = evidence.reference, evidence.recent, evidence.season
-    columns = compare_pairs(paired, reference, policy)
+    columns = compare_pairs(paired, reference, recent, policy)
     findings = inspect(reference, recent, paired, policy)
     estimate = estimate_accuracy(_confidences(reference, recent, policy), evidence.calibration, policy)
     if season is not None:
@@ -110,7 +110,8 @@ def _look(evidence: Evidence, scope: Scope, paired: Sequence[tuple[str, Pair]], 
 
 
 def _facts(kind: DriftKind, seen: _Seen, evidence: Evidence) -> Facts:
-    labels, inputs = evidence.labels, [column for column in seen.columns if column.role == "data"]
+    labels = evidence.labels
+    inputs = [column for column in seen.columns if column.role == "data" and column.tie is None]
     moved = [column.column for column in seen.columns if column.has_drifted]
     by_labels = labels is not None and (labels.has_fallen or labels.is_concept)
     by_estimate = seen.estimate is not None and seen.estimate.has_fallen
@@ -147,7 +148,8 @@ def _moment(stretch: Stretch) -> Moment:
 
 def _distributions(columns: Sequence[ColumnDrift], judged: dict[str, Pair]) -> tuple[Distribution, ...]:
     """The columns that moved, and those that describe the answer; the largest effects first."""
-    shown = [column for column in columns if column.has_drifted or column.role == "prediction"]
+    single = [column for column in columns if column.tie is None]
+    shown = [column for column in single if column.has_drifted or column.role == "prediction"]
     ordered = sorted(shown, key=lambda column: (not column.has_drifted, -column.effect))[:_SHOWN]
     return tuple(_distribution(column.column, judged[column.column]) for column in ordered)
 

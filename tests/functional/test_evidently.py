@@ -18,7 +18,6 @@ from sklearn.datasets import load_breast_cancer
 from drift.judgement import compare
 from pawl.profile import Profile
 from pawl.stats import (
-    hellinger,
     jensen_shannon,
     kolmogorov_smirnov,
     normalized_wasserstein,
@@ -57,7 +56,6 @@ def test_distances_of_categories_are_evidentlys(seed: int, stattests: ModuleType
     assert jensen_shannon(*counts) * math.sqrt(math.log(2)) == pytest.approx(
         theirs("jensenshannon_stat_test"), abs=1e-12
     )
-    assert hellinger(*counts) == pytest.approx(theirs("hellinger_stat_test"), abs=1e-12)
     distance = stattests.tvd_stattest._total_variation_distance(reference, current)
     assert total_variation(*counts) == pytest.approx(distance, abs=1e-12)
 
@@ -83,7 +81,7 @@ def test_sketches_of_real_measurements_keep_evidentlys_distances(stattests: Modu
     reference = Profile.of(tables[0])
     recent = Profile.like(reference)
     recent.update(tables[1])
-    found = {drift.column: drift for drift in compare(reference, recent)}
+    found = {drift.column: drift for drift in compare(reference, recent) if drift.tie is None}
 
     assert len(found) == 30
     for name, drift in found.items():
@@ -104,7 +102,7 @@ def test_verdicts_are_evidentlys_where_a_shift_is_clear(rows: int, stattests: Mo
     reference = Profile.of(old)
     recent = Profile.like(reference)
     recent.update(new)
-    ours = {drift.column: drift.has_drifted for drift in compare(reference, recent)}
+    ours = {drift.column: drift.has_drifted for drift in compare(reference, recent) if drift.tie is None}
 
     assert ours == _preset_verdicts(pandas.DataFrame(old), pandas.DataFrame(new))
     assert ours == {name: name != "still" for name in old}

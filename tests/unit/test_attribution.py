@@ -208,7 +208,8 @@ def test_a_policy_file_changes_what_it_names_and_nothing_else() -> None:
     assert policy == replace(
         DEFAULT, wasserstein_limit=3.0, ignored_columns=("script",), ranges={"length": (0.0, 50.0)}
     )
-    assert [column.column for column in _judge(policy).columns] == ["length", "hour", "label", "confidence"]
+    judged = [column.column for column in _judge(policy).columns]
+    assert judged == ["length", "hour", "label", "confidence", "columns together"]
     assert _judge(replace(policy, stability_limit=9.0), length=10).status == "stable"
 
 

@@ -7,7 +7,7 @@ from pawl import chance, stats
 
 EVEN = np.full(20, 0.05)
 SKEWED = np.array([0.5, 0.3, 0.1, 0.05, 0.03, 0.02])
-DISTANCES = ["population_stability", "jensen_shannon", "hellinger", "total_variation"]
+DISTANCES = ["population_stability", "jensen_shannon"]
 
 
 def _pairs(shares: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -35,23 +35,13 @@ def test_values_move_by_chance_as_far_as_expected() -> None:
     assert expected == pytest.approx(found, rel=0.06)
 
 
-def test_the_kolmogorov_smirnov_distance_to_expect_is_that_of_many_bins() -> None:
-    pairs = _pairs(np.full(500, 1 / 500))
-
-    found = np.mean([stats.kolmogorov_smirnov(old, new)[0] for old, new in pairs])
-
-    assert chance.kolmogorov_smirnov(*pairs[0]) == pytest.approx(found, rel=0.06)
-
-
 def test_four_times_the_rows_halve_the_distance_to_expect() -> None:
-    for name in ["jensen_shannon", "hellinger", "total_variation", "kolmogorov_smirnov"]:
-        few, many = getattr(chance, name)([50, 30], [40, 20]), getattr(chance, name)([200, 120], [160, 80])
+    few, many = chance.jensen_shannon([50, 30], [40, 20]), chance.jensen_shannon([200, 120], [160, 80])
 
-        assert many == pytest.approx(few / 2)
+    assert many == pytest.approx(few / 2)
 
 
 def test_a_single_bin_leaves_nothing_to_chance() -> None:
     assert chance.population_stability([9, 0], [4, 0]) == 0
-    assert chance.jensen_shannon([9, 0], [4, 0]) == chance.hellinger([9, 0], [4, 0]) == 0
-    assert chance.total_variation([9, 0], [4, 0]) == 0
+    assert chance.jensen_shannon([9, 0], [4, 0]) == 0
     assert chance.normalized_wasserstein([9, 0], [4, 0], [0.0, 1.0]) == 0

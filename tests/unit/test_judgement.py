@@ -228,7 +228,7 @@ def test_the_verdicts_of_large_samples_are_evidentlys() -> None:
     recent = Profile.like(reference)
     recent.update(new)
 
-    by_column = {column.column: column for column in compare(reference, recent)}
+    by_column = {column.column: column for column in compare(reference, recent) if column.tie is None}
 
     for name, column in by_column.items():
         evidently = wasserstein_distance(old[name], new[name]) / np.std(old[name])

@@ -13,6 +13,7 @@ from pawl.numeric import BINS
 from pawl.profile import CategorySketch, FloatSketch, NumericSketch, Profile
 
 REFERENCE = Profile.of({"amount": [0.0, 100.0], "label": ["a", "b"]}, {"amount": (0.0, 100.0)})
+EMBEDDED = [f"projection_{d}" for d in range(3)]
 
 amounts = st.none() | st.floats(-1e6, 1e6) | st.sampled_from([math.nan, math.inf, -math.inf])
 labels = st.none() | st.sampled_from(["a", "b", "c", "\u0142"])
@@ -261,5 +262,58 @@ def test_a_column_holds_numbers_or_names_and_not_both(is_open: bool) -> None:
 
 
 def test_a_stored_profile_of_another_schema_is_refused() -> None:
-    with pytest.raises(IncompatibleProfiles, match="profile schema 1: want 2; train the model again"):
+    with pytest.raises(IncompatibleProfiles, match="profile schema 1: want 2 or 3; train the model again"):
         Profile.from_json(json.dumps({**json.loads(REFERENCE.to_json()), "schema": 1}))
+
+
+def test_numbers_are_counted_together_and_an_embedding_apart_from_them() -> None:
+    generator = np.random.default_rng(1)
+    names = ["length", "words", "confidence", *EMBEDDED]
+
+    reference = Profile.of({name: generator.normal(size=50) for name in names} | {"label": ["a", "b"] * 25})
+
+    assert {name: joint.names for name, joint in reference.joints.items()} == {
+        "columns together": ("length", "words"),
+        "embedding": tuple(EMBEDDED),
+    }
+    assert {joint.rows for joint in reference.joints.values()} == {50}
+
+
+def test_a_profile_like_another_counts_on_its_axes_and_survives_being_stored() -> None:
+    generator = np.random.default_rng(2)
+    rows = {name: generator.normal(size=60) for name in EMBEDDED}
+    reference = Profile.of(rows)
+    whole, parts = Profile.like(reference), [Profile.like(reference) for _ in range(3)]
+    whole.update(rows)
+    for place, part in enumerate(parts):
+        part.update({name: values[20 * place : 20 * place + 20].tolist() for name, values in rows.items()})
+    merged = Profile.open()
+    for part in reversed(parts):
+        merged.merge(Profile.from_json(part.to_json()))
+
+    merged.is_open = False
+    assert merged.to_json() == whole.to_json()
+    assert json.loads(whole.to_json())["joints"] == json.loads(reference.to_json())["joints"]
+
+
+def test_a_profile_without_joint_sketches_is_read_and_written_as_before() -> None:
+    stored = json.loads(REFERENCE.to_json())
+
+    assert (stored["schema"], "joints" in stored) == (2, False)
+    assert Profile.from_json(REFERENCE.to_json()).joints == {}
+
+
+def test_what_was_counted_on_the_axes_of_another_reference_is_not_merged() -> None:
+    references = [Profile.of({"length": [1.0, 2.0, 3.0 * n], "words": [1.0, n, 1.0]}) for n in (2.0, 5.0)]
+    ours = Profile.like(references[0], is_open=True)
+    theirs = Profile({}, rows=3, joints=references[1].joints)
+
+    ours.merge(theirs)
+
+    assert (ours.rows, ours.joints["columns together"].rows) == (3, 0)
+
+
+def test_a_column_that_is_called_like_a_joint_sketch_stands_alone() -> None:
+    reference = Profile.of({"embedding": [1.0, 2.0], "projection_0": [1.0, 2.0], "projection_1": [2.0, 1.0]})
+
+    assert reference.joints == {}

@@ -6,37 +6,19 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import chi2, chi2_contingency, false_discovery_control, fisher_exact, ks_2samp, norm
+from scipy.stats import chi2, false_discovery_control, fisher_exact, ks_2samp, norm
 
 from pawl.testing import (
     benjamini_hochberg,
     chi_square_survival,
     equal_samples_survival,
-    g_test,
     holm,
     normal_survival,
     proportion_change,
 )
 
-filled = st.lists(st.tuples(st.integers(1, 10_000), st.integers(1, 10_000)), min_size=2, max_size=40)
 p_values = st.lists(st.floats(0, 1), min_size=1, max_size=30)
 parts = st.tuples(st.integers(0, 60), st.integers(1, 60)).map(lambda pair: (min(pair), pair[1]))
-
-
-@given(filled)
-def test_the_g_test_is_scipys(bins: list[tuple[int, int]]) -> None:
-    table = np.array(bins).T
-
-    statistic, p_value = g_test(*table)
-
-    expected = chi2_contingency(table, correction=False, lambda_="log-likelihood")
-    assert statistic == pytest.approx(expected.statistic, rel=1e-6, abs=1e-6)
-    assert p_value == pytest.approx(expected.pvalue, rel=1e-5, abs=1e-9)
-
-
-def test_an_empty_cell_adds_nothing_to_the_g_test() -> None:
-    assert g_test([10, 0], [0, 10])[0] == pytest.approx(40 * math.log(2))
-    assert g_test([10, 0, 5], [20, 0, 10]) == (0.0, 1.0)
 
 
 @pytest.mark.parametrize("degrees", [1, 2, 3, 4, 99, 1000])

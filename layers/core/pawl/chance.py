@@ -5,7 +5,7 @@ the same distribution, best estimated by both together. Effect size and sample s
 distance beyond it.
 
 All are limits for well filled bins. Where the smaller sample has less than a row or two a bin, Jensen-Shannon's is a
-tenth too low, Hellinger's a quarter, and that of the stability index too high by far: `pawl.stats.well_filled` first.
+tenth too low, and that of the stability index too high by far: `pawl.stats.well_filled` first.
 """
 
 import math
@@ -17,8 +17,7 @@ from pawl.limits import SMALLEST_DEVIATION
 from pawl.stats import deviation_of, shares, upto
 
 Floats = NDArray[np.float64]
-# The mean of Kolmogorov's distribution (Marsaglia, Tsang, Wang 2003), and of a standard normal's absolute value.
-_KOLMOGOROV_MEAN = math.sqrt(math.pi / 2) * math.log(2)
+# The mean of a standard normal's absolute value.
 _HALF_NORMAL_MEAN = math.sqrt(2 / math.pi)
 
 
@@ -38,18 +37,6 @@ def jensen_shannon(reference: ArrayLike, recent: ArrayLike) -> float:
     return math.sqrt(noise / (8 * math.log(2))) * _chi_mean(int(np.count_nonzero(pooled)) - 1)
 
 
-def hellinger(reference: ArrayLike, recent: ArrayLike) -> float:
-    """As for Jensen-Shannon, in natural units."""
-    pooled, noise = _pooled(reference, recent)
-    return math.sqrt(noise / 8) * _chi_mean(int(np.count_nonzero(pooled)) - 1)
-
-
-def total_variation(reference: ArrayLike, recent: ArrayLike) -> float:
-    """Half the sum of each share's mean absolute error."""
-    pooled, noise = _pooled(reference, recent)
-    return _HALF_NORMAL_MEAN * float(np.sqrt(pooled * (1 - pooled) * noise).sum()) / 2
-
-
 def normalized_wasserstein(
     reference: ArrayLike, recent: ArrayLike, positions: ArrayLike, deviation: float | None = None
 ) -> float:
@@ -60,12 +47,6 @@ def normalized_wasserstein(
     if deviation is None:
         deviation = deviation_of(reference, at)
     return moved / max(deviation, SMALLEST_DEVIATION)
-
-
-def kolmogorov_smirnov(reference: ArrayLike, recent: ArrayLike) -> float:
-    """The mean of Kolmogorov's distribution over sqrt(nm / (n + m)); less where few bins hold most rows."""
-    _, noise = _pooled(reference, recent)
-    return _KOLMOGOROV_MEAN * math.sqrt(noise)
 
 
 def _pooled(reference: ArrayLike, recent: ArrayLike) -> tuple[Floats, float]:

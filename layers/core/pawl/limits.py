@@ -7,23 +7,12 @@ at its limit or above has drifted; a p-value has when it is below its own. None 
 
 import math
 
-# Up to this many rows in the reference Evidently tests (KS, chi-square, z); beyond, it measures a distance.
-SMALL_REFERENCE_ROWS = 1000
-# A numeric column of at most so many different values is treated as a category.
-DISCRETE_VALUES = 5
 # A dataset has drifted when this share of its columns has.
 DRIFTED_SHARE = 0.5
 
 P_VALUE_LIMIT = 0.05
-STABILITY_LIMIT = 0.1
-HELLINGER_LIMIT = 0.1
 # In standard deviations of the reference, which Evidently takes to be at least `SMALLEST_DEVIATION`.
 WASSERSTEIN_LIMIT = 0.1
 SMALLEST_DEVIATION = 0.001
 # Evidently's 0.1 is a distance in natural logarithms; ours is in base 2, where the same shift measures 0.1201.
 JENSEN_SHANNON_LIMIT = 0.1 / math.sqrt(math.log(2))
-
-# ROC AUC of a classifier that tells old rows from new, for texts and for embeddings.
-DOMAIN_AUC_LIMIT = 0.55
-# The squared maximum mean discrepancy of embeddings, in its unbiased form.
-DISCREPANCY_LIMIT = 0.015

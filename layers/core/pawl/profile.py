@@ -7,7 +7,8 @@ with sketches that need no reference. Merging is exact and does not care about o
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Self
 
 import numpy as np
@@ -16,11 +17,18 @@ from numpy.typing import ArrayLike, NDArray
 from pawl.categories import CategorySketch
 from pawl.errors import IncompatibleProfiles
 from pawl.floats import FloatSketch
+from pawl.joint import LIMIT, JointSketch, axes_of, most_tied
 from pawl.numeric import NumericSketch, can_divide
 
-__all__ = ["CategorySketch", "FloatSketch", "NumericSketch", "Profile", "Sketch", "Values"]
+__all__ = ["CategorySketch", "FloatSketch", "JointSketch", "NumericSketch", "Profile", "Sketch", "Values"]
 
 SCHEMA = 2
+WITH_JOINTS = 3
+TOGETHER, EMBEDDING = "columns together", "embedding"
+"""The joint sketches: of the numeric columns of a question, and of a text's embedding on its main directions."""
+PROJECTION = "projection_"
+APART = frozenset({"confidence", "label", "latency_ms", "logprob", "target"})
+"""Columns that are not looked at together with others: they tell of the answer, or are not judged."""
 # A range so many times as wide as what lies between its first and its last percent has a heavy tail: equal bins would
 # put almost all rows in a few of them.
 _HEAVY = 64
@@ -40,6 +48,7 @@ class Profile:
     """One sketch a column, with how many rows they saw and when (milliseconds since 1970).
 
     An open profile takes on columns that it does not have yet when it counts or merges them, and does without others.
+    `joints` tell what columns have to do with each other; those over other axes than ours are not merged.
     """
 
     columns: dict[str, Sketch]
@@ -47,6 +56,7 @@ class Profile:
     first_ms: int | None = None
     last_ms: int | None = None
     is_open: bool = False
+    joints: dict[str, JointSketch] = field(default_factory=dict[str, JointSketch])
 
     @classmethod
     def of(cls, columns: Mapping[str, Values], ranges: Mapping[str, tuple[float, float]] | None = None) -> Self:
@@ -58,13 +68,16 @@ class Profile:
         ranges = ranges or {}
         rows = _rows(columns)
         sketches = {name: _reference_sketch(values, ranges.get(name)) for name, values in columns.items()}
-        return cls(sketches, rows)
+        profile = cls(sketches, rows)
+        profile.relate(columns)
+        return profile
 
     @classmethod
     def like(cls, reference: "Profile", is_open: bool | None = None) -> Self:
         """An empty profile with the reference's columns, bins and names; open as it is, unless told otherwise."""
         columns = {name: sketch.empty() for name, sketch in reference.columns.items()}
-        return cls(columns, is_open=reference.is_open if is_open is None else is_open)
+        joints = {name: joint.empty() for name, joint in reference.joints.items()}
+        return cls(columns, is_open=reference.is_open if is_open is None else is_open, joints=joints)
 
     @classmethod
     def open(cls) -> Self:
@@ -75,14 +88,35 @@ class Profile:
         """Count rows: columns equally long, and exactly the profile's own unless it is open."""
         self._require_names(columns)
         rows = _rows(columns)
+        columns = self._read_once(columns)
         for name in sorted(columns) if rows else ():
             ours = self.columns.get(name)
             if ours is None or self._is_undetermined(ours):
                 ours = _with_missing(_open_sketch(columns[name]), ours)
             ours.update(columns[name])
             self.columns[name] = ours
+        for joint in self.joints.values() if rows else ():
+            joint.update(columns)
         self.rows += rows
         self._widen(first_ms, last_ms)
+
+    def relate(self, columns: Mapping[str, Values] = MappingProxyType({})) -> None:
+        """From now on count numeric columns together as well, on axes told from what was counted so far.
+
+        `columns` are rows of it: they are counted so at once, and tell which columns of many have to do with others.
+        """
+        numbers = {
+            name: sketch
+            for name, sketch in self.columns.items()
+            if isinstance(sketch, NumericSketch | FloatSketch) and name not in APART
+        }
+        for joint, is_own in ((TOGETHER, False), (EMBEDDING, True)):
+            mine = {name: sketch for name, sketch in numbers.items() if name.startswith(PROJECTION) is is_own}
+            axes = axes_of(mine) if joint not in self.columns else []
+            axes = most_tied(axes, columns) if columns else axes[:LIMIT]
+            if len(axes) > 1:
+                self.joints[joint] = JointSketch.over(axes)
+                self.joints[joint].update(columns)
 
     def require_fit(self, columns: Mapping[str, Sequence[Any]]) -> None:
         """IncompatibleProfiles where `update` would fail, or count what is no value of its column; counts nothing."""
@@ -119,20 +153,23 @@ class Profile:
             if ours is None or self._is_undetermined(ours):
                 ours = _with_missing(theirs.empty(), ours)
             self.columns[name] = _merged(ours, theirs)
+        for name, joint in other.joints.items():
+            self.joints.setdefault(name, joint.empty()).merge(joint)
         self.rows += other.rows
         self._widen(other.first_ms, other.last_ms)
 
     def to_json(self) -> str:
         """The profile as it is stored."""
         columns = {name: sketch.to_dict() for name, sketch in self.columns.items()}
+        joints = {name: joint.to_dict() for name, joint in self.joints.items()}
         return json.dumps(
             {
-                "schema": SCHEMA,
                 "rows": self.rows,
                 "first_ms": self.first_ms,
                 "last_ms": self.last_ms,
                 "open": self.is_open,
                 "columns": columns,
+                **({"schema": WITH_JOINTS, "joints": joints} if joints else {"schema": SCHEMA}),
             },
             separators=(",", ":"),
             sort_keys=True,
@@ -142,10 +179,17 @@ class Profile:
     def from_json(cls, text: str | bytes) -> Self:
         """The profile that `to_json` wrote; IncompatibleProfiles when it has another schema."""
         raw = json.loads(text)
-        if raw.get("schema") != SCHEMA:
-            raise IncompatibleProfiles(f"profile schema {raw.get('schema')!r}: want {SCHEMA}; train the model again")
+        if raw.get("schema") not in (SCHEMA, WITH_JOINTS):
+            known = f"{SCHEMA} or {WITH_JOINTS}"
+            raise IncompatibleProfiles(f"profile schema {raw.get('schema')!r}: want {known}; train the model again")
         columns = {name: _READERS[each["type"]](each) for name, each in raw["columns"].items()}
-        return cls(columns, raw["rows"], raw["first_ms"], raw["last_ms"], raw["open"])
+        joints = {name: JointSketch.from_dict(each) for name, each in raw.get("joints", {}).items()}
+        return cls(columns, raw["rows"], raw["first_ms"], raw["last_ms"], raw["open"], joints)
+
+    def _read_once(self, columns: Mapping[str, Values]) -> Mapping[str, Values]:
+        """The columns again, those that two sketches will read as arrays already."""
+        shared = {name for joint in self.joints.values() for name in joint.names}
+        return {n: np.asarray(values, float) if n in shared else values for n, values in columns.items()}
 
     def _require_names(self, columns: Mapping[str, Any]) -> None:
         if not self.is_open and set(columns) != set(self.columns):

@@ -46,16 +46,6 @@ def jensen_shannon(reference: ArrayLike, recent: ArrayLike) -> float:
     return float(math.sqrt(max(0.0, (left + right) / 2)))
 
 
-def hellinger(reference: ArrayLike, recent: ArrayLike) -> float:
-    """Hellinger distance, from 0 (alike) to 1 (nothing in common); a metric.
-
-    >>> hellinger([1, 0], [0, 1])
-    1.0
-    """
-    apart = np.sqrt(shares(reference)) - np.sqrt(shares(recent))
-    return float(math.sqrt((apart * apart).sum() / 2))
-
-
 def total_variation(reference: ArrayLike, recent: ArrayLike) -> float:
     """The share of rows that would have to change their bin, from 0 to 1.
 

@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 # Below this expectation in a cell the normal approximation to a proportion gives way to the exact test (Cochran 1954).
@@ -55,21 +55,6 @@ def chi_square_survival(statistic: float, degrees: int) -> float:
     factorials = math.lgamma(offset + 1.0) + np.concatenate(([0.0], np.cumsum(np.log(powers[1:]))))
     terms = np.exp(powers * math.log(half) - half - factorials[: powers.size])
     return min(1.0, float(terms.sum()) + (math.erfc(math.sqrt(half)) if degrees % 2 else 0.0))
-
-
-def g_test(reference: ArrayLike, recent: ArrayLike) -> tuple[float, float]:
-    """The likelihood-ratio test of homogeneity of two samples of counts (Woolf 1957), and its p-value.
-
-    >>> statistic, p = g_test([50, 50], [80, 20])
-    >>> round(statistic, 3), p < 0.001
-    (20.269, True)
-    """
-    table = np.array([reference, recent], dtype=float)
-    table = table[:, table.sum(axis=0) > 0]
-    expected = table.sum(axis=1, keepdims=True) * table.sum(axis=0) / table.sum()
-    ratios = np.divide(table, expected, out=np.ones_like(table), where=table > 0)
-    statistic = max(0.0, float(2 * (table * np.log(ratios)).sum()))
-    return statistic, chi_square_survival(statistic, table.shape[1] - 1)
 
 
 def proportion_change(old: int, old_rows: int, new: int, new_rows: int) -> tuple[float, float]:

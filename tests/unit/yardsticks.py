@@ -1,7 +1,6 @@
-"""Whether two samples of rows differ in any way, not only column by column: on some hundred rows of each.
+"""Whether two samples of rows differ in any way: what the tests hold the verdicts from sums alone against.
 
-Columns may each keep their distribution while what they have to do with each other changes; counts of single columns
-cannot show it. All three take arrays of shape (rows, features), and the same input always gives the same answer.
+Both take arrays of shape (rows, features), some hundred rows of each, and the same input always gives the same answer.
 """
 
 import math
@@ -88,39 +87,6 @@ def mean_discrepancy(
     found = _discrepancies(kernel, labels, len(old), len(new))
     as_far = int((found[1:] >= found[0] - 1e-12).sum())
     return DiscrepancyTest(float(found[0]), (1 + as_far) / (1 + permutations))
-
-
-def frechet_distance(
-    reference_mean: ArrayLike, reference_covariance: ArrayLike, recent_mean: ArrayLike, recent_covariance: ArrayLike
-) -> float:
-    """The squared Wasserstein-2 distance of two Gaussians (Dowson, Landau 1982), as FID takes it of embeddings.
-
-    Means have shape (features,), covariances (features, features).
-
-    >>> frechet_distance([0.0], [[1.0]], [3.0], [[4.0]])
-    10.0
-    """
-    apart = np.asarray(reference_mean, float) - np.asarray(recent_mean, float)
-    old, new = (
-        np.atleast_2d(np.asarray(reference_covariance, float)),
-        np.atleast_2d(np.asarray(recent_covariance, float)),
-    )
-    values, vectors = np.linalg.eigh(old)
-    root = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
-    shared = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ new @ root), 0.0)).sum()
-    return max(0.0, float(apart @ apart + np.trace(old) + np.trace(new) - 2 * shared))
-
-
-def expected_frechet_distance(covariance: ArrayLike, reference_rows: int, recent_rows: int) -> float:
-    """The Frechet distance that two samples of one Gaussian have by chance, to first order in 1/n + 1/m.
-
-    A sample must have several times as many rows as features for it to hold.
-    """
-    values = np.maximum(np.linalg.eigvalsh(np.atleast_2d(np.asarray(covariance, float))), 0.0)
-    sums = values[:, None] + values
-    products = np.divide(np.outer(values, values), sums, out=np.zeros_like(sums), where=sums > 0)
-    spread = values.sum() + (products.sum() + np.trace(products)) / 2
-    return float(spread * (1 / reference_rows + 1 / recent_rows))
 
 
 def _samples(reference: ArrayLike, recent: ArrayLike, seed: int) -> tuple[Floats, Floats]:
