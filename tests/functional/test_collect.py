@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from boto3.dynamodb.conditions import Key
+from botocore.exceptions import EndpointConnectionError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -225,6 +226,36 @@ def test_a_record_that_comes_late_among_fresh_ones_lies_in_the_window_where_it_b
 
     windows = [(now_ms - 51 * HOUR_MS, now_ms - 49 * HOUR_MS), (now_ms - 24 * HOUR_MS, now_ms)]
     assert [counted(cloud, window) for window in windows] == [Counter(billing=1), Counter(account=1)]
+
+
+def test_new_records_are_claimed_25_with_a_call_and_none_is_asked_for_by_itself(
+    deliver: Callable[..., list[str]], at: Answer, cloud: Any, lake: Callable[[], dict[str, Any]]
+) -> None:
+    deliver(at("hello"))  # the reference is read once a process
+    cloud.faults.reset()
+
+    deliver(*(at("refund", ms=number) for number in range(1, 61)))
+
+    counted = Counter(cloud.faults.calls)
+    assert counted["dynamodb.BatchExecuteStatement"] == 3
+    assert (counted["dynamodb.GetItem"], lake()["rows"]) == (0, 61)
+    assert {item["note"]["label"][0] for item in ledger(cloud)} == {"billing", "other"}
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_claim_whose_answer_was_lost_is_this_batchs_own_when_it_comes_again(
+    number: int, deliver: Callable[..., list[str]], at: Answer, cloud: Any, lake: Callable[[], dict[str, Any]]
+) -> None:
+    records = [at("refund", ms=each) for each in range(3)]
+    cloud.faults.fail_after(number)
+    with pytest.raises(EndpointConnectionError):
+        deliver(*records)
+    cloud.faults.reset()
+    assert (len(ledger(cloud)), lake()["objects"]) == (number, 0)
+
+    assert deliver(*records) == []
+
+    assert (lake()["rows"], lake()["objects"]) == (3, 1)
 
 
 def test_every_row_of_an_answer_is_counted(
