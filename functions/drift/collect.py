@@ -8,6 +8,7 @@ from typing import Any
 import boto3
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
+from botocore.config import Config
 
 from drift.intake import TrafficIntake
 from drift.settings import CollectSettings
@@ -27,7 +28,9 @@ logger = Logger(service="drift.collect")
 metrics = Metrics(namespace="Pawl", service="drift.collect")
 bucket = Bucket(boto3.client("s3"), settings.bucket)
 state = boto3.resource("dynamodb").Table(settings.state_table)
-intake = TrafficIntake(Traffic(bucket), Registry(state, bucket), Ledger(state, "capture"))
+# To check 25 items of a fixed form takes the SDK as long as to send them.
+items = boto3.client("dynamodb", config=Config(parameter_validation=False))
+intake = TrafficIntake(Traffic(bucket), Registry(state, bucket), Ledger(state, "capture", client=items))
 function = settings.inference_function
 shadow = Shadow(state, boto3.client("lambda"), function) if function else None
 

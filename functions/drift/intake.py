@@ -60,7 +60,9 @@ class TrafficIntake:
         if not fitting:
             return
         batch = _batch_name(fitting)
-        mine = [record for record in fitting if self._claim(record, batch, now_ms, outcome)]
+        notes = {inference_uuid(record): answer_note(record) for record in fitting}
+        new = self._ledger.claim_new(notes, batch, now_ms)
+        mine = [each for each in fitting if inference_uuid(each) in new or self._claim(each, batch, now_ms, outcome)]
         if not mine:
             return
         reference = self._reference(mine[0])

@@ -2,6 +2,8 @@
 
 `alignment` takes `--part`, `--folds`, `--epochs`, `--device`, `--base` and `--variants` as well.
 
+`drift` takes `--rows`: so many captured rows are collected, ten million in half an hour.
+
 `inference` also runs other servers beside ours, in environments of their own under .pawl/peers, made when first asked
 for (llama.cpp is built from source: a quarter of an hour); `--quick` leaves them out.
 """
@@ -37,7 +39,7 @@ BENCHMARKS: dict[str, Callable[[argparse.Namespace], Findings]] = {
     "compression": lambda asked: compression.measure(inference.HOME, asked.quick),
     "cost": lambda asked: Findings(cost.measure()),
     "datasets": lambda asked: datasets.measure(datasets.QUICK if asked.quick else datasets.Size()),
-    "drift": lambda asked: drift.measure(inference.HOME, asked.quick),
+    "drift": lambda asked: drift.measure(inference.HOME, asked.quick, asked.rows),
     "edge": lambda asked: edge.measure(edge.QUICK if asked.quick else edge.Size(), local_source(MODEL, None)),
     "inference": lambda asked: inference.measure(asked.quick),
     "memory": lambda asked: Findings(memory.measure(inference.build(), inference.HOME)),
@@ -66,6 +68,7 @@ def main() -> int:
     parser.add_argument(
         "--data", type=Path, metavar="DIR", help="a folder of public data sets, for what is measured on"
     )
+    parser.add_argument("--rows", type=int, help="of capture that `drift` collects (default: 200,000; --quick: 20,000)")
     aligned = parser.add_argument_group("alignment")
     aligned.add_argument("--part", action="append", choices=alignment.PARTS, help="only this (may be said again)")
     aligned.add_argument("--folds", type=int, default=5, help="of the human pairs (default: 5); --quick judges one")

@@ -1,14 +1,11 @@
 """How surely, how quickly and how needlessly drift is found: ours beside river's and NannyML's, and false alarms alone.
 
-Streams: detectors of concept drift on a learner's errors (`benchmarks.concepts`), ours and river's on the same ones.
-Census: quality without labels on NannyML's US census data, ours and theirs, against what the labels say; NannyML and
-what it needs live in an environment of their own under `.pawl/peers`, since they cannot share ours.
+Streams: detectors of concept drift on a learner's errors (`benchmarks.concepts`), ours, which river has too, and those
+that only river has, all on the same ones. Census: quality without labels on NannyML's US census data, ours and theirs,
+against what the labels say.
 """
 
-import json
 import statistics
-import subprocess
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -18,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks import nannyml
 from benchmarks.concepts import CHANGE, CHANGES, WARM_UP, Change, errors, generators
-from benchmarks.environments import Environment, Unavailable, ensure
+from benchmarks.environments import Unavailable
 from drift.judgement import compare
 from drift.policy import DEFAULT
 from pawl.calibration import Labelled, confidence_counts
@@ -28,16 +26,12 @@ from pawl.profile import Profile
 from pawl.streams import DETECTORS
 
 SEEDS = 30
-# River is asked about the first few seeds, and its KSWIN, at a thousand values a second, about the first values.
-RIVER_SEEDS = 3
+# River's KSWIN, at 8,000 values a second, is asked about the first few seeds and the values around the change.
+KSWIN_SEEDS = 3
 KSWIN_VALUES = 500
 WITHIN = 2_500
 CHUNK = 5_000
 WINDOWS = 1_000
-CENSUS_TIMEOUT_S = 900
-# statsmodels it imports without saying so; with pandas 3 its regression estimator fails.
-NANNYML = Environment("nannyml", ("nannyml==0.13.1", "pandas<3", "statsmodels"), ("numpy",))
-_CENSUS = Path(__file__).with_name("subjects") / "nannyml_census.py"
 _FIRST = CHANGE - WARM_UP
 Values = NDArray[np.float64]
 
@@ -48,7 +42,8 @@ class Detection:
 
     Streams: `true_alarms` is the share of changes with an alarm in the next WITHIN rows, `false_alarms` alarms per
     1,000 rows without a change, `delay` the median rows to the first alarm. Census: shares of the windows that had
-    fallen, of those that had not, and no delay. `agrees` is the share of runs in which the peer found exactly the same.
+    fallen, of those that had not, and no delay. `agrees` is the share of runs in which the peer found exactly the same;
+    None where it has no such thing, or the line is the peer's own.
     """
 
     stream: str
@@ -81,27 +76,56 @@ def table(found: Sequence[Detection], missing: Sequence[str] = ()) -> str:
     return "\n".join([*lines, *(f"  missing: {reason}" for reason in missing)])
 
 
+def summary(found: Sequence[Detection]) -> str:
+    """A line a detector as text: means over the streams, of the delay too, each of them a median."""
+    lines = [f"  {'mean over streams':<22}{'abrupt':>8}{'delay':>8}{'gradual':>8}{'delay':>8}{'false':>8}"]
+    for name in dict.fromkeys(each.detector for each in found if ", " in each.stream and each.delay is not None):
+        mine = {
+            change: [each for each in found if each.detector == name and each.stream.endswith(f", {change}")]
+            for change in CHANGES
+        }
+        cells = [
+            mean
+            for change in ("abrupt", "gradual")
+            for mean in (_mean(mine[change], "true_alarms"), _mean(mine[change], "delay"))
+        ]
+        texts = [
+            f"{cell:.3g}" if cell < 100 else f"{cell:.0f}" for cell in [*cells, _mean(mine["none"], "false_alarms")]
+        ]
+        lines.append(f"  {name:<22}" + "".join(f"{text:>8}" for text in texts))
+    return "\n".join(lines)
+
+
 def streams(seeds: int = SEEDS) -> list[Detection]:
     """Every detector on every stream with every kind of change; Unavailable without river."""
-    rivers = _rivers()
+    twins, others = _rivers()
     found = list[Detection]()
     for stream, concepts in generators().items():
         runs = [errors(concepts(10 * seed), seed) for seed in range(seeds)]
         for change, name in product(CHANGES, DETECTORS):
             alarms = [DETECTORS[name]().update(run[change]) for run in runs]
-            asked = [_asked(name, run[change]) for run in runs[:RIVER_SEEDS]]
-            agrees = statistics.mean(DETECTORS[name]().update(part) == _alarms(rivers[name](), part) for part in asked)
+            agrees = statistics.mean(_agrees(name, twins[name], run[change]) for run in _asked(name, runs))
             found.append(_line(f"{stream}, {change}", name, change, alarms, agrees))
+        for change, name in product(CHANGES, others):
+            alarms = [_alarms(others[name](), run[change]) for run in runs]
+            found.append(_line(f"{stream}, {change}", f"{name} (river)", change, alarms, None))
     return found
 
 
-def _asked(name: str, run: Values) -> Values:
-    return run if name != "kswin" else run[_FIRST - KSWIN_VALUES // 2 : _FIRST + KSWIN_VALUES // 2]
+def _asked(name: str, runs: list[dict[Change, Values]]) -> list[dict[Change, Values]]:
+    if name != "kswin":
+        return runs
+    around = slice(_FIRST - KSWIN_VALUES // 2, _FIRST + KSWIN_VALUES // 2)
+    return [{change: run[change][around] for change in CHANGES} for run in runs[:KSWIN_SEEDS]]
+
+
+def _agrees(name: str, twin: Callable[[], Any], values: Values) -> bool:
+    return DETECTORS[name]().update(values) == _alarms(twin(), values)
 
 
 def census(home: Path) -> list[Detection]:
     """Whether accuracy has fallen, window by window of the census; Unavailable where NannyML cannot be had."""
-    told = _nannyml(home)
+    told = nannyml.census(home, CHUNK)
     guess, truth = (np.array(told[key], np.int64) for key in ("predicted", "true"))
     confidence = np.where(guess == 1, told["probability"], 1 - np.array(told["probability"]))
     rows = told["reference_rows"]
@@ -150,7 +174,7 @@ def _columns(generator: np.random.Generator, rows: int) -> dict[str, Any]:
     }
 
 
-def _line(stream: str, name: str, change: Change, alarms: Sequence[Sequence[int]], agrees: float) -> Detection:
+def _line(stream: str, name: str, change: Change, alarms: Sequence[Sequence[int]], agrees: float | None) -> Detection:
     quiet = _FIRST if change != "none" else None
     early = [sum(quiet is None or at < quiet for at in each) for each in alarms]
     rows = (quiet or 2 * CHANGE - WARM_UP) * len(alarms) / 1000
@@ -172,18 +196,24 @@ def _census_line(name: str, alarms: Sequence[bool], fell: Sequence[bool], agrees
     return Detection("US census, employment", name, true, statistics.mean(noise) if noise else 0.0, None, agrees)
 
 
-def _rivers() -> Mapping[str, Callable[[], Any]]:
+def _mean(lines: Sequence[Detection], key: str) -> float:
+    return statistics.mean(value for each in lines if (value := getattr(each, key)) is not None)
+
+
+def _rivers() -> tuple[Mapping[str, Callable[[], Any]], Mapping[str, Callable[[], Any]]]:
+    """River's own of ours, and what only river has."""
     try:
         from river import drift
     except ImportError as error:
         raise Unavailable("river is not installed: it comes with the `dev` extra (scripts/setup)") from error
-    return {
+    twins = {
         "page_hinkley": drift.PageHinkley,
         "ddm": drift.binary.DDM,
         "eddm": drift.binary.EDDM,
         "adwin": drift.ADWIN,
         "kswin": lambda: drift.KSWIN(seed=7),
     }
+    return twins, {"hddm_a": drift.binary.HDDMA, "hddm_w": drift.binary.HDDMW, "fhddm": drift.binary.FHDDM}
 
 
 def _alarms(detector: Any, values: Values) -> list[int]:
@@ -192,28 +222,4 @@ def _alarms(detector: Any, values: Values) -> list[int]:
         detector.update(value)
         if detector.drift_detected:
             found.append(index)
-    return found
-
-
-def _nannyml(home: Path) -> dict[str, Any]:
-    """What NannyML says of its own data, and that data."""
-    command = [str(ensure(NANNYML, home)), str(_CENSUS), str(CHUNK)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=CENSUS_TIMEOUT_S)
-    except subprocess.TimeoutExpired as error:
-        raise Unavailable(f"NannyML took more than {CENSUS_TIMEOUT_S} s") from error
-    if done.returncode:
-        raise Unavailable(f"NannyML failed: {done.stderr.strip().splitlines()[-1]}")
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def speed(rows: int = 1_000_000) -> dict[str, float]:
-    """Values a second of each of our detectors on a stream of errors, on one core."""
-    stream = (np.random.default_rng(1).random(rows) < 0.1).astype(float)
-    found = dict[str, float]()
-    for name, kind in DETECTORS.items():
-        part = stream[: rows // 20] if name == "kswin" else stream
-        began = time.perf_counter()
-        kind().update(part)
-        found[name] = part.size / (time.perf_counter() - began)
     return found

@@ -10,6 +10,7 @@ import importlib
 import io
 import json
 import math
+import re
 import sys
 import time
 import zipfile
@@ -24,6 +25,7 @@ import boto3
 import numpy as np
 import onnx
 import pytest
+from botocore.awsrequest import AWSResponse
 from botocore.exceptions import EndpointConnectionError
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, utils
@@ -126,6 +128,33 @@ class Faults:
         return len(self.writes) == number and self.writes[-1] == call == self.calls[-1]
 
 
+class Inserts:
+    """Does what DynamoDB does with a batch of PartiQL's INSERT, which moto cannot: conditional puts, one after another.
+
+    So a fault may come between any two of them, as it may in DynamoDB.
+    """
+
+    def before_call(
+        self, event_name: str, params: dict[str, Any], **_: Any
+    ) -> tuple[AWSResponse, dict[str, Any]] | None:
+        """Botocore's hook, once before each call: what that call is answered with, if it is such a batch."""
+        if event_name != "before-call.dynamodb.BatchExecuteStatement":
+            return None
+        told = [self._insert(**each) for each in json.loads(params["body"])["Statements"]]
+        return AWSResponse(params["url"], 200, {}, None), {"Responses": told}
+
+    def _insert(self, Statement: str, Parameters: list[dict[str, Any]]) -> dict[str, Any]:
+        wanted = re.fullmatch(r"""INSERT INTO "([\w.-]+)" VALUE {('\w+': \?(?:, '\w+': \?)*)}""", Statement)
+        assert wanted, Statement
+        item = dict(zip(re.findall(r"\w+", wanted[2]), Parameters, strict=True))
+        client = boto3.client("dynamodb")
+        try:
+            client.put_item(TableName=wanted[1], Item=item, ConditionExpression="attribute_not_exists(pk)")
+        except client.exceptions.ConditionalCheckFailedException:
+            return {"Error": {"Code": "DuplicateItem"}, "TableName": wanted[1]}
+        return {"TableName": wanted[1]}
+
+
 @dataclass
 class Context:
     """What Lambda hands a handler besides the event."""
@@ -213,6 +242,7 @@ def sdk_session() -> Iterator[Faults]:
     boto3.setup_default_session(aws_access_key_id="testing", aws_secret_access_key="testing", region_name=REGION)
     assert boto3.DEFAULT_SESSION is not None
     boto3.DEFAULT_SESSION.events.register("before-call", faults.before_call)
+    boto3.DEFAULT_SESSION.events.register("before-call", Inserts().before_call)
     boto3.DEFAULT_SESSION.events.register("after-call", faults.after_call)
     yield faults
     boto3.DEFAULT_SESSION = None

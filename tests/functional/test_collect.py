@@ -2,20 +2,24 @@
 
 import contextlib
 import gzip
+import itertools
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
+import boto3
 import pytest
 from boto3.dynamodb.conditions import Key
+from botocore.exceptions import EndpointConnectionError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pawl.bundle import Bundle
 from pawl.dataset import FrozenDataset
-from pawl.records import CaptureRecord
+from pawl.profile import Profile
+from pawl.records import CaptureRecord, columns_of
 
 HOUR_MS = 3_600_000
 RIGHT = {"refund": "billing", "login": "account", "hello": "other"}
@@ -207,6 +211,43 @@ def test_however_records_are_batched_ordered_doubled_and_died_over_each_is_count
         assert counted(cloud, window) == before[ago] + mine
 
 
+@given(
+    st.lists(st.lists(st.integers(0, 5), min_size=1, max_size=9), max_size=4),
+    st.permutations(range(6)),
+    st.lists(st.sampled_from(["refund", "login", "hello", "weather"]), min_size=6, max_size=6),
+)
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_order_and_any_doubling_of_deliveries_leave_the_same_lake_and_the_same_merged_profile(
+    deliver: Callable[..., list[str]],
+    answered: Answer,
+    hours_ago: Iterator[int],
+    cloud: Any,
+    now_ms: int,
+    batches: list[list[int]],
+    order: list[int],
+    words: list[str],
+) -> None:
+    began = (now_ms // HOUR_MS - next(hours_ago)) * HOUR_MS
+    records = [answered(word, unix_ms=began + number) for number, word in enumerate(words)]
+
+    for batch in [*batches, order]:
+        assert deliver(*(records[index] for index in batch)) == []
+
+    found, whole = (Profile.like(cloud.registry.reference("triage", "1"), is_open=True) for _ in range(2))
+    for profile in cloud.traffic.profiles("triage", "1", began, began + HOUR_MS):
+        found.merge(profile)
+    whole.update(columns_of(records), began, began + len(records) - 1)
+    assert found.to_json() == whole.to_json()
+    stored = cloud.traffic.records("triage", "1", began, began + HOUR_MS)
+    assert sorted(each.to_json() for each in stored) == sorted(each.to_json() for each in records)
+
+
+@pytest.fixture
+def hours_ago() -> Iterator[int]:
+    """For each example an hour that no other one has."""
+    return itertools.count(10)
+
+
 def counted(cloud: Any, window: tuple[int, int]) -> Counter[str]:
     """The answers in a window, by the profiles; the lake has the same."""
     found: Counter[str] = Counter()
@@ -225,6 +266,36 @@ def test_a_record_that_comes_late_among_fresh_ones_lies_in_the_window_where_it_b
 
     windows = [(now_ms - 51 * HOUR_MS, now_ms - 49 * HOUR_MS), (now_ms - 24 * HOUR_MS, now_ms)]
     assert [counted(cloud, window) for window in windows] == [Counter(billing=1), Counter(account=1)]
+
+
+def test_new_records_are_claimed_25_with_a_call_and_none_is_asked_for_by_itself(
+    deliver: Callable[..., list[str]], at: Answer, cloud: Any, lake: Callable[[], dict[str, Any]]
+) -> None:
+    deliver(at("hello"))  # the reference is read once a process
+    cloud.faults.reset()
+
+    deliver(*(at("refund", ms=number) for number in range(1, 61)))
+
+    counted = Counter(cloud.faults.calls)
+    assert counted["dynamodb.BatchExecuteStatement"] == 3
+    assert (counted["dynamodb.GetItem"], lake()["rows"]) == (0, 61)
+    assert {item["note"]["label"][0] for item in ledger(cloud)} == {"billing", "other"}
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_claim_whose_answer_was_lost_is_this_batchs_own_when_it_comes_again(
+    number: int, deliver: Callable[..., list[str]], at: Answer, cloud: Any, lake: Callable[[], dict[str, Any]]
+) -> None:
+    records = [at("refund", ms=each) for each in range(3)]
+    cloud.faults.fail_after(number)
+    with pytest.raises(EndpointConnectionError):
+        deliver(*records)
+    cloud.faults.reset()
+    assert (len(ledger(cloud)), lake()["objects"]) == (number, 0)
+
+    assert deliver(*records) == []
+
+    assert (lake()["rows"], lake()["objects"]) == (3, 1)
 
 
 def test_every_row_of_an_answer_is_counted(
@@ -272,6 +343,28 @@ def test_a_batch_of_nothing_but_poison_stores_nothing(
 ) -> None:
     assert deliver("{", "{") == ["m0", "m1"]
     assert lake()["objects"] == 0
+
+
+def test_a_poisoned_record_ends_as_a_dead_letter_and_what_came_with_it_in_the_lake(
+    collect: ModuleType, at: Answer, lake: Callable[[], dict[str, Any]], context: Any
+) -> None:
+    queue, dead = (boto3.resource("sqs").create_queue(QueueName=name) for name in ("asked", "dead"))
+    redrive = {"deadLetterTargetArn": dead.attributes["QueueArn"], "maxReceiveCount": 2}
+    queue.set_attributes(Attributes={"RedrivePolicy": json.dumps(redrive), "VisibilityTimeout": "0"})
+    bad = altered(at("password", ms=2), note="x")
+    for body in (at("refund", ms=1).to_json(), bad, at("hello", ms=3).to_json()):
+        queue.send_message(MessageBody=body)
+
+    # As Lambda's event source does: what the handler does not name is done with, the rest is shown again.
+    while messages := queue.receive_messages(MaxNumberOfMessages=10):
+        batch = [{"messageId": each.message_id, "body": each.body} for each in messages]
+        failed = {each["itemIdentifier"] for each in collect.handler({"Records": batch}, context)["batchItemFailures"]}
+        for each in messages:
+            if each.message_id not in failed:
+                each.delete()
+
+    assert lake() == {"texts": ["hello", "refund"], "labels": {"billing": 1, "other": 1}, "rows": 2, "objects": 1}
+    assert [each.body for each in dead.receive_messages(MaxNumberOfMessages=10)] == [bad]
 
 
 def test_a_refusal_is_logged_without_what_the_user_wrote(

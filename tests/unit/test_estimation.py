@@ -1,4 +1,4 @@
-"""Quality without labels: against what the labels say where they are known, and against NannyML."""
+"""Quality without labels, against what the labels say where they are known; `test_nannyml` holds it against NannyML."""
 
 import json
 import math
@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.metrics import f1_score, precision_score, recall_score, roc_auc_score
 
+from benchmarks.subjects.labelled import binary, ternary
 from pawl.calibration import Labelled, confidence_counts
 from pawl.errors import IncompatibleProfiles
 from pawl.estimation import Estimate, Quality, estimated_quality, measured_quality, ranking_quality
@@ -19,21 +20,13 @@ TWO, THREE = ("no", "yes"), ("a", "b", "c")
 
 
 def _binary(seed: int, rows: int, shift: float = 0.0) -> Rows:
-    """Predictions of an overconfident classifier of two labels; `shift` moves the inputs, not what they mean."""
-    generator = np.random.default_rng(seed)
-    score = generator.normal(shift, 1.5, rows)
-    truth = (generator.random(rows) < 1 / (1 + np.exp(-score))).astype(np.int64)
-    stated = 1 / (1 + np.exp(-2 * score))
-    guess = (stated >= 0.5).astype(np.int64)
-    return guess, np.where(guess == 1, stated, 1 - stated), truth
+    found = binary(seed, rows, shift)
+    return found.guess, np.where(found.guess == 1, found.probability, 1 - found.probability), found.truth
 
 
 def _ternary(seed: int, rows: int, spread: float = 1.0) -> Rows:
-    generator = np.random.default_rng(seed)
-    chances = np.exp(generator.normal(0, 1.5 * spread, (rows, 3)))
-    chances /= chances.sum(axis=1, keepdims=True)
-    truth = (chances.cumsum(axis=1) < generator.random((rows, 1))).sum(axis=1)
-    return chances.argmax(axis=1), chances.max(axis=1), truth
+    found = ternary(seed, rows, spread)
+    return found.guess, found.probabilities.max(axis=1), found.truth
 
 
 def _values(quality: Quality) -> list[float]:
@@ -88,34 +81,6 @@ def test_harder_inputs_of_three_labels_lower_the_estimate_as_labels_do() -> None
     assert estimated.roc_auc is None
     assert estimated.accuracy.is_below(measured_quality(labelled).accuracy.value)
     assert _values(estimated) == pytest.approx(_values(real), abs=0.02)
-
-
-def test_nannyml_estimates_the_same() -> None:
-    """NannyML 0.13.1's CBPE, fitted to and asked about the same rows; it calibrates rows where we calibrate bins."""
-    labelled = Labelled.of(TWO, *_binary(2, 20_000))
-    guess, confidence, _ = _binary(3, 8000, 0.6)
-
-    quality = estimated_quality(labelled, confidence_counts(2, guess, confidence))
-
-    yes = quality.labels["yes"]
-    found = [quality.accuracy, yes.precision, yes.recall, yes.f1, quality.roc_auc]
-    theirs = [0.74277649, 0.76411296, 0.82727524, 0.79444064, 0.80914377]
-    errors = [0.0049673758, 0.0070167966, 0.0069928286, 0.0087919306, 0.0033119796]
-    assert [each.value for each in found if each] == pytest.approx(theirs, abs=1e-3)
-    assert [each.sampling_error for each in found if each] == pytest.approx(errors, rel=1e-4)
-
-
-def test_nannyml_estimates_the_same_of_three_labels() -> None:
-    """NannyML 0.13.1 sees every label's probability; we only see that of the predicted one."""
-    labelled = Labelled.of(THREE, *_ternary(5, 20_000))
-    guess, confidence, _ = _ternary(6, 8000, spread=0.5)
-
-    quality = estimated_quality(labelled, confidence_counts(3, guess, confidence))
-
-    macro_recall = np.mean([label.recall.value for label in quality.labels.values() if label.recall])
-    assert quality.accuracy.value == pytest.approx(0.53751650, abs=1e-3)
-    assert quality.accuracy.sampling_error == pytest.approx(0.0052119018, rel=1e-6)
-    assert macro_recall == pytest.approx(0.53752594, abs=1e-3)
 
 
 def test_concept_drift_goes_unseen() -> None:

@@ -17,6 +17,7 @@ from pawl.records import CaptureRecord
 ALL_KINDS = ",".join(FINDERS)
 NONE = "none"
 REGIONS = "DE,GB,US"
+_MASKED = str, list, dict
 _FORMATTING = re.compile(r"[\s()/.-]+")
 
 
@@ -60,7 +61,7 @@ class Masker:
         if isinstance(value, str):
             return self._text(value)
         if is_list(value):
-            return [self(each) for each in value]
+            return [self(each) if isinstance(each, _MASKED) else each for each in value]
         return {name: self(each) for name, each in value.items()} if is_object(value) else value
 
     def _text(self, text: str) -> str:
