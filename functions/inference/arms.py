@@ -56,7 +56,7 @@ class Arms:
         self._shared = Shared()
 
     def own(self) -> str:
-        """Which arm this is, LIVE or CANDIDATE; empty for a version that the alias does not name, and outside Lambda."""
+        """Which arm this is, LIVE or CANDIDATE; empty where the alias does not name it, and outside Lambda."""
         shared = self._look(_REMEMBERED_S)
         arms = {shared.candidate: CANDIDATE, shared.main: LIVE}
         return arms.get(self._version, "") if self._version else ""
