@@ -4,6 +4,7 @@ without an SDK; every other route goes to `inference.web`, which is imported whe
 import base64
 import json
 import os
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -22,13 +23,25 @@ from pawl.signing import read_trust
 
 MARGIN_S = 1.0
 """How long before Lambda ends the function an answer must be complete."""
+HANDED_ON = "handed_on_until_ms"
+"""The mark in an event that a canary's other arm handed on: when that arm ends, in milliseconds since 1970. API Gateway
+makes the event's fields, so no client can set it."""
 REPLY_BYTES = 6_291_556
 _SMALL_BYTES = REPLY_BYTES // 6 - 1000
 """A body of so many characters fits however JSON escapes it."""
 
 settings = read_settings(Settings, os.environ)
 capture = open_capture(settings, os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "local"))
-engine = Engine(read_trust(settings.trusted_keys, settings.allow_unsigned))
+
+
+def arm() -> str:
+    """Which arm of a canary this process is."""
+    from inference.arms import open_arms
+
+    return open_arms().own()
+
+
+engine = Engine(read_trust(settings.trusted_keys, settings.allow_unsigned), arm)
 service = Service(engine, ReceiptKeys(settings.receipt_keys), capture, settings.row_limit)
 
 
@@ -37,10 +50,17 @@ def answer(event: dict[str, Any], context: Any) -> dict[str, Any]:
     if "shadow" in event:
         from inference.shadow import answer_unseen
 
-        return answer_unseen(service, event["shadow"], _call(context))
+        return answer_unseen(service, event["shadow"], _call(event, context))
     reply = _answer(event, context)
-    if reply["statusCode"] >= 500:
-        print_metric(context.function_name, FAILED, 1, f"status {reply['statusCode']}", context.function_version)
+    status = reply["statusCode"]
+    if status == 404 and HANDED_ON not in event:
+        from inference.arms import answer_elsewhere
+
+        until_ms = round(time.time() * 1000) + context.get_remaining_time_in_millis()
+        return answer_elsewhere({**event, HANDED_ON: until_ms}, context.function_name) or reply
+    if status >= 500:  # a canary compares what came to its arms at random, and not what was handed on
+        version = "" if HANDED_ON in event else context.function_version
+        print_metric(context.function_name, FAILED, 1, f"status {status}", version)
     return reply
 
 
@@ -48,7 +68,7 @@ def _answer(event: dict[str, Any], context: Any) -> dict[str, Any]:
     try:
         respond = HOT_ROUTES.get(event["resource"]) if event["httpMethod"] == "POST" else None
         if respond:
-            return _to_gateway(respond(event, _call(context)))
+            return _to_gateway(respond(event, _call(event, context)))
         from inference import web
 
         return web.handler(service)(event, context)
@@ -83,8 +103,14 @@ HOT_ROUTES: Mapping[str, Callable[[dict[str, Any], Call], Reply]] = {
 }
 
 
-def _call(context: Any) -> Call:
-    return Call(context.function_version, lambda: context.get_remaining_time_in_millis() / 1000 - MARGIN_S)
+def _call(event: Mapping[str, Any], context: Any) -> Call:
+    def remaining_s() -> float:
+        left_ms = context.get_remaining_time_in_millis()
+        if HANDED_ON in event:
+            left_ms = min(left_ms, event[HANDED_ON] - time.time() * 1000)
+        return left_ms / 1000 - MARGIN_S
+
+    return Call(context.function_version, remaining_s)
 
 
 def _body(event: dict[str, Any]) -> str | bytes:

@@ -1,21 +1,27 @@
 """The models of the mounted layers, each opened when it is first asked for and kept for the life of the process."""
 
 import threading
+from collections.abc import Callable
 
 from pawl.bundle import layer_aliases, layer_folder, layer_models, open_bundle
 from pawl.errors import InvalidBundle, NotFound, PawlError
 from pawl.model import Model, open_model
 from pawl.signing import Trust
 
-LIVE = "live"
-ALIASES = (LIVE, "candidate")
+LIVE, CANDIDATE = "live", "candidate"
+ALIASES = (LIVE, CANDIDATE)
 
 
 class Engine:
-    """Finds models by name and version or alias, and opens each once, if it is signed by somebody trusted."""
+    """Finds models by name and version or alias, and opens each once, if it is signed by somebody trusted.
 
-    def __init__(self, trust: Trust) -> None:
+    `arm` tells which alias the models here stand for while others may stand for the other one; empty where nobody
+    knows, and what an alias means is the layers' own to say.
+    """
+
+    def __init__(self, trust: Trust, arm: Callable[[], str] = lambda: "") -> None:
         self._trust = trust
+        self._arm = arm
         self._open: dict[tuple[str, str], Model] = {}
         self._failed: dict[tuple[str, str], str] = {}
         self._lock = threading.Lock()
@@ -33,7 +39,7 @@ class Engine:
         wanted = version or LIVE
         if wanted in versions:
             return wanted
-        if wanted not in aliases:
+        if wanted not in aliases or self._is_elsewhere(version):
             what = wanted if wanted in ALIASES else f"version {wanted!r}"
             raise NotFound(f"no {what} of {name!r} here: there are {versions}")
         if aliases[wanted] not in versions:
@@ -44,11 +50,17 @@ class Engine:
 
     def get(self, name: str, version: str | None = None) -> Model:
         """The opened model; its digests and its signature are checked before its session opens."""
+        if version and self._is_elsewhere(version):
+            return self._load(name, version)
         return self._open.get((name, version or LIVE)) or self._load(name, version)
 
     def failure(self, name: str, version: str) -> str:
         """Why a version could not be opened when that was last tried; empty when it could, or was not tried."""
         return self._failed.get((name, version), "")
+
+    def _is_elsewhere(self, version: str | None) -> bool:
+        """Whether an alias that was named is one that the models here do not stand for."""
+        return version in ALIASES and self._arm() not in ("", version)
 
     def _load(self, name: str, version: str | None) -> Model:
         with self._lock:

@@ -50,6 +50,7 @@ evidence = Evidence(
     FeedbackTable(tables.Table(settings.feedback_table)),
     Ledger(state, "capture"),
     Failures(cast(CloudWatch, boto3.client("cloudwatch")), settings.inference_function, ALIAS),  # pyright: ignore[reportUnknownMemberType]
+    registry,
 )
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from pawl.bucket import Bucket
+from pawl.bundle import ALIASES
 from pawl.errors import PawlError
 from pawl.items import error_code
 from release.reconciliation import Shares
@@ -145,16 +147,22 @@ def _layers(about: "FunctionConfigurationResponseTypeDef | FunctionConfiguration
     return [layer.get("Arn", "") for layer in about.get("Layers", [])]
 
 
-def layer_archive(bundles: Mapping[tuple[str, str], Mapping[str, bytes]]) -> bytes:
-    """The zip of a models layer: files of each bundle by (model, version); equal bundles give equal bytes.
+def layer_archive(
+    bundles: Mapping[tuple[str, str], Mapping[str, bytes]], aliases: Mapping[str, Mapping[str, str]] | None = None
+) -> bytes:
+    """The zip of a models layer: files of each bundle by (model, version), and what aliases of a model mean there.
 
-    Stored and not compressed: quantized weights hardly shrink, and Lambda unpacks before it counts.
+    Equal bundles give equal bytes. Stored and not compressed: quantized weights hardly shrink, and Lambda unpacks
+    before it counts.
     """
+    files = {
+        f"{model}/{version}/{name}": data for (model, version), held in bundles.items() for name, data in held.items()
+    }
+    files |= {f"{model}/{ALIASES}": json.dumps(meant).encode() for model, meant in (aliases or {}).items()}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for (model, version), files in sorted(bundles.items()):
-            for name, data in sorted(files.items()):
-                entry = zipfile.ZipInfo(f"python/pawl_models/{model}/{version}/{name}", _EPOCH)
-                entry.external_attr = 0o644 << 16
-                archive.writestr(entry, data)
+        for name, data in sorted(files.items()):
+            entry = zipfile.ZipInfo(f"python/pawl_models/{name}", _EPOCH)
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, data)
     return buffer.getvalue()

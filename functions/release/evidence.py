@@ -1,11 +1,12 @@
-"""What a canary goes by, counted once: feedback, how fast and how alike both versions answer, what fails.
+"""What a canary goes by, counted once: feedback, how fast and how alike both versions answer, how familiar the traffic
+is to either, what fails.
 
 Each source is counted up to an instant that lies far enough back for its records to be there, from where it was counted
 last: no look reads again what an earlier one has read. An answer counts once, however many people have rated it.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -14,25 +15,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pawl.betting import tally_of
+from pawl.errors import NotFound
 from pawl.feedback import FeedbackTable
 from pawl.identity import unix_ms
 from pawl.ledger import Ledger
 from pawl.narrowing import is_list
-from pawl.profile import CategorySketch, FloatSketch, NumericSketch, Profile
 from pawl.records import SHADOW
+from pawl.registry import Registry
 from pawl.sequential import CANDIDATE, LIVE
 from pawl.traffic import Traffic
 from release.failures import MINUTE_MS, Failures
+from release.familiarity import Ranges, usual_ranges
+from release.seen import Seen, numbers
 from release.terms import CanaryPolicy, Scale
-from release.trial import AGREEMENT, ANSWERED, DISAGREEMENT, FEEDBACK, SPEED, Trial
+from release.trial import AGREEMENT, ANSWERED, DISAGREEMENT, FAMILIARITY, FEEDBACK, SPEED, Trial
 
 Floats = NDArray[np.float64]
 Window = tuple[int, int]
-_LATENCY, _LABEL, _AGREES = "latency_ms", "label", "agrees"
+_LABEL, _AGREES = "label", "agrees"
 _FAST_SHARE = 0.95
 _HALF = 0.5
 _KEPT_LABELS = 50
-_COUNTED_LABELS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,7 @@ class Evidence:
     feedback: FeedbackTable
     notes: Ledger
     failures: Failures
+    registry: Registry
 
     def count(self, trial: Trial, policy: CanaryPolicy, now_ms: int) -> Trial:
         """The trial with all that has come in; an answer that both arms could have given, by its time."""
@@ -69,7 +73,11 @@ class Evidence:
 
     def _count_traffic(self, trial: Trial, policy: CanaryPolicy, now_ms: int) -> Trial:
         for window in windows(trial, "traffic", now_ms - round(policy.collect_minutes * 60_000)):
-            new, old = (Seen.of(self.traffic.profiles(trial.model, v, *window)) for v in (trial.version, trial.live))
+            trial = self._with_ranges(trial)
+            new, old = (
+                Seen.of(self.traffic.profiles(trial.model, version, *window), usual)
+                for version, usual in zip((trial.version, trial.live), trial.usual or ({}, {}), strict=True)
+            )
             if trial.slow_ms:
                 trial = add_tallies(trial, SPEED, [new.not_above(trial.slow_ms), old.not_above(trial.slow_ms)])
             elif old.values.size and old.rows >= policy.smallest_sample:
@@ -77,9 +85,28 @@ class Evidence:
             if trial.labels:
                 frequent = {name for name, (by_new, by_old) in _shares(trial.labels).items() if by_new > by_old}
                 trial = add_tallies(trial, AGREEMENT, [new.not_in(frequent), old.not_in(frequent)])
+            if FAMILIARITY in trial.comparisons:
+                trial = add_tallies(trial, FAMILIARITY, [new.familiar, old.familiar])
             trial = replace(trial, labels=_with_labels(trial.labels, new.labels, old.labels))
-            trial = _counted(trial, "traffic", window, (SPEED, AGREEMENT))
+            trial = _counted(trial, "traffic", window, (SPEED, AGREEMENT, FAMILIARITY))
         return trial
+
+    def _with_ranges(self, trial: Trial) -> Trial:
+        """The trial with what is usual to either version, read once; with nothing where one has no reference.
+
+        A trial that began before there was this figure goes on without it.
+        """
+        if trial.usual or FAMILIARITY not in trial.comparisons:
+            return trial
+        new, old = (self._usual(trial.model, version) for version in (trial.version, trial.live))
+        return replace(trial, usual=(new, old) if new and old else ({}, {}))
+
+    def _usual(self, model: str, version: str) -> Ranges:
+        try:
+            reference = self.registry.reference(model, version)
+        except NotFound:
+            return {}
+        return usual_ranges(reference) if reference else {}
 
     def _count_failures(self, trial: Trial, now_ms: int) -> Trial:
         for window in windows(trial, "failures", (now_ms // MINUTE_MS - 3) * MINUTE_MS):
@@ -91,54 +118,13 @@ class Evidence:
         for window in windows(trial, "shadow", now_ms - round(policy.collect_minutes * 60_000)):
             tally = np.zeros(3)
             for profile in self.traffic.profiles(trial.model, trial.version + SHADOW, *window):
-                agrees, counts = _numbers(profile, _AGREES)
+                agrees, counts = numbers(profile, _AGREES)
                 ones = float(counts[agrees < _HALF].sum())
                 tally += np.array([float(counts.sum()), ones, ones])
             ceiling = trial.ceilings[DISAGREEMENT].update(tally)
             trial = replace(trial, ceilings={**trial.ceilings, DISAGREEMENT: ceiling})
             trial = _counted(replace(trial, shadow_rows=trial.shadow_rows + int(tally[0])), "shadow", window, ())
         return trial
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What the profiles of one version and window tell: latencies, shape (values,), with their counts, and labels."""
-
-    values: Floats
-    counts: Floats
-    labels: Mapping[str, int]
-
-    @classmethod
-    def of(cls, profiles: Iterable[Profile]) -> "Seen":
-        """Of any number of profiles."""
-        pairs: list[tuple[Floats, Floats]] = [(np.zeros(0), np.zeros(0))]
-        labels: defaultdict[str, int] = defaultdict(int)
-        for profile in profiles:
-            pairs.append(_numbers(profile, _LATENCY))
-            column = profile.columns.get(_LABEL)
-            if isinstance(column, CategorySketch):
-                for name, count in column.top(_COUNTED_LABELS):
-                    labels[name] += count
-        return cls(np.concatenate([v for v, _ in pairs]), np.concatenate([c for _, c in pairs]), dict(labels))
-
-    @property
-    def rows(self) -> int:
-        """How many latencies there are."""
-        return int(self.counts.sum())
-
-    def quantile(self, share: float) -> float:
-        """The latency that a share of them does not exceed."""
-        order = np.argsort(self.values)
-        upto = np.cumsum(self.counts[order])
-        return float(self.values[order][np.searchsorted(upto, share * upto[-1])])
-
-    def not_above(self, limit: float) -> Floats:
-        """The tally of 1 for each answer that took no longer, and 0 for the others."""
-        return _tally(self.rows, int(self.counts[self.values <= limit].sum()))
-
-    def not_in(self, names: set[str]) -> Floats:
-        """The tally of 1 for each label that is none of these, and 0 for the others."""
-        return _tally(sum(self.labels.values()), sum(n for name, n in self.labels.items() if name not in names))
 
 
 def windows(trial: Trial, source: str, until_ms: int) -> Iterator[Window]:
@@ -184,7 +170,7 @@ def add_tallies(trial: Trial, name: str, tallies: Sequence[Floats]) -> Trial:
 def _counted(trial: Trial, source: str, window: Window, names: Sequence[str]) -> Trial:
     """The trial with a source counted up to the window's end; where the share changed there, blocks are closed."""
     if window[1] in trial.shifts_ms:
-        settled = {name: trial.comparisons[name].settle() for name in names}
+        settled = {name: trial.comparisons[name].settle() for name in names if name in trial.comparisons}
         trial = replace(trial, comparisons={**trial.comparisons, **settled})
     return replace(trial, until_ms={**trial.until_ms, source: window[1]})
 
@@ -203,18 +189,6 @@ def _score(item: Mapping[str, Any], note: Mapping[str, Any] | None, scales: Mapp
         return None
     worst, best = scale
     return min(1.0, max(0.0, (float(value) - worst) / (best - worst)))
-
-
-def _numbers(profile: Profile, name: str) -> tuple[Floats, Floats]:
-    column = profile.columns.get(name)
-    if not isinstance(column, FloatSketch | NumericSketch):
-        return np.zeros(0), np.zeros(0)
-    filled = column.counts > 0
-    return column.positions()[filled], column.counts[filled].astype(float)
-
-
-def _tally(rows: int, ones: int) -> Floats:
-    return np.array([rows, ones, ones], float)
 
 
 def _shares(labels: Mapping[str, tuple[int, int]]) -> dict[str, tuple[float, float]]:

@@ -44,7 +44,7 @@ class Publication:
             self.bucket.write(f"models/{record.model}/{record.version}/{name}", data)
 
     def _publish_layer(self, record: VersionRecord, files: Mapping[str, bytes]) -> str:
-        """A layer with this version and the live versions of all other models that are served."""
+        """A layer with this version as its model's candidate, and the live versions of all other models served."""
         bundles = {(record.model, record.version): self._bundle_files(files)}
         for other in self.registry.models():
             live = self.registry.live(other)
@@ -52,7 +52,8 @@ class Publication:
                 stored = self.bucket.read_folder(f"models/{other}/{live.version}/")
                 bundles[other, live.version] = self._bundle_files(stored)
         key = f"layers/{record.model}-{record.version}.zip"
-        return self.deployment.publish_layer(key, layer_archive(bundles), f"{record.model} {record.version}")
+        archive = layer_archive(bundles, {record.model: {"candidate": record.version}})
+        return self.deployment.publish_layer(key, archive, f"{record.model} {record.version}")
 
     def _bundle_files(self, files: Mapping[str, bytes]) -> dict[str, bytes]:
         listed: Mapping[str, Any] = json.loads(files[MANIFEST])["files"]

@@ -70,6 +70,8 @@ class CanaryPolicy:
     """So much more of the candidate's invocations may fail."""
     disagreement_limit: float = 0.5
     """So large a share of the candidate's answers may differ from the live version's."""
+    drift_tolerance: float = 0.1
+    """So much less familiar may the traffic be to the candidate, by what each version was made with."""
     rollback_depth: int = 3
     """So many earlier versions of a model stay deployed, to go back to."""
 
@@ -83,8 +85,9 @@ class CanaryPolicy:
             raise SettingsError("want 0 < alpha < 0.5, 0 < harm_alpha < 0.5 and 0 < last_margin < 1")
         if not 0 < self.margin < 1 or not 0 < self.disagreement_limit < 1 or self.rollback_depth < 1:
             raise SettingsError("want 0 < margin < 1, 0 < disagreement_limit < 1 and rollback_depth >= 1")
-        if not all(0 <= each < 1 for each in (self.slow_tolerance, self.failure_tolerance)):
-            raise SettingsError("want 0 <= slow_tolerance < 1 and 0 <= failure_tolerance < 1")
+        for name in ("slow_tolerance", "failure_tolerance", "drift_tolerance"):
+            if not 0 <= getattr(self, name) < 1:
+                raise SettingsError(f"want 0 <= {name} < 1")
         for name, (worst, best) in self.metrics.items():
             if worst == best:
                 raise SettingsError(f"metrics.{name}: want the worst and the best value, which differ")

@@ -15,12 +15,14 @@ from pawl.identity import isoformat
 from pawl.registry import vars_of
 from pawl.sequential import CANDIDATE, LIVE, Ceiling, Comparison
 from release.canary import CanaryState, Excess, Figure, Verdict, decide_canary, decide_shadow
+from release.familiarity import Ranges
 from release.terms import CanaryPolicy
 
 SCHEMA = 1
 Phase = Literal["shadow", "step", "asking", "promoting", "rolling_back", "stopping"]
 ACTING = ("promoting", "rolling_back", "stopping")
 FEEDBACK, SPEED, ANSWERED, AGREEMENT, DISAGREEMENT = "feedback", "speed", "answered", "agreement", "disagreement"
+FAMILIARITY = "familiarity"
 _KEPT_NOTES = 60
 
 
@@ -43,7 +45,8 @@ class Trial:
     with, as JSON: no later one can move the bar. `weight` is the share of the traffic that is to be its own, and
     `is_settled` whether alias, registry and listeners were told of the last note. `until_ms` is how far each source has
     been counted, `shifts_ms` when the share changed: no block of a comparison lies across. `labels` counts each label
-    that candidate and live have given. `ends_as` is the state that a stopped version gets, `moved_to` the version that
+    that candidate and live have given, `usual` where the references of both have most of their values, candidate first,
+    empty until they were read. `ends_as` is the state that a stopped version gets, `moved_to` the version that
     a hand has made live meanwhile. `number` tells one state of this item from the next.
     """
 
@@ -71,6 +74,7 @@ class Trial:
     until_ms: Mapping[str, int] = field(default_factory=dict[str, int])
     shifts_ms: tuple[int, ...] = ()
     labels: Mapping[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
+    usual: tuple[Ranges, ...] = ()
     comparisons: Mapping[str, Comparison] = field(default_factory=dict[str, Comparison])
     ceilings: Mapping[str, Ceiling] = field(default_factory=dict[str, Ceiling])
     notes: tuple[Note, ...] = ()
@@ -81,6 +85,7 @@ class Trial:
             "comparisons": {name: each.to_dict() for name, each in self.comparisons.items()},
             "ceilings": {name: each.to_dict() for name, each in self.ceilings.items()},
             "labels": self.labels,
+            "usual": self.usual,
         }
         about = {name: value for name, value in vars_of(self).items() if name not in counted}
         about |= {"until_ms": dict(self.until_ms), "shifts_ms": list(self.shifts_ms)}
@@ -100,6 +105,9 @@ class Trial:
             "shifts_ms": tuple(item["shifts_ms"]),
             "notes": tuple(Note(**note) for note in item["notes"]),
             "labels": {name: (new, old) for name, (new, old) in counted["labels"].items()},
+            "usual": tuple(
+                {name: (low, high) for name, (low, high) in ranges.items()} for ranges in counted.get("usual", [])
+            ),
             "comparisons": {name: Comparison.from_dict(raw) for name, raw in counted["comparisons"].items()},
             "ceilings": {name: Ceiling.from_dict(raw) for name, raw in counted["ceilings"].items()},
         }
@@ -209,6 +217,7 @@ def begin_trial(
         ANSWERED: Comparison.start(policy.margin, policy.failure_tolerance),
         SPEED: Comparison.start(policy.margin, policy.slow_tolerance),
         AGREEMENT: Comparison.start(policy.margin, policy.disagreement_limit),
+        FAMILIARITY: Comparison.start(policy.margin, policy.drift_tolerance),
     }
     phase, weight = ("shadow", 0.0) if policy.shadow else ("step", policy.weights[0])
     return Trial(

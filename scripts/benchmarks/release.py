@@ -18,13 +18,15 @@ from release.canary import CanaryState, decide_canary
 from release.canary import Figure as Judged
 from release.incident import WANTED_S
 from release.terms import CanaryPolicy
-from release.trial import AGREEMENT, ANSWERED, SPEED
+from release.trial import AGREEMENT, ANSWERED, FAMILIARITY, SPEED
 
 SEEDS = 1000
 LIVE, MARGIN, POWER, DRIFT = 0.8, 0.05, 0.9, 0.15
 POLICY = CanaryPolicy()
 # What a deployment's canary is guarded by besides; it shares the risk of a false alarm, and is at rest here.
-GUARDS = [Judged(name, Comparison.start(MARGIN), must_prove=False) for name in (ANSWERED, SPEED, AGREEMENT)]
+GUARDS = [
+    Judged(name, Comparison.start(MARGIN), must_prove=False) for name in (ANSWERED, SPEED, AGREEMENT, FAMILIARITY)
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,7 @@ def _deployment(session: Any) -> Releases:
     registry.move_live(Live(_MODEL, "1"), None)
     deployment = Deployment(_function(session), session.client("ssm"), bucket, _FUNCTION, _LAYER, "layer", "keys")
     failures = Failures(session.client("cloudwatch"), _FUNCTION, ALIAS)
-    evidence = Evidence(Traffic(bucket), FeedbackTable(feedback), Ledger(state, "capture"), failures)
+    evidence = Evidence(Traffic(bucket), FeedbackTable(feedback), Ledger(state, "capture"), failures, registry)
     announcer = Announcer(session.client("events"), "bus", "pawl.release")
     trials = Trials(bucket, registry, deployment, evidence, announcer)
     return Releases(bucket, registry, deployment, announcer, GatePolicy(), cast(Any, None), trials, _now_ms)

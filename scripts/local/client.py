@@ -35,11 +35,12 @@ class Client:
         self.url = url
         self._headers = {"Content-Type": "application/json", "x-api-key": api_key}
 
-    def predict(self, model: str, texts: Sequence[str], row_limit: int = 16) -> list[Prediction]:
-        """Predictions for texts, `row_limit` of them a request, two requests at a time."""
+    def predict(self, model: str, texts: Sequence[str], row_limit: int = 16, version: str = "") -> list[Prediction]:
+        """Predictions for texts, `row_limit` of them a request, two requests at a time; `version` may be an alias."""
+        route = f"/v2/models/{model}/versions/{version}/infer" if version else f"/v2/models/{model}/infer"
         chunks = [texts[start : start + row_limit] for start in range(0, len(texts), row_limit)]
         with ThreadPoolExecutor(2) as pool:
-            return [each for answers in pool.map(lambda chunk: self._predict(model, chunk), chunks) for each in answers]
+            return [each for answers in pool.map(lambda chunk: self._predict(route, chunk), chunks) for each in answers]
 
     def give_feedback(self, inference_id: str, metric: str, value: Any, rater: str = "agent-1") -> str:
         """Give one piece of feedback and return its id."""
@@ -68,9 +69,9 @@ class Client:
         except urllib.error.HTTPError as error:
             raise RequestRefused(error.code, error.read().decode("utf-8", "replace")) from error
 
-    def _predict(self, model: str, texts: Sequence[str]) -> list[Prediction]:
+    def _predict(self, route: str, texts: Sequence[str]) -> list[Prediction]:
         tensor = {"name": "text", "shape": [len(texts)], "datatype": "BYTES", "data": list(texts)}
-        reply = self.post(f"/v2/models/{model}/infer", {"inputs": [tensor]})
+        reply = self.post(route, {"inputs": [tensor]})
         outputs = {output["name"]: output for output in reply["outputs"]}
         width = outputs["probabilities"]["shape"][1]
         flat = outputs["probabilities"]["data"]

@@ -31,11 +31,11 @@ TERMS = {
     "weights": [0.2, 0.5],
     "smallest_sample": 20,
     "step_hours": 0.001,
-    "longest_step_hours": 0.006,
+    "longest_step_hours": 0.009,
     "longest_hours": 0.2,
     "look_seconds": 1,
     "margin": 0.2,
-    "feedback_minutes": 0.25,
+    "feedback_minutes": 0.2,
     "collect_minutes": 0.25,
 }
 CANARY_S = 300
@@ -99,7 +99,7 @@ class Story:
             self.offer_spoiled()
         with self.stage("rollback"):
             self.roll_back()
-            self.take_back()
+            self.take_back(self.offer_again())
             self.promote()
         return self.figures
 
@@ -203,14 +203,19 @@ class Story:
         self.wait(f"version {version} answers", 30, lambda: self.ask(self.old[:1])[0].version == version)
         self.figures.versions["after"] = version
 
-    def take_back(self) -> None:
-        """A candidate passes its gates, but customers want none of its answers: its canary takes it back by itself."""
-        version, live = self.stack.registry.next_version(MODEL), self.figures.versions["before"]
+    def offer_again(self) -> str:
+        """The released version under another number: a candidate that passes its gates. The number."""
+        version = self.stack.registry.next_version(MODEL)
         files = self.stack.bucket.read_folder(f"models/{MODEL}/{self.figures.versions['after']}/")
         for name, data in resealed(files, version).items():
             self.stack.bucket.write(f"candidates/{MODEL}/{version}/{name}", data)
         passed = self.wait(f"version {version} is decided on", 300, lambda: self.decided(version))
         expect(passed["state"] == "canary", f"version {version} in its canary, but it is {passed['state']}")
+        return version
+
+    def take_back(self, version: str) -> None:
+        """Customers want none of a candidate's answers: its canary takes it back by itself."""
+        live = self.figures.versions["before"]
         self.answer_customers(version, lambda prediction, row: prediction.version != version)
         record = self.record(version)
         self.tell_canary(record)
@@ -230,9 +235,17 @@ class Story:
             told = zip(predictions, asked, strict=True)
             thumbs = [feedback_body(p.inference_id, "thumbs_up", pleases(p, row), "customer") for p, row in told]
             self.client.give_all_feedback(thumbs)
+            self.ask_pinned(version, asked[0].text)
             expect(
                 time.monotonic() < deadline, f"a verdict on version {version} within {CANARY_S} s, but there is none"
             )
+
+    def ask_pinned(self, version: str, text: str) -> None:
+        """During a canary, whoever names a version or an alias is answered by it, whichever arm the request came to."""
+        live = self.figures.versions["before"]
+        for named, wanted in ((live, live), (version, version), ("live", live), ("candidate", version)):
+            (answer,) = self.client.predict(MODEL, [text], version=named)
+            expect(answer.version == wanted, f"{named} answered by version {wanted}, but it was by {answer.version}")
 
     def tell_canary(self, record: dict[str, Any]) -> None:
         """Say each step of a canary and why it was taken."""

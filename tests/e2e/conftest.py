@@ -26,9 +26,15 @@ class Collected(Narrator):
 
 
 @pytest.fixture(scope="session")
-def story() -> Iterator[Story]:
-    """The deployment and its registered starter models; whoever asks a model adds the rows to `story.asked`."""
+def house() -> Iterator[LocalCloud]:
+    """The local cloud, which the environment names as AWS."""
     with pytest.MonkeyPatch.context() as patch, LocalCloud(Path(".pawl"), port=free_port(), seed=1) as cloud:
         for name, value in cloud.environment().items():
             patch.setenv(name, value)
-        yield Story(bring_up(cloud, Collected()), Collected())
+        yield cloud
+
+
+@pytest.fixture(scope="session")
+def story(house: LocalCloud) -> Story:
+    """The deployment and its registered starter models; whoever asks a model adds the rows to `story.asked`."""
+    return Story(bring_up(house, Collected()), Collected())

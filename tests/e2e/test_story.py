@@ -9,12 +9,16 @@ from typing import Any
 import pytest
 
 from local.client import Client, RequestRefused
+from local.cloud import LocalCloud
+from local.deploy import deploy
 from local.story import MODEL, Story, now_ms
+from local.up import HOME, PARAMETERS
 from pawl.identity import isoformat
 
 pytestmark = pytest.mark.e2e
 # Unseen questions of the later kind: the retrained model must answer this much more of them rightly.
 MARGIN = 0.05
+MEMORY_MB = 1769
 
 
 def test_undrifted_traffic_is_answered_rightly_and_raises_no_drift(story: Story) -> None:
@@ -67,10 +71,11 @@ def test_the_drift_starts_one_run_whose_version_goes_through_its_gates_and_its_c
     assert record is not None
     assert [note["what"] for note in record.canary] == ["started", "next step", "promoted"]
     assert min(record.canary[-1]["figures"]["feedback"]["answers"]) >= 20
+    assert min(record.canary[1]["figures"]["feedback"]["answers"]) > 0
+    assert record.canary[-1]["figures"]["familiarity"]["difference"] > -0.1
     assert "RoutingConfig" not in alias_of(story)
     assert [job["version"] for job in story.stack.call("GET", "/jobs")["jobs"]] == ["2"]
-    parameter = story.stack.client("ssm").get_parameter(Name=story.stack.outputs["LiveLayerParameter"])
-    assert parameter["Parameter"]["Value"] == story.stack.registry.live(MODEL).layer_arn
+    assert parameter_of(story) == story.stack.registry.live(MODEL).layer_arn
 
 
 def test_the_new_version_answers_later_questions_better_and_old_ones_as_well(story: Story) -> None:
@@ -148,8 +153,37 @@ def test_rollback_restores_the_very_bundle_of_version_1(story: Story) -> None:
     assert story.stack.registry.live(MODEL).version == "1"
 
 
+def test_a_deployment_in_the_middle_of_a_canary_puts_both_arms_on_its_code_and_the_canary_goes_on(
+    story: Story, house: LocalCloud
+) -> None:
+    version = story.offer_again()
+    before = alias_of(story)
+    built = (HOME / "build" / "template.yaml").read_text()
+    changed = HOME / "build" / "larger.yaml"
+    changed.write_text(built.replace(f"MemorySize: {MEMORY_MB}", f"MemorySize: {MEMORY_MB + 1}"))
+
+    deploy(house, changed, story.stack.name, PARAMETERS)
+
+    main = alias_of(story)["FunctionVersion"]
+    assert main != before["FunctionVersion"]
+    assert story.ask(story.old[:1])[0].version in ("1", version)
+    story.wait("the canary has seen the deployment", 30, lambda: "deployed" in looked(story, version))
+    after, trial = alias_of(story), story.stack.registry.canary() or {}
+    assert after["FunctionVersion"] == trial["baseline"] == main
+    assert after["RoutingConfig"]["AdditionalVersionWeights"] == {trial["function_version"]: float(trial["weight"])}
+    assert {memory_of(story, number) for number in (main, trial["function_version"])} == {MEMORY_MB + 1}
+    for row in story.old[:10]:
+        story.ask_pinned(version, row.text)
+    assert parameter_of(story) == story.stack.registry.live(MODEL).layer_arn == "starter"
+    told = [note for note in trial["notes"] if note["what"] == "deployed"]
+    wanted = f"a deployment put function version {main} in the place of {before['FunctionVersion']}"
+    assert [note["because"] for note in told] == [wanted]
+
+
 def test_a_candidate_that_people_dislike_is_taken_back_by_its_canary_within_ten_seconds(story: Story) -> None:
-    story.take_back()
+    deployed = alias_of(story)["FunctionVersion"]
+    story.take_back((story.stack.registry.canary() or {})["version"])
+    assert (alias_of(story)["FunctionVersion"], memory_of(story, deployed)) == (deployed, MEMORY_MB + 1)
     (incident,) = story.stack.registry.rollbacks(MODEL).values()
     assert incident["seconds"] < 10
     assert incident["figures"]["feedback"]["difference"] < 0
@@ -191,6 +225,24 @@ def snapshot(story: Story) -> dict[str, object]:
         "runs": list(story.stack.registry.runs()),
         "alias": alias_of(story)["FunctionVersion"],
     }
+
+
+def looked(story: Story, version: str) -> list[str]:
+    """What was done in a version's canary, after one more look."""
+    story.stack.invoke("ReleaseFunction", {})
+    return [note["what"] for note in story.record(version)["canary"]]
+
+
+def parameter_of(story: Story) -> str:
+    """The layer that the next deployment deploys."""
+    found = story.stack.client("ssm").get_parameter(Name=story.stack.outputs["LiveLayerParameter"])
+    return str(found["Parameter"]["Value"])
+
+
+def memory_of(story: Story, number: str) -> int:
+    """The memory of a function version in MB: it tells which deployment it is of."""
+    name, functions = story.stack.outputs["InferenceFunction"], story.stack.client("lambda")
+    return int(functions.get_function_configuration(FunctionName=name, Qualifier=number)["MemorySize"])
 
 
 def alias_of(story: Story) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from pawl.dataset import FrozenDataset
 from pawl.errors import Conflict
 from pawl.identity import day_of, isoformat, uuid7_hex
 from pawl.profile import Profile
+from pawl.records import FEATURE_RANGES
 from pawl.registry import VersionRecord
 from release.deployment import layer_archive
 
@@ -305,6 +306,40 @@ def test_what_answers_otherwise_more_often_than_the_terms_allow_is_taken_back(wo
 
     assert world.state() == STARTER
     assert "worse than live: agreement -1.0000" in world.record("2").canary[-1]["because"]
+
+
+def test_what_was_made_from_data_unlike_the_traffic_is_taken_back(
+    world: World, make_bundle: Callable[..., Bundle], dataset: FrozenDataset
+) -> None:
+    world.cloud.store_files("models/triage/2/", make_bundle("2", dataset.digest))
+    sure = Profile.of({"confidence": [0.9 + n / 1000 for n in range(100)]}, FEATURE_RANGES)
+    world.cloud.bucket.write("models/triage/2/reference.json", sure.to_json().encode())
+    world.introduce("2")
+    for _ in range(2):
+        for version in ("1", "2"):
+            world.answer(version, {"confidence": [0.8] * 50})
+        world.wait(2)
+        world.look()
+
+    assert world.state() == STARTER
+    assert "worse than live: familiarity -1.0000 on 50 answers against 50" in world.record("2").canary[-1]["because"]
+
+
+def test_what_is_usual_to_the_versions_is_read_once_a_canary_and_a_version_without_a_reference_has_no_such_figure(
+    world: World,
+) -> None:
+    world.introduce("2")
+    for version in ("1", "2"):
+        world.answer(version, {"confidence": [0.8] * 50})
+    world.wait(2)
+    assert world.look().usual == ({}, {})
+    world.wait(2)
+    world.cloud.faults.reset()
+
+    trial = world.look()
+
+    assert "s3.GetObject" not in world.cloud.faults.calls
+    assert "familiarity" not in trial.figures()
 
 
 def test_without_a_word_of_feedback_a_person_is_asked_once_when_time_is_up(world: World) -> None:

@@ -231,7 +231,7 @@ def test_a_recalibrated_candidate_that_knows_less_how_sure_to_be_is_refused(
     assert [name for name, passed in gates_of(cloud).items() if not passed] == ["calibration"]
 
 
-def test_the_published_layer_holds_the_sealed_files_their_evidence_and_signature_and_nothing_else(
+def test_the_published_layer_holds_the_sealed_files_their_evidence_and_signature_and_names_the_candidate(
     release: Callable[[Bundle], None], better: Bundle, cloud: Any
 ) -> None:
     release(better)
@@ -240,6 +240,7 @@ def test_the_published_layer_holds_the_sealed_files_their_evidence_and_signature
         held = {name: layer.read(name) for name in layer.namelist()}
     root, names = "python/pawl_models/triage/2", [MANIFEST, *better.manifest.files]
     added = {f"{root}/{name}": cloud.bucket.read(f"models/triage/2/{name}") for name in (EVIDENCE, SIGNATURE)}
+    added["python/pawl_models/triage/aliases.json"] = b'{"candidate": "2"}'
     assert held == {f"{root}/{name}": (better.path / name).read_bytes() for name in names} | added
 
 

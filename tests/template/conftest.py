@@ -46,13 +46,14 @@ def of_type(resources: Resources) -> Callable[[str], Resources]:
 @pytest.fixture(scope="session")
 def statements(of_type: Callable[[str], Resources]) -> dict[str, list[Statement]]:
     """What each role may do, by the role's logical id; actions and resources always as lists."""
-    return {
-        name: [
-            _with_lists(statement)
-            for policy in role.get("Policies", [])
-            for statement in policy["PolicyDocument"]["Statement"]
-        ]
+    apart = of_type("AWS::IAM::Policy").values()
+    policies = {
+        name: [*role.get("Policies", []), *(each for each in apart if {"Ref": name} in each["Roles"])]
         for name, role in of_type("AWS::IAM::Role").items()
+    }
+    return {
+        name: [_with_lists(statement) for policy in found for statement in policy["PolicyDocument"]["Statement"]]
+        for name, found in policies.items()
     }
 
 

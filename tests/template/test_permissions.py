@@ -189,7 +189,11 @@ def test_collect_touches_nothing_of_the_state_table_but_its_ledger_and_the_canar
 
 def test_versions_are_asked_and_deleted_by_their_number_and_never_the_function_itself(statements: Statements) -> None:
     numbered = [{"Fn::Sub": "${InferenceFunction.Arn}:*"}]
-    for role, action in (("DriftCollectRole", "lambda:InvokeFunction"), ("ReleaseRole", "lambda:DeleteFunction")):
+    for role, action in (
+        ("InferenceRole", "lambda:InvokeFunction"),
+        ("DriftCollectRole", "lambda:InvokeFunction"),
+        ("ReleaseRole", "lambda:DeleteFunction"),
+    ):
         (statement,) = [each for each in statements[role] if action in each["Action"]]
         assert (statement["Action"], statement["Resource"]) == ([action], numbered)
 

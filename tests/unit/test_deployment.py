@@ -24,6 +24,14 @@ def test_a_layer_holds_every_file_where_python_finds_it() -> None:
     }
 
 
+def test_a_layer_says_which_version_an_alias_of_a_model_means() -> None:
+    archive = zipfile.ZipFile(io.BytesIO(layer_archive(BUNDLES, {"triage": {"candidate": "3"}})))
+
+    added = set(archive.namelist()) - set(zipfile.ZipFile(io.BytesIO(layer_archive(BUNDLES))).namelist())
+    assert added == {"python/pawl_models/triage/aliases.json"}
+    assert archive.read(*added) == b'{"candidate": "3"}'
+
+
 def test_equal_bundles_give_equal_bytes_in_whatever_order_they_come() -> None:
     turned = {key: dict(reversed(files.items())) for key, files in reversed(BUNDLES.items())}
 
