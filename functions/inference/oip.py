@@ -7,9 +7,8 @@ would double a cold start.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from math import isfinite, prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -37,8 +36,7 @@ _INPUT_FIELDS = {"name", "shape", "datatype", "parameters", "data"}
 _OUTPUT_FIELDS = {"name", "parameters"}
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(NamedTuple):
     """An output that was asked for: as binary data or JSON, and as so many of its best classes (0: as it is)."""
 
     name: str
@@ -46,8 +44,7 @@ class Wanted:
     classes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class InferRequest:
+class InferRequest(NamedTuple):
     """A checked request: a column for each input of the model, the outputs that it wants, and who asks if it tells."""
 
     id: str | None
@@ -131,7 +128,10 @@ def parse_object(body: str | bytes, wanted: str) -> dict[str, Any]:
     if not body:
         raise InvalidRequest(f"the body is empty: {wanted}")
     try:
-        raw = _DECODER.decode(body if isinstance(body, str) else body.decode())
+        text = body if isinstance(body, str) else body.decode()
+        raw, end = _DECODER.raw_decode(text) if text[0] == "{" else (None, 0)
+        if end != len(text):  # white space around it, or no object, or more than one: all of it
+            raw = _DECODER.decode(text)
     except UnicodeDecodeError as error:
         raise InvalidRequest("the body is not UTF-8") from error
     except (ValueError, RecursionError) as error:

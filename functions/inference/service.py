@@ -6,9 +6,10 @@ Knows neither Lambda nor a web framework: the Lambda handler, the container's HT
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol, cast
+from types import MappingProxyType
+from typing import NamedTuple, Protocol, cast
 
 import numpy as np
 
@@ -27,22 +28,20 @@ _CAPTURED_WIDTH = 64
 """The most values a row of a numeric tensor that is captured; wider ones leave only their features."""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """Who answers, and how many seconds are left for it."""
 
     function_version: str
     remaining_s: Callable[[], float] = lambda: float("inf")
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """A complete HTTP reply."""
 
     status: int
     body: str | bytes
     content_type: str = JSON
-    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)

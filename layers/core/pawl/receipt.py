@@ -11,7 +11,7 @@ receipts that are out. On the reply's path: no imports beyond the standard libra
 
 import hmac
 import re
-from base64 import urlsafe_b64encode
+from binascii import b2a_base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -21,6 +21,7 @@ from pawl.errors import InvalidReceipt, SettingsError
 from pawl.identity import unix_ms_of, uuid7_hex
 
 _LENGTH_LIMIT = 256
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _SHAPE = re.compile(r"[A-Za-z0-9]{1,8}\.([0-9a-f]{32})\.([^.\s]+)\.([^.\s]+)\.([^.\s]+)\.([0-9]+)\.([^.\s]+)\.[^.\s]+")
 
 
@@ -121,4 +122,4 @@ def _parse_key(part: str) -> tuple[str, bytes]:
 
 
 def _b64(raw: bytes) -> str:
-    return urlsafe_b64encode(raw).rstrip(b"=").decode()
+    return b2a_base64(raw, newline=False).translate(_URL_SAFE).rstrip(b"=").decode()
