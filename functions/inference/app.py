@@ -1,6 +1,11 @@
 """Entry point of the inference function. Inference over both protocols is answered here, without a web framework and
 without an SDK; every other route goes to `inference.web`, which is imported when it is first asked for."""
 
+# ruff: noqa: E402
+import gc
+
+gc.disable()  # until the first reply has left: what is imported and opened before that stays, and looking costs 5 %
+
 import base64
 import json
 import os

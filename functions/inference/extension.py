@@ -10,6 +10,7 @@ and the metric `CaptureExtensionFailed` counts one. An internal extension cannot
 SIGTERM to the runtime instead and gives it 500 ms (Lambda developer guide, execution environment lifecycle).
 """
 
+import gc
 import signal
 import threading
 from _socket import AF_INET, SOCK_STREAM  # `socket` takes 4 ms and `http.client` 20 to import, on the cold path
@@ -124,7 +125,10 @@ class _Invocations:
             threading.Thread(target=self._run, args=(extension,), name="extension", daemon=True).start()
 
     def let_go(self) -> None:
-        """A reply has left."""
+        """A reply has left: now is the time for what would have kept it waiting."""
+        if not gc.isenabled():  # since the function began, see `inference.app`
+            gc.freeze()
+            gc.enable()
         if self._is_held:
             self._left.put(None)
         else:
