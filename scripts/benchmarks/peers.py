@@ -9,6 +9,7 @@ call at a time, since Lambda gives an environment one request at a time: no HTTP
 
 import http.client
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -105,7 +106,7 @@ HEADLINES = tuple(column for column in COLUMNS if column.key in ("p50_ms_1", "cp
 
 def compare(build: Path, home: Path, rounds: int = ROUNDS, seconds: float = SECONDS) -> Comparison:
     """Ours from the built artifact in `build`, and every peer that can be had, over some rounds."""
-    trial = Trial(artifact.bundle(build, "triage"), _bodies(), seconds, home / "bench")
+    trial = Trial(_alone(artifact.bundle(build, "triage"), home / "bench"), _bodies(), seconds, home / "bench")
     pythons, missing = _pythons(home)
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in (SERVER, HANDLER, *(peer.name for peer in PEERS))}
     for _ in range(rounds):
@@ -231,6 +232,14 @@ def _bodies() -> list[str]:
     """Requests of one text each: the starter's traffic."""
     tensors = ({"name": "text", "shape": [1], "datatype": "BYTES", "data": [row.text]} for row in starter.traffic())
     return [json.dumps({"inputs": [tensor]}) for tensor in islice(tensors, TEXTS)]
+
+
+def _alone(bundle: Path, folder: Path) -> Path:
+    """The bundle in a folder of bundles without any other: every server opens one model, as its peers do."""
+    alone = folder / "served" / bundle.parent.name / bundle.name
+    shutil.rmtree(folder / "served", ignore_errors=True)
+    shutil.copytree(bundle, alone)
+    return alone
 
 
 def _serve(port: int, bundle: Path) -> list[str | Path]:
