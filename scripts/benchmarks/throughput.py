@@ -3,7 +3,7 @@
 Ours weighs rows, writes `run.json` at each log and looks at the clock for checkpoints; trl's own does neither. Both end
 with the same loss, for every weight is 1. Reward models are the packaged MiniLM; DPO trains a Llama of 12 million
 random weights, so that a step takes a fraction of a second on one thread, where whatever we add weighs more than on a
-model of use. A checkpoint falls into no step here, and a look at the policy would be one of trl's evaluations: what both
+model of use. No checkpoint falls into a step here, and a look at the policy is what trl calls an evaluation: what both
 cost is measured apart.
 """
 
