@@ -20,6 +20,7 @@ from pawl.settings import read_settings
 from pawl.web import gateway
 from retrain.api import build
 from retrain.decision import Policy, Reason
+from retrain.fleet import Fleet
 from retrain.orders import Orders
 from retrain.runs import Runs
 from retrain.settings import Settings
@@ -38,8 +39,7 @@ runs = Runs(
     Announcer(boto3.client("events"), settings.event_bus, "pawl.retrain"),
     Orders(bucket, registry, feedback, settings.window_days, declared(settings.metrics)),
     Policy(settings.minimum_labels, settings.cooldown_hours),
-    settings.job_queue,
-    settings.job_definition,
+    Fleet.of(settings),
     settings.instance_hour_usd,
 )
 _CAUSES: dict[str, Reason] = {

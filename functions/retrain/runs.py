@@ -17,6 +17,7 @@ from pawl.feedback import FeedbackTable
 from pawl.identity import isoformat
 from pawl.registry import Live, Registry
 from retrain.decision import ALIGN, Decision, Policy, Reason, State, decide_elsewhere, decide_retrain
+from retrain.fleet import Fleet
 from retrain.orders import Order, Orders
 from retrain.selection import count_learnable
 
@@ -38,8 +39,7 @@ class Runs:
     announcer: Announcer
     orders: Orders
     policy: Policy
-    job_queue: str
-    job_definition: str
+    fleet: Fleet
     instance_hour_usd: float
 
     def consider(
@@ -109,7 +109,7 @@ class Runs:
             "conclusion": report.get("conclusion", ""),
             "evaluations": report.get("evaluations", []),
             "datasets": [body["dataset"]],
-            "estimated_cost_usd": round(seconds / 3600 * self.instance_hour_usd, 4),
+            "estimated_cost_usd": round(seconds / 3600 * self.instance_hour_usd * body.get("nodes", 1), 4),
         }
 
     def show_all(self) -> list[dict[str, Any]]:
@@ -172,6 +172,7 @@ class Runs:
     def _submit(self, run: str, order: Order, because: str, now_ms: int) -> None:
         known = self.registry.run(run)
         version = known["version"] if known else self.registry.next_version(order.model)
+        site = self.fleet.site(order.recipe)
         body = {
             "model": order.model,
             "serves": order.serves,
@@ -182,13 +183,14 @@ class Runs:
             "status": "pending",
             "because": because,
             "created_ms": now_ms,
+            "nodes": site.nodes,
             "job_id": "",
         }
         self.registry.record_run(run, body)
         job = self.batch.submit_job(
             jobName=_JOB_PREFIX + run,
-            jobQueue=self.job_queue,
-            jobDefinition=self.job_definition,
+            jobQueue=site.queue,
+            jobDefinition=site.definition,
             parameters={
                 "recipe": order.recipe,
                 "model": order.model,

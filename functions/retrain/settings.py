@@ -19,6 +19,12 @@ class Settings:
     """The Batch job queue, by ARN."""
     job_definition: str
     """The Batch job definition, by ARN."""
+    nodes: int = 1
+    """Instances that a training of preferences shares."""
+    nodes_job_queue: str = ""
+    """The Batch job queue of those, by ARN; empty where there are none."""
+    nodes_job_definition: str = ""
+    """The Batch job definition of those, by ARN; empty where there are none."""
     metrics: str = ""
     """Metrics of this deployment, as `pawl.metrics` has them; empty for thumbs_up and rating alone."""
     minimum_labels: int = 50

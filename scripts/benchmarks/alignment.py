@@ -18,6 +18,9 @@ from benchmarks.figures import Figure, Findings
 
 PARTS = ("reward", "tokens", "consensus", "policy")
 BUDGET_TOKENS, BUDGET_POINTS, BUDGET_WINS = 0.98, 2.0, 0.7
+QUICK_ROWS = 480
+QUICK_KNOBS: Mapping[str, float] = {"epochs": 1.0, "max_tokens": 96, "tuned_layers": 2}
+"""What `--quick` learns a reward from, a fold of it judged: enough to show that every part runs, and no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,7 @@ def judge_rewards(asked: Asked) -> Findings:
 
     knobs, source = _knobs(asked), _source(asked)
     rows = dialogues.read(asked.data)
+    rows = rows[:QUICK_ROWS] if asked.quick else rows
     folds = judging.folds_of(rows, asked.folds)
     folds = folds[:1] if asked.quick else folds
     told, weighed = judging.poisoned(rows)
@@ -88,26 +92,29 @@ def judge_rewards(asked: Asked) -> Findings:
 
 
 def compare_tokens(asked: Asked) -> Findings:
-    """Tokens a second of our training and of trl's own."""
+    """Tokens a second of our trainings and of trl's own."""
     from benchmarks import throughput
 
     rows = dialogues.read(asked.data)
-    found = throughput.compare(_source(asked), rows, _knobs(asked), turns=3 if asked.quick else throughput.TURNS)
-    speeds = found["tokens_per_s"]
+    steps = throughput.QUICK_STEPS if asked.quick else throughput.STEPS
+    reward = throughput.compare_rewards(_source(asked), rows, steps=steps)
+    policy = throughput.compare_policies(rows, steps=steps)
     return Findings(
         [
-            Figure(
-                "trl_tokens_ratio",
-                found["trl_tokens_ratio"],
-                "x",
-                f"tokens/s of our loop ({speeds['ours']:,.0f}) against trl's own ({speeds['trl']:,.0f}), in turns",
-                BUDGET_TOKENS,
-                "higher",
-            ),
-            Figure("checkpoint_share", found["checkpoint_share"], "", "of the time goes to writing checkpoints"),
+            _tokens("trl_tokens_ratio", reward, "a reward model"),
+            _tokens("trl_tokens_ratio_dpo", policy, "a policy by DPO"),
+            Figure("checkpoint_share", reward["checkpoint_share"], "", "of the time goes to writing checkpoints"),
+            Figure("look_steps", policy["look_steps"], "steps", "of DPO take as long as a look at its policy"),
         ],
-        more={"tokens": found["turns"]},
+        more={"tokens": {"reward": reward, "policy": policy}},
     )
+
+
+def _tokens(key: str, found: Mapping[str, Any], what: str) -> Figure:
+    ours, theirs = found["tokens_per_s"]
+    interval = f"95 % from {found['low']:.4f} to {found['high']:.4f}, {found['steps']} pairs of steps"
+    meaning = f"tokens/s training {what} ({ours:,}) against trl's own ({theirs:,}); {interval}"
+    return Figure(key, found["ratio"], "x", meaning, BUDGET_TOKENS, "higher")
 
 
 def lose_consensus(asked: Asked) -> Findings:
@@ -139,7 +146,7 @@ _MEASURES: Mapping[str, Callable[[Asked], Findings]] = dict(
 def _knobs(asked: Asked) -> Any:
     from training.reward_knobs import Knobs
 
-    return replace(Knobs(), **(asked.turned or {}))
+    return replace(Knobs(), **{**(QUICK_KNOBS if asked.quick else {}), **(asked.turned or {})})
 
 
 def _source(asked: Asked) -> str:

@@ -93,6 +93,8 @@ class Size:
 SMALL = Size(prompts=96, samples=4, judged=40, answer_tokens=96)
 QUICK = Size(prompts=24, samples=3, judged=12, answer_tokens=64)
 KNOBS = Knobs(rank=8, epochs=2, max_tokens=320, looks=6)
+QUICK_KNOBS = replace(KNOBS, steps=4, batch_rows=4, looks=1, look_prompts=8, max_tokens=160, answer_tokens=64)
+"""Four steps: enough to show that every part runs, and nothing of what alignment is worth."""
 
 
 # --- Prompts and the rule ---------------------------------------------------------------------------------------------
@@ -225,7 +227,7 @@ def measure(
     kept: Path | None = None,
     source: str | None = None,
     size: Size | None = None,
-    knobs: Knobs = KNOBS,
+    knobs: Knobs | None = None,
 ) -> dict[str, Any]:
     """Win rates over the unaligned model by the rule, in float and as served, and the divergence that they cost.
 
@@ -233,12 +235,13 @@ def measure(
     """
     from training.align import write_merged  # brings onnx, which the half with a GPU does without
 
+    turned = knobs or (QUICK_KNOBS if quick else KNOBS)
     with TemporaryDirectory() as scratch:
         place = Path(scratch)
         checkpoint = open_checkpoint(source or assistant_folder(), place / "base")
         if kept is None:
             kept = place / "kept"
-            store(run(checkpoint, size or size_here(quick), knobs, place / "trained"), kept)
+            store(run(checkpoint, size or size_here(quick), turned, place / "trained"), kept)
         summary = json.loads((kept / "summary.json").read_text(encoding="utf-8"))
         size = Size(**summary["size"])
         (place / "merged").mkdir()

@@ -20,6 +20,7 @@ from pawl.bundle import EVIDENCE, Bundle, Lineage
 from pawl.dataset import FrozenDataset, Row, freeze
 from pawl.datasets import Datasets
 from pawl.identity import isoformat
+from pawl.metrics import DEFAULTS
 from pawl.receipt import ReceiptKeys
 from pawl.records import CaptureRecord
 from pawl.registry import Live, VersionRecord
@@ -28,6 +29,7 @@ from release.api import build as release_api
 from release.releases import Releases
 from retrain.api import build as job_api
 from retrain.decision import Policy
+from retrain.fleet import Fleet, Site
 from retrain.orders import Orders
 from retrain.runs import Runs
 
@@ -79,8 +81,10 @@ def operate(
 def _stack(cloud: Any) -> Any:
     """What `operations.stack.Stack` offers: the functions' own routes over the deployment, less the network."""
     unused = cast(Any, None)
-    orders = Orders(cloud.bucket, cloud.registry, cloud.feedback, 14.0)
-    runs = Runs(cloud.bucket, cloud.registry, cloud.feedback, unused, unused, orders, Policy(8, 1.0), "", "", 0.5)
+    orders = Orders(cloud.bucket, cloud.registry, cloud.feedback, 14.0, DEFAULTS)
+    runs = Runs(
+        cloud.bucket, cloud.registry, cloud.feedback, unused, unused, orders, Policy(8, 1.0), Fleet(Site("", "")), 0.5
+    )
     releases = cast(Releases, SimpleNamespace(registry=cloud.registry))
     routes = {"/jobs": TestClient(job_api(runs, lambda: 0, str)), "/releases": TestClient(release_api(releases, int))}
 

@@ -3,14 +3,17 @@
 import gzip
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.functional.checkpoints import save_encoder
 
 from benchmarks import throughput
 from benchmarks.alignment import Asked, measure
 from benchmarks.dialogues import FILE, read
+from benchmarks.pacing import ratio
 from training.reward_knobs import Knobs
 
 WORDS = ("my", "parcel", "is", "late", "and", "the", "courier", "has", "street")
@@ -51,11 +54,28 @@ def test_what_is_missing_is_said_in_its_place() -> None:
     assert [FILE in table for table in found.tables] == [True, True]
 
 
-def test_our_loop_and_trl_s_take_the_same_rows_in_turns(data: Path) -> None:
+def test_our_reward_training_and_trl_s_take_the_same_steps_in_turn(data: Path) -> None:
     knobs = Knobs(max_tokens=48, batch_rows=4)
 
-    found = throughput.compare(str(data / "base"), read(data), knobs, steps=3, turns=2)
+    found = throughput.compare_rewards(str(data / "base"), read(data), knobs, steps=5)
 
-    assert [len(turns) for turns in found["turns"].values()] == [2, 2]
-    assert found["trl_tokens_ratio"] > 0
+    ours, theirs = found["losses"]
+    assert ours == theirs  # the same rows, weights and order
+    assert found["steps"] == 5
+    assert 0 < found["low"] <= found["ratio"] <= found["high"]
     assert found["checkpoint_share"] < 0.1
+
+
+def test_our_alignment_and_trl_s_take_the_same_steps_in_turn(data: Path) -> None:
+    found = throughput.compare_policies(read(data), replace(throughput.POLICY, answer_tokens=2), steps=4)
+
+    ours, theirs = found["losses"]
+    assert ours == theirs
+    assert (found["steps"], found["look_steps"] > 0) == (4, True)
+
+
+def test_steps_in_turn_are_told_apart_by_the_time_of_their_own_thread() -> None:
+    """One is three times as slow as the other, whatever runs beside."""
+    slow, fast = np.full(8, 3.0), np.full(8, 1.0)
+
+    assert ratio(slow, fast) == (1 / 3, 1 / 3, 1 / 3)

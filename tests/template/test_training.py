@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+from training.nodes import PORT
+
 Resources = dict[str, Any]
 
 
@@ -82,7 +84,39 @@ def test_its_own_network_is_made_only_when_none_is_given(resources: Resources) -
 def test_a_failed_job_raises_an_alarm(of_type: Callable[[str], Resources]) -> None:
     alarm = of_type("AWS::CloudWatch::Alarm")["TrainingFailuresAlarm"]
     assert alarm["Dimensions"] == [{"Name": "RuleName", "Value": {"Ref": "JobFailedRule"}}]
-    assert of_type("AWS::Events::Rule")["JobFailedRule"]["EventPattern"]["detail"] == {
-        "jobQueue": [{"Ref": "JobQueue"}],
-        "status": ["FAILED"],
-    }
+    for name, status in (("JobFailedRule", "FAILED"), ("JobSucceededRule", "SUCCEEDED")):
+        one, several = [{"Ref": "JobQueue"}], [{"Ref": "JobQueue"}, {"Ref": "NodesJobQueue"}]
+        queues = {"Fn::If": ["HasSeveralNodes", several, one]}
+        detail = of_type("AWS::Events::Rule")[name]["EventPattern"]["detail"]
+        assert detail == {"jobQueue": queues, "status": [status]}
+
+
+def test_a_training_on_several_nodes_is_made_only_when_asked_for_and_then_the_same_job_by_torchrun(
+    resources: Resources, template: Resources
+) -> None:
+    made = {name for name, resource in resources.items() if resource.get("Condition") == "HasSeveralNodes"}
+    assert {name for name in resources if name.startswith("Nodes")} == made
+    assert template["Conditions"]["HasSeveralNodes"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "TrainingNodes"}, 1]}]}
+    one, several = (resources[name]["Properties"] for name in ("JobDefinition", "NodesJobDefinition"))
+    (nodes,) = several["NodeProperties"]["NodeRangeProperties"]
+    assert (several["Type"], several["NodeProperties"]["NumNodes"]) == ("multinode", {"Ref": "TrainingNodes"})
+    assert nodes["TargetNodes"] == "0:"
+    assert nodes["Container"]["Command"][:3] == ["python", "-m", "training.nodes"]
+    assert nodes["Container"] | {"Command": []} == one["ContainerProperties"] | {"Command": []}
+    assert nodes["Container"]["Command"][3:] == one["ContainerProperties"]["Command"][3:]
+    same = ("Parameters", "Timeout", "RetryStrategy", "PropagateTags")
+    assert {name: several[name] for name in same} == {name: one[name] for name in same}
+
+
+def test_several_nodes_stand_side_by_side_on_demand_and_reach_each_other_alone(resources: Resources) -> None:
+    compute = resources["NodesComputeEnvironment"]["Properties"]["ComputeResources"]
+    assert (compute["Type"], compute["MinvCpus"]) == ("EC2", 0)  # none on spot: Batch refuses it
+    assert len(compute["Subnets"]) == 1
+    assert compute["PlacementGroup"] == {"Ref": "NodesPlacementGroup"}
+    for name, other in (
+        ("NodesReachEachOther", "SourceSecurityGroupId"),
+        ("NodesCallEachOther", "DestinationSecurityGroupId"),
+    ):
+        rule = resources[name]["Properties"]
+        assert rule["GroupId"] == rule[other] == {"Ref": "NodesSecurityGroup"}
+        assert rule["FromPort"] <= PORT <= rule["ToPort"]
