@@ -149,6 +149,8 @@ def read_slices(registry: Registry, target: Target, drop: Drop, chunk: Chunk) ->
     known = kinds_of(target.reference)
     found = kinds_in(chunk.rows, known)
     kinds = {**registry.settle_columns(target.model, target.version, found), **known}
+    if ANSWER in kinds and TARGET in kinds:
+        kinds[TARGET] = kinds[ANSWER]
     return slice_by_hour(chunk.rows, kinds, drop.modified_ms)
 
 

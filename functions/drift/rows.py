@@ -77,9 +77,7 @@ def kinds_in(rows: Sequence[Row], known: Mapping[str, str]) -> dict[str, str]:
         raise InvalidRecord(f"more than {MOST_COLUMNS} columns: want one for each feature, the same in every row")
     if not has_fractions:
         numbers.pop(ANSWER, None)
-    kinds = {name: NUMBER if numbers.get(name, 0) >= count * (1 - _SPOILT) else NAME for name, count in values.items()}
-    answer = known.get(ANSWER, kinds.get(ANSWER))
-    return kinds | {TARGET: answer} if TARGET in kinds and answer else kinds
+    return {name: NUMBER if numbers.get(name, 0) >= count * (1 - _SPOILT) else NAME for name, count in values.items()}
 
 
 def slice_by_hour(
