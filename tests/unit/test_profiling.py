@@ -144,7 +144,7 @@ def test_two_files_are_compared_by_what_their_columns_have_to_do_with_each_other
 
     (together,) = [line for line in capsys.readouterr().out.splitlines() if "DRIFTED" in line]
     assert together.split(maxsplit=6)[:4] == ["columns", "together", "correlation", "1.995"]
-    assert together.endswith("DRIFTED: correlation of age and size, 1.00 to -0.99")
+    assert together.endswith("DRIFTED: correlation of age and size, 1.00 to -1.00")
 
 
 @pytest.mark.parametrize(
