@@ -533,7 +533,10 @@ def test_a_dropped_reference_with_what_was_right_teaches_how_right_confidences_a
 
 @LARGE
 def test_a_dropped_reference_of_a_regression_teaches_the_error_to_expect(
-    drop: Callable[[str, bytes], None], checked: Callable[[], dict[str, Any]], now_ms: int
+    drop: Callable[[str, bytes], None],
+    checked: Callable[[], dict[str, Any]],
+    now_ms: int,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     rows = [(n % 40, 100.5 + n % 7, 100.5 + n % 7 + (1 if n % 40 < 20 else 5)) for n in range(400)]
     today = "".join(f"{now_ms - 60_000 * n},{20 + n % 20},{100.5 + n % 7}\n" for n in range(200))
@@ -545,6 +548,8 @@ def test_a_dropped_reference_of_a_regression_teaches_the_error_to_expect(
     assert report["error"]["has_risen"] and report["cure"]["action"] == "full_retrain"
     assert (report["error"]["reference"], report["error"]["error"]) == pytest.approx((3, 5), abs=1.2)
     assert "estimated error rises" in report["sentence"]
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"EstimatedError":' in line]
+    assert [(line["model"], line["EstimatedError"]) for line in lines] == [("churn", [report["error"]["error"]])]
 
 
 @LARGE
