@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drift.estimate import AccuracyEstimate
+from drift.foresight import ErrorEstimate
 from drift.judgement import ColumnDrift
 from drift.labels import LabelledQuality
 from drift.pairing import Floats, Pair, coarse
@@ -47,6 +48,7 @@ def kind_of(
     findings: Sequence[Finding],
     estimate: AccuracyEstimate | None,
     labels: LabelledQuality | None,
+    error: ErrorEstimate | None = None,
 ) -> DriftKind:
     """The kind of drift, the one that explains the others first.
 
@@ -60,7 +62,7 @@ def kind_of(
         return "concept"
     if any(column.role == "data" for column in moved) or any(finding.is_bad for finding in findings):
         return "data"
-    if moved or (estimate is not None and estimate.has_fallen):
+    if moved or (estimate is not None and estimate.has_fallen) or (error is not None and error.has_risen):
         return "prediction"
     return "concept" if labels is not None and labels.has_fallen else "none"
 

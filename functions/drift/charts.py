@@ -38,20 +38,34 @@ def timeline(moments: Sequence[Moment]) -> str:
 
 
 def band(accuracy: float, low: float, high: float, reference: float) -> str:
-    """An estimate with its band on a line from 0 to 1, and where the reference stands."""
+    """An estimated accuracy with its band on a line from 0 to 1, and where the reference stands."""
+    label = f"Estimated accuracy {accuracy:.0%}, band {low:.0%} to {high:.0%}, reference {reference:.0%}"
+    scale = [(share, f"{share:.0%}") for share in (0, 0.25, 0.5, 0.75, 1)]
+    return _band(label, (accuracy, low, high, reference), scale)
+
+
+def error_band(error: float, low: float, high: float, reference: float, most: float) -> str:
+    """The same of an error, on a line from 0 to `most`."""
+    label = f"Estimated error {error:.3g}, band {low:.3g} to {high:.3g}, reference {reference:.3g}"
+    scale = [(share, f"{share * most:.2g}") for share in (0, 0.25, 0.5, 0.75)]
+    return _band(label, (error / most, low / most, high / most, reference / most), scale)
+
+
+def _band(label: str, places: tuple[float, float, float, float], scale: Sequence[tuple[float, str]]) -> str:
+    """Value, low, high and reference as shares of a line with these marks."""
     across = _WIDTH - 20
+    value, low, high, reference = places
 
     def at(value: float) -> float:
         return 10 + across * min(1.0, max(0.0, value))
 
-    ends = "".join(f'<text x="{at(v):.1f}" y="46" text-anchor="middle">{v:.0%}</text>' for v in (0, 0.25, 0.5, 0.75, 1))
+    ends = "".join(f'<text x="{at(v):.1f}" y="46" text-anchor="middle">{told}</text>' for v, told in scale)
     marks = (
         f'<line class="axis" x1="10" x2="{10 + across}" y1="20" y2="20"/>'
         f'<rect class="band" x="{at(low):.1f}" y="12" width="{max(1.0, at(high) - at(low)):.1f}" height="16" rx="3"/>'
         f'<line class="mark-old" x1="{at(reference):.1f}" x2="{at(reference):.1f}" y1="5" y2="34"/>'
-        f'<circle class="new" cx="{at(accuracy):.1f}" cy="20" r="5"/>{ends}'
+        f'<circle class="new" cx="{at(value):.1f}" cy="20" r="5"/>{ends}'
     )
-    label = f"Estimated accuracy {accuracy:.0%}, band {low:.0%} to {high:.0%}, reference {reference:.0%}"
     return f'<svg viewBox="0 0 {_WIDTH} 50" role="img" aria-label="{label}">{marks}</svg>'
 
 

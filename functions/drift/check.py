@@ -69,6 +69,8 @@ def measure(report: Report) -> None:
         figures["DriftScore"] = (MetricUnit.NoUnit, report.score)
     if report.estimate is not None:
         figures["EstimatedAccuracy"] = (MetricUnit.NoUnit, report.estimate.accuracy)
+    if report.error is not None:
+        figures["EstimatedError"] = (MetricUnit.NoUnit, report.error.error)
     if report.labels is not None:
         figures["LabelledAccuracy"] = (MetricUnit.NoUnit, report.labels.accuracy)
     for name, (unit, value) in figures.items():

@@ -34,9 +34,9 @@ _TRIES = 2
 class Facts:
     """What the choice depends on.
 
-    `is_harmed`: accuracy, estimated or labelled, has fallen. `is_miscalibrated`: only the confidences are off.
-    `moved_share`: of the columns that describe the question. `has_moved_labels`: answers are given in other shares
-    than before. `cures_tried`: how many trainings drift has caused lately, without an end to it.
+    `is_harmed`: accuracy, estimated or labelled, has fallen, or an estimated error has risen. `is_miscalibrated`: only
+    the confidences are off. `moved_share`: of the columns that describe the question. `has_moved_labels`: answers are
+    given in other shares than before. `cures_tried`: how many trainings drift has caused lately, without an end to it.
     """
 
     kind: DriftKind
@@ -75,8 +75,8 @@ def _rule(facts: Facts) -> tuple[Action, str]:
     if facts.kind == "concept":
         return "fine_tune_head", "The questions are what they were, their answers are not: the head must learn anew."
     if facts.kind == "data" and facts.moved_share >= DRIFTED_SHARE:
-        return "full_retrain", f"{facts.moved_share:.0%} of the inputs have moved and accuracy falls: all must learn."
-    return "fine_tune_head", "Few of the inputs have moved and accuracy falls: the head can follow."
+        return "full_retrain", f"{facts.moved_share:.0%} of the inputs have moved and answers suffer: all must learn."
+    return "fine_tune_head", "Few of the inputs have moved and the answers suffer: the head can follow."
 
 
 def _harmless(facts: Facts) -> tuple[Action, str]:
@@ -89,4 +89,4 @@ def _harmless(facts: Facts) -> tuple[Action, str]:
         )
     if facts.kind == "none":
         return "nothing", "Nothing has moved."
-    return "nothing", "Accuracy has not suffered, as far as confidences and labels tell: watch it."
+    return "nothing", "The answers have not suffered, as far as can be told without labels, or by them: watch it."

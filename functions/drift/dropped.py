@@ -6,11 +6,15 @@ same one.
 """
 
 import hashlib
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from drift.rows import NAME, NUMBER, RESERVED, Slice, kinds_in, slice_by_hour
+from drift.learning import learned
+from drift.rows import ANSWER, NAME, NUMBER, RESERVED, TARGET, Slice, kinds_in, slice_by_hour
+from drift.taught import keep, teach
 from pawl.bucket import Bucket
 from pawl.drops import Drop
 from pawl.errors import InvalidRecord, NotFound
@@ -33,6 +37,8 @@ class Target:
     version: str
     is_served: bool
     reference: Profile | None
+    given: Profile | None = None
+    """What a person gave as the reference of a model that is served elsewhere, or its first window."""
 
 
 def parts_of(key: str) -> tuple[str, str, str]:
@@ -48,12 +54,12 @@ def is_reference(name: str) -> bool:
     return _REFERENCE.fullmatch(name) is not None
 
 
-def target_of(registry: Registry, model: str, version: str) -> Target:
+def target_of(registry: Registry, bucket: Bucket, model: str, version: str) -> Target:
     """Whose traffic that is; InvalidRecord for a version that a model served here never had."""
     try:
         registry.live(model)
     except NotFound:
-        return Target(model, version, False, None)
+        return Target(model, version, False, None, learned(bucket, model, version))
     try:
         return Target(model, version, True, registry.reference(model, version))
     except NotFound as error:
@@ -80,7 +86,7 @@ class TrafficFile:
             self.registry.see_elsewhere(Elsewhere(target.model, target.version, newest_ms))
         for hour, each in sorted(slices.items()):
             batch = batch_name(drop, chunk, hour, each.first_ms)
-            self.traffic.store_profile(target.model, target.version, batch, profile_of(target, [each]))
+            self.traffic.store_profile(target.model, target.version, batch, profile_of(target, each))
         return faults
 
     def finish(self, drop: Drop) -> None:
@@ -100,9 +106,23 @@ class ReferenceFile:
         if self.target.reference is not None:
             raise InvalidRecord("this version came with its reference: other traffic cannot be put in its place")
         slices, faults = read_slices(self.registry, self.target, drop, chunk)
-        profile = profile_of(self.target, list(slices.values()))
-        self.bucket.write(f"{self._parts(drop)}{chunk.start.line:012d}.json", profile.to_json().encode())
+        if slices:
+            self._learn(drop, chunk.start.line, whole_of(list(slices.values())))
         return faults
+
+    def _learn(self, drop: Drop, line: int, rows: Slice) -> None:
+        """Store the profile of a chunk, on the axes that the first one tells, and what its labelled rows teach."""
+        name = f"{line:012d}.json"
+        first = next(iter(self.bucket.keys(self._parts(drop))), "")
+        is_first = not first or first.endswith(name)
+        taught = teach(rows.columns, wants_errors=is_first)
+        profile = Profile.open(None if is_first else Profile.from_json(self.bucket.read(first)))
+        columns = _features(rows.columns)
+        profile.update(columns, rows.first_ms, rows.last_ms)
+        if is_first:
+            profile.relate(columns)
+        self.bucket.write(f"{self._taught(drop)}{name}", json.dumps(taught).encode())
+        self.bucket.write(f"{self._parts(drop)}{name}", profile.to_json().encode())
 
     def finish(self, drop: Drop) -> None:
         """Merge the profiles of all chunks; InvalidRecord when there is no row in them."""
@@ -111,13 +131,17 @@ class ReferenceFile:
             whole.merge(Profile.from_json(self.bucket.read(key)))
         if not whole.rows:
             raise InvalidRecord("no row of the file can be read: want at least one to compare with")
-        self.bucket.write(self._folder() + ".json", whole.to_json().encode())
+        keep(self.bucket, list(self.bucket.keys(self._taught(drop))), self._folder())
+        self.bucket.write(self._folder() + "/reference.json", whole.to_json().encode())
 
     def _folder(self) -> str:
-        return f"profiles/{self.target.model}/{self.target.version}/reference"
+        return f"profiles/{self.target.model}/{self.target.version}"
 
     def _parts(self, drop: Drop) -> str:
-        return f"{self._folder()}/{drop.id}/"
+        return f"{self._folder()}/reference/{drop.id}/"
+
+    def _taught(self, drop: Drop) -> str:
+        return f"{self._folder()}/taught/{drop.id}/"
 
 
 def read_slices(registry: Registry, target: Target, drop: Drop, chunk: Chunk) -> tuple[dict[int, Slice], list[Fault]]:
@@ -125,6 +149,8 @@ def read_slices(registry: Registry, target: Target, drop: Drop, chunk: Chunk) ->
     known = kinds_of(target.reference)
     found = kinds_in(chunk.rows, known)
     kinds = {**registry.settle_columns(target.model, target.version, found), **known}
+    if ANSWER in kinds and TARGET in kinds:
+        kinds[TARGET] = kinds[ANSWER]
     return slice_by_hour(chunk.rows, kinds, drop.modified_ms)
 
 
@@ -137,12 +163,24 @@ def kinds_of(reference: Profile | None) -> dict[str, str]:
     return {**RESERVED, **known}
 
 
-def profile_of(target: Target, slices: Sequence[Slice]) -> Profile:
+def profile_of(target: Target, rows: Slice) -> Profile:
     """The profile of rows, such that it merges with the reference."""
-    profile = Profile.like(target.reference, is_open=True) if target.reference else Profile.open()
-    for each in slices:
-        profile.update(each.columns, each.first_ms, each.last_ms)
+    profile = Profile.like(target.reference, is_open=True) if target.reference else Profile.open(target.given)
+    profile.update(_features(rows.columns), rows.first_ms, rows.last_ms)
     return profile
+
+
+def whole_of(slices: Sequence[Slice]) -> Slice:
+    """The rows of all hours together."""
+    whole = Slice(slices[0].first_ms, slices[0].last_ms)
+    for each in slices:
+        whole.add_all(each)
+    return whole
+
+
+def _features(columns: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+    """What a profile counts: what would have been right is no feature, and later traffic will not have it."""
+    return {name: values for name, values in columns.items() if name != TARGET or ANSWER not in columns}
 
 
 def batch_name(drop: Drop, chunk: Chunk, hour: int, first_ms: int) -> str:

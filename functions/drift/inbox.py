@@ -25,7 +25,7 @@ registry = Registry(state, bucket)
 def task(key: str) -> Task:
     """What is made of a file: profiles, or the reference of its version."""
     model, version, name = parts_of(key)
-    target = target_of(registry, model, version)
+    target = target_of(registry, bucket, model, version)
     if is_reference(name):
         return ReferenceFile(bucket, registry, target)
     return TrafficFile(Traffic(bucket), registry, target)

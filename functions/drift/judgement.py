@@ -114,7 +114,10 @@ def role_of(name: str, columns: Iterable[str], policy: DriftPolicy) -> Role:
 
 def effects(reference: Profile, recent: Profile, policy: DriftPolicy) -> dict[str, float]:
     """The effect of every column, and of columns together, for a stretch of the window."""
-    together = {change.name: change.effect for change in changes(reference, recent, policy)}
+    together = {
+        change.name: change.effect if change.p_value < policy.alpha else min(change.effect, 0.99)
+        for change in changes(reference, recent, policy)  # the surest of many pairs, so rarely far from the limit
+    }
     return {name: _effect(name, pair, policy) for name, pair in pairs(reference, recent, policy)} | together
 
 

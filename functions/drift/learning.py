@@ -42,7 +42,25 @@ def learn(bucket: Bucket, model: str, version: str, recent: Profile) -> bool:
     """Keep a window as the reference of its version, if it has enough rows; whether it had."""
     if recent.rows < REFERENCE_ROWS:
         return False
+    recent.relate()
     bucket.write(_key(model, version), recent.to_json().encode())
+    return True
+
+
+def complete(bucket: Bucket, model: str, version: str, reference: Profile, recent: Profile) -> bool:
+    """Let a learned reference take over what columns have to do with each other; whether it did.
+
+    Its own window fixed the axes; the first stable window with REFERENCE_ROWS rows on them is what is normal there.
+    """
+    found = {
+        name: recent.joints[name]
+        for name, joint in reference.joints.items()
+        if not joint.rows and name in recent.joints and recent.joints[name].rows >= REFERENCE_ROWS
+    }
+    if not found:
+        return False
+    reference.joints |= found
+    bucket.write(_key(model, version), reference.to_json().encode())
     return True
 
 

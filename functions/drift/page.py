@@ -132,7 +132,7 @@ def _timeline(report: Report) -> str:
 
 
 def _quality(report: Report) -> str:
-    """Accuracy: what the confidences promise, and what labels say."""
+    """Accuracy: what the confidences promise, and what labels say; of a regression, the error to expect."""
     cards: list[str] = []
     if (found := report.estimate) is not None:
         how = "corrected by labelled rows" if found.is_calibrated else "taken at their word"
@@ -142,13 +142,23 @@ def _quality(report: Report) -> str:
             f"<figcaption>{found.accuracy:.1%}, between {found.low:.1%} and {found.high:.1%}; the reference's "
             f"{found.reference:.1%}. Confidences are {how}.</figcaption></figure>"
         )
+    if (error := report.error) is not None:
+        unknown = f" In {error.uncovered:.0%} of rows nothing is known of errors." if error.uncovered >= 0.05 else ""
+        most = 1.25 * max(error.high, error.reference) or 1.0
+        cards.append(
+            f"<figure><h3>Estimated error, without labels</h3>"
+            f"{charts.error_band(error.error, error.low, error.high, error.reference, most)}"
+            f"<figcaption>{error.error:.4g} on average, between {error.low:.4g} and {error.high:.4g}; the reference's "
+            f"{error.reference:.4g}.{unknown}</figcaption></figure>"
+        )
     if (labels := report.labels) is not None:
         released = "" if labels.holdout is None else f", {labels.holdout:.1%} when it was released"
         cards.append(
             f'<div class="card"><h3>By late labels</h3><p>{labels.accuracy:.1%} of {labels.rows:,} labelled answers '
             f"are right; their confidences promised {labels.promised:.1%}{released}.</p></div>"
         )
-    return f'<section><h2>Accuracy</h2><div class="cards">{"".join(cards)}</div></section>' if cards else ""
+    title = "Accuracy" if report.error is None else "Error"
+    return f'<section><h2>{title}</h2><div class="cards">{"".join(cards)}</div></section>' if cards else ""
 
 
 def _findings(report: Report) -> str:

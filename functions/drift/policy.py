@@ -42,6 +42,8 @@ class DriftPolicy:
     """Share of rows with a category that the reference never saw."""
     accuracy_drop: float = 0.05
     """How far accuracy, estimated or measured, may fall."""
+    error_rise: float = 0.1
+    """By what share of the reference's a regression's estimated error may rise."""
     least_volume: float = 0.2
     """Traffic below this share of the same hours of earlier weeks is too little."""
     most_volume: float = 5.0

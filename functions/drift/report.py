@@ -8,6 +8,7 @@ from typing import Any, Literal
 from drift.attribution import Attribution
 from drift.cure import Cure
 from drift.estimate import AccuracyEstimate
+from drift.foresight import ErrorEstimate
 from drift.judgement import ColumnDrift
 from drift.labels import LabelledQuality
 from drift.quality import Finding
@@ -76,6 +77,7 @@ class Report:
     distributions: Sequence[Distribution] = ()
     left_out: int = 0
     incident: dict[str, Any] = field(default_factory=dict[str, Any])
+    error: ErrorEstimate | None = None
     schema: int = SCHEMA
 
     @property
@@ -126,8 +128,9 @@ def sentence_of(
     attribution: Attribution,
     estimate: AccuracyEstimate | None,
     labels: LabelledQuality | None,
+    error: ErrorEstimate | None = None,
 ) -> str:
-    """The verdict as one sentence: what moved, since when, and what became of the accuracy."""
+    """The verdict as one sentence: what moved, since when, and what became of the accuracy, or of the error."""
     moved = [part.slice if part.column == TOGETHER else part.column for part in attribution.parts]
     if not moved and attribution.kind == "none":
         looked_at = sum(column.tie is None for column in columns)
@@ -142,16 +145,19 @@ def sentence_of(
     since = f" since {attribution.since[:16].replace('T', ' ')} UTC" if attribution.since else ""
     named = _listed(moved) if moved else "; ".join(finding.sentence for finding in findings[:2])
     about = f": {named}{' moved' if moved else ''}" if named else ""
-    return f"{_name(scope)} {what}{since}{about}{_accuracy(estimate, labels)}."
+    return f"{_name(scope)} {what}{since}{about}{_accuracy(estimate, labels, error)}."
 
 
-def _accuracy(estimate: AccuracyEstimate | None, labels: LabelledQuality | None) -> str:
+def _accuracy(estimate: AccuracyEstimate | None, labels: LabelledQuality | None, error: ErrorEstimate | None) -> str:
     if labels is not None and (labels.has_fallen or labels.is_concept):
         before = labels.promised if labels.holdout is None else labels.holdout
         return f"; {labels.accuracy:.0%} of labelled answers are right, where {before:.0%} were expected"
     if estimate is not None:
         fell = "falls" if estimate.has_fallen else "holds"
         return f"; estimated accuracy {fell} ({estimate.reference:.0%} to {estimate.accuracy:.0%})"
+    if error is not None:
+        rose = "rises" if error.has_risen else "holds"
+        return f"; estimated error {rose} ({error.reference:.3g} to {error.error:.3g})"
     return ""
 
 

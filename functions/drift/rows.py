@@ -2,7 +2,7 @@
 
 Reserved columns: `unix_ms` (milliseconds since 1970) or `time` (ISO 8601, UTC unless it says otherwise) tells when a
 row was answered, else the file's own time does; `label` is the answer: a name, a number only if it has a fraction;
-`confidence` is how sure the model was.
+`confidence` is how sure the model was; `target`, beside `label`, is what would have been right, and of its kind.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,8 +15,8 @@ from pawl.inbox import Fault, Row
 
 NAME, NUMBER = "name", "number"
 """The kinds of columns."""
-RESERVED: Mapping[str, str] = {"confidence": NUMBER}
-_LABEL = "label"
+CONFIDENCE, ANSWER, TARGET = "confidence", "label", "target"
+RESERVED: Mapping[str, str] = {CONFIDENCE: NUMBER}
 HOUR_MS = 3_600_000
 MOST_COLUMNS = 2_000
 _TIMES = ("unix_ms", "time")
@@ -46,6 +46,14 @@ class Slice:
             column.append(values.get(name))
         self.rows += 1
 
+    def add_all(self, other: "Slice") -> None:
+        """Take all rows of another one."""
+        self.first_ms, self.last_ms = min(self.first_ms, other.first_ms), max(self.last_ms, other.last_ms)
+        for name in dict.fromkeys([*self.columns, *other.columns]):
+            ours = self.columns.setdefault(name, [None] * self.rows)
+            ours.extend(other.columns.get(name) or [None] * other.rows)
+        self.rows += other.rows
+
 
 def kinds_in(rows: Sequence[Row], known: Mapping[str, str]) -> dict[str, str]:
     """The kinds of the columns that are not known: numbers, if nearly all values are; nothing of empty columns.
@@ -64,11 +72,11 @@ def kinds_in(rows: Sequence[Row], known: Mapping[str, str]) -> dict[str, str]:
             values[name] = values.get(name, 0) + 1
             is_number = _is_number(value)
             numbers[name] = numbers.get(name, 0) + is_number
-            has_fractions = has_fractions or (name == _LABEL and is_number and not float(value).is_integer())
+            has_fractions = has_fractions or (name == ANSWER and is_number and not float(value).is_integer())
     if len(values) + len(known) > MOST_COLUMNS:
         raise InvalidRecord(f"more than {MOST_COLUMNS} columns: want one for each feature, the same in every row")
     if not has_fractions:
-        numbers.pop(_LABEL, None)
+        numbers.pop(ANSWER, None)
     return {name: NUMBER if numbers.get(name, 0) >= count * (1 - _SPOILT) else NAME for name, count in values.items()}
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from drift.estimate import AccuracyEstimate
+from drift.foresight import ErrorEstimate
 from drift.judgement import ColumnDrift, compare
 from drift.policy import DriftPolicy
 from drift.quality import Finding
@@ -69,6 +70,13 @@ def unless_usual(estimate: AccuracyEstimate | None, usual: AccuracyEstimate | No
     if estimate is None or usual is None:
         return estimate
     return replace(estimate, has_fallen=estimate.has_fallen and usual.has_fallen)
+
+
+def unless_usual_error(error: ErrorEstimate | None, usual: ErrorEstimate | None) -> ErrorEstimate | None:
+    """The same of an error that was as large in earlier weeks."""
+    if error is None or usual is None:
+        return error
+    return replace(error, has_risen=error.has_risen and usual.has_risen)
 
 
 def _against(column: ColumnDrift, usual: ColumnDrift | None) -> ColumnDrift:

@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from drift.attribution import Attribution, DriftKind, binned, kind_of, parts_of
 from drift.cure import Facts, choose_cure
 from drift.estimate import CONFIDENCE, AccuracyEstimate, estimate_accuracy
+from drift.foresight import ErrorEstimate, estimate_error
 from drift.judgement import ColumnDrift, compare_pairs, pairs
 from drift.labels import LabelledQuality
 from drift.pairing import Pair, pair_of
 from drift.policy import DriftPolicy
 from drift.quality import Finding, freshness, inspect, volume
 from drift.report import Distribution, Moment, Report, Scope, insufficient, sentence_of, silent
-from drift.season import Season, unless_usual, unusual, without_seasonal
+from drift.season import Season, unless_usual, unless_usual_error, unusual, without_seasonal
 from drift.timeline import LEAST_ROWS, Stretch, since_when
 from pawl.calibration import Labelled
+from pawl.expectation import ExpectedError
 from pawl.identity import isoformat, unix_ms
 from pawl.profile import Profile
 
@@ -26,8 +28,8 @@ _GENERATOR = "text-generator"
 class Evidence:
     """All that a judgement rests on; what is not known is None or empty.
 
-    `calibration` are labelled predictions of the version's training, `kind` is the model's, `cures_tried` how many
-    trainings drift has caused lately.
+    `calibration` are labelled predictions of the version's training, `expected` what is known of a regression's errors;
+    `kind` is the model's, `cures_tried` how many trainings drift has caused lately.
     """
 
     reference: Profile
@@ -38,6 +40,7 @@ class Evidence:
     season: Season | None = None
     kind: str = ""
     cures_tried: int = 0
+    expected: ExpectedError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,7 @@ class _Seen:
     columns: Sequence[ColumnDrift]
     findings: Sequence[Finding]
     estimate: AccuracyEstimate | None
+    error: ErrorEstimate | None
 
 
 def judge(
@@ -56,7 +60,7 @@ def judge(
         return _thin(evidence, insufficient(recent.rows, reference.rows, scope, minimum_rows), policy)
     paired = pairs(reference, recent, policy)
     seen = _look(evidence, scope, paired, policy)
-    kind = kind_of(seen.columns, seen.findings, seen.estimate, evidence.labels)
+    kind = kind_of(seen.columns, seen.findings, seen.estimate, evidence.labels, seen.error)
     judged = dict(paired)
     parts = parts_of(seen.columns, judged)
     attribution = Attribution(kind, _since(kind, evidence, [part.column for part in parts]), parts)
@@ -70,7 +74,7 @@ def judge(
         scope.until,
         "drifted" if is_drifted else "stable",
         round(max((column.score for column in seen.columns), default=0.0), 4),
-        sentence_of(scope, seen.columns, seen.findings, attribution, seen.estimate, evidence.labels),
+        sentence_of(scope, seen.columns, seen.findings, attribution, seen.estimate, evidence.labels, seen.error),
         attribution,
         choose_cure(_facts(kind, seen, evidence), instance_hour_usd),
         tuple(seen.columns),
@@ -80,6 +84,7 @@ def judge(
         evidence.season.weeks if evidence.season else (),
         tuple(_moment(stretch) for stretch in evidence.stretches),
         _distributions(seen.columns, judged),
+        error=seen.error,
     )
 
 
@@ -98,15 +103,17 @@ def _look(evidence: Evidence, scope: Scope, paired: Sequence[tuple[str, Pair]], 
     columns = compare_pairs(paired, reference, recent, policy)
     findings = inspect(reference, recent, paired, policy)
     estimate = estimate_accuracy(_confidences(reference, recent, policy), evidence.calibration, policy)
+    error = estimate_error(reference, recent, evidence.expected, policy)
     if season is not None:
         columns = without_seasonal(columns, season, recent, policy)
         then = inspect(season.profile, recent, pairs(season.profile, recent, policy), policy)
         findings = unusual(findings, then)
         usual = estimate_accuracy(_confidences(season.profile, recent, policy), evidence.calibration, policy)
         estimate = unless_usual(estimate, usual)
+        error = unless_usual_error(error, estimate_error(season.profile, recent, evidence.expected, policy))
     weeks = season.weeks if season else ()
     flow = (volume(recent.rows, weeks, policy), freshness(recent.last_ms, unix_ms(scope.until), policy))
-    return _Seen(columns, [*findings, *(each for each in flow if each is not None and each.is_bad)], estimate)
+    return _Seen(columns, [*findings, *(each for each in flow if each is not None and each.is_bad)], estimate, error)
 
 
 def _facts(kind: DriftKind, seen: _Seen, evidence: Evidence) -> Facts:
@@ -115,10 +122,11 @@ def _facts(kind: DriftKind, seen: _Seen, evidence: Evidence) -> Facts:
     moved = [column.column for column in seen.columns if column.has_drifted]
     by_labels = labels is not None and (labels.has_fallen or labels.is_concept)
     by_estimate = seen.estimate is not None and seen.estimate.has_fallen
+    by_error = seen.error is not None and seen.error.has_risen
     return Facts(
         kind,
         evidence.kind == _GENERATOR,
-        by_labels or by_estimate,
+        by_labels or by_estimate or by_error,
         labels is not None and labels.is_miscalibrated,
         sum(column.has_drifted for column in inputs) / len(inputs) if inputs else 0.0,
         "label" in moved,

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from drift import learning, page, season
 from drift.incidents import TRAINING, Incident, event_id, follow
@@ -17,6 +18,7 @@ from pawl.bundle import Manifest
 from pawl.calibration import Labelled
 from pawl.errors import NotFound
 from pawl.events import Announcer
+from pawl.expectation import ExpectedError
 from pawl.identity import isoformat, unix_ms
 from pawl.profile import Profile
 from pawl.registry import Elsewhere, Registry
@@ -88,11 +90,14 @@ class Watch:
             None,
             manifest.kind if manifest else "",
             self._cures_tried(scope, until_ms),
+            self._expected(scope),
         )
         report = self._verdict(evidence, scope, policy)
         if report.status != "stable" or looks_thin(gathered, since_ms, until_ms, policy):
             earlier = self._season(scope, reference, since_ms, until_ms, policy)
             report = self._verdict(replace(evidence, season=earlier), scope, policy) if earlier else report
+        if report.status == "stable":
+            learning.complete(self.bucket, scope.model, scope.version, reference, gathered.recent)
         return replace(report, left_out=gathered.left_out)
 
     def _verdict(self, evidence: Evidence, scope: Scope, policy: DriftPolicy) -> Report:
@@ -198,11 +203,21 @@ class Watch:
             return DEFAULT
 
     def _calibration(self, scope: Scope) -> Labelled | None:
-        try:
-            found = self.bucket.read(f"models/{scope.model}/{scope.version}/calibration.json")
-        except NotFound:
-            return None
-        return Labelled.from_dict(json.loads(found))
+        found = self._taught(scope, "calibration.json")
+        return Labelled.from_dict(found) if found else None
+
+    def _expected(self, scope: Scope) -> ExpectedError | None:
+        found = self._taught(scope, "errors.json")
+        return ExpectedError.from_dict(found) if found else None
+
+    def _taught(self, scope: Scope, name: str) -> dict[str, Any] | None:
+        """What labelled rows have taught: those of the training, or of a reference that a person dropped."""
+        for folder in ("models", "profiles"):
+            try:
+                return json.loads(self.bucket.read(f"{folder}/{scope.model}/{scope.version}/{name}"))
+            except NotFound:
+                continue
+        return None
 
     def _cures_tried(self, scope: Scope, now_ms: int) -> int:
         """How many other versions' incidents were lately met by a training."""

@@ -6,6 +6,7 @@ Without data the weights stay float: what they lose by fewer bits could not be t
 (every other one) calibrate, and the rest judges.
 """
 
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from pawl.bundle import Bundle, seal
 from pawl.errors import InvalidBundle, UnsupportedRequest
+from pawl.expectation import ExpectedError
 from pawl.model import open_session
 from pawl.profile import Profile
 from pawl.tensors import KIND, TensorModel
@@ -45,6 +47,8 @@ STRAYING = 0.01
 """Share of rows that may show more: trees compare in float32 what they learned in float64."""
 CALIBRATING = 256
 """Most rows that calibrate."""
+ERRORS = "errors.json"
+"""Beside the reference: what a check tells the error to expect by."""
 LIMIT_S = 120.0
 """How long ways are tried."""
 JUDGED = 2000
@@ -104,8 +108,12 @@ def package(source: str, origin: Origin, knobs: Knobs, folder: Path) -> Bundle:
     }
     if rows:
         model = TensorModel(seal(folder, **about, metrics={}))  # sealed for the profile; sealed again below
-        answer = model.predict(rows.of(slice(0, JUDGED)).feed)
-        (folder / "reference.json").write_text(Profile.of(answer.features()).to_json(), encoding="utf-8")
+        judged = rows.of(slice(0, JUDGED))
+        answer = model.predict(judged.feed)
+        features = answer.features()
+        (folder / "reference.json").write_text(Profile.of(features).to_json(), encoding="utf-8")
+        if (expected := expected_error(features, answer.outputs, judged.labels)) is not None:
+            (folder / ERRORS).write_text(json.dumps(expected.to_dict()), encoding="utf-8")
         metrics["robustness"] = under_attack(imported.module, model, rows)
     write_tensors_card(folder / "card.md", about, metrics)
     if len(points) > 1:
@@ -184,6 +192,20 @@ def ways_for(floats: Path, has_data: bool, wanted: str) -> list[str]:
             + ("" if has_data else " (static and mixed need data)")
         )
     return ["float"] if wanted == "float" else ["float", wanted]
+
+
+def expected_error(
+    features: Mapping[str, Sequence[Any]], outputs: Mapping[str, Any], labels: NDArray[Any] | None
+) -> ExpectedError | None:
+    """What labelled rows teach of a regression's errors; None of anything else.
+
+    A regression's first output is one number a row, and so are its labels. Rows that it was fitted to teach too little
+    error.
+    """
+    first = np.asarray(next(iter(outputs.values())))
+    if labels is None or labels.dtype.kind not in "fiu" or first.dtype.kind != "f" or first.size != len(labels):
+        return None
+    return ExpectedError.learn(features, first.reshape(-1), labels)
 
 
 def quality_of(rows: Rows | None) -> str:

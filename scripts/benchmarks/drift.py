@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import capture, detection, nannyml, profiles, scaling
+from benchmarks import capture, detection, nannyml, profiles, scaling, together
 from benchmarks.environments import Unavailable
 from benchmarks.figures import Figure, Findings
 
@@ -14,20 +14,22 @@ def measure(home: Path, quick: bool, collected: int | None = None) -> Findings:
     That is Evidently and the detectors' table. Where NannyML no longer says what the tests compare with, it fails.
     """
     missing = list[str]() if quick else _missing_record(home)
+    jointly, turned = together.measure()
     alarmed, chanced = detection.false_alarm_rate()
     figures = [
         *profiles.measure(),
         *capture.measure(collected or (capture.ROWS if quick else 10 * capture.ROWS)),
         Figure("false_alarm_rate", alarmed, "", "of 1,000 undrifted windows, judged drifted", 0.05),
         Figure("false_p_value_rate", chanced, "", "of the same, by the p-value alone", 0.05),
+        *jointly,
     ]
     if quick:
-        return Findings(figures)
+        return Findings(figures, [turned])
     grown = scaling.measure(home)
     found, unavailable = detection.detection(home)
     return Findings(
         [*figures, *grown.figures],
-        [*grown.tables, detection.table(found, missing + unavailable), detection.summary(found)],
+        [turned, *grown.tables, detection.table(found, missing + unavailable), detection.summary(found)],
         {**grown.more, "detection": [asdict(each) for each in found]},
     )
 

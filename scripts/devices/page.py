@@ -18,7 +18,8 @@ from devices.characters import around, character_ranges, require_known
 from devices.runtime import runtime
 from devices.source import Source
 from pawl.bundle import EVIDENCE, MANIFEST, SIGNATURE, Manifest
-from pawl.writing import script_runs
+from pawl.language import language_votes
+from pawl.script import script_runs
 
 ASSETS = Path(__file__).parent / "page"
 KINDS = ("text-classifier", "text-embedder")
@@ -60,10 +61,12 @@ def _facts(source: Source, send_to: str | None) -> dict[str, Any]:
     tokenizer: Any = Tokenizer.from_file(str(path))
     tokenizer.no_padding()
     names, runs = script_runs()
+    languages, words, letters = language_votes()
     return {
         "keys": source.keys.split(","),
         "around": around(tokenizer),
         "scripts": {"names": names, "runs": runs},
+        "languages": {"names": languages, "words": [*words.items()], "letters": [*letters.items()]},
         "send_to": send_to,
     }
 

@@ -23,9 +23,14 @@ Columns = dict[str, list[Any]]
 
 
 def profile_file(path: Path, profile: Profile) -> Profile:
-    """Count the rows of a file in an open profile, and return it."""
+    """Count the rows of a file in an open profile, and return it; a new one counts columns together from then on."""
+    is_new = not profile.columns
     for chunk in read_chunks(path):
-        profile.update({name: _cast(values, _is_text(profile, name, values)) for name, values in chunk.items()})
+        columns = {name: _cast(values, _is_text(profile, name, values)) for name, values in chunk.items()}
+        profile.update(columns)
+        if is_new:
+            profile.relate(columns)
+            is_new = False
     return profile
 
 

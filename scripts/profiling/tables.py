@@ -43,14 +43,20 @@ def drift_table(columns: Sequence[ColumnDrift]) -> str:
             each.column,
             each.measure,
             _short(each.distance),
-            _short(each.stability),
+            _short(each.stability if each.tie is None else None),
             _short(each.effect),
             _short(each.adjusted),
-            "DRIFTED" if each.has_drifted else "",
+            _verdict(each),
         ]
         for each in ordered
     ]
     return _lines([heads, *rows])
+
+
+def _verdict(drift: ColumnDrift) -> str:
+    if not drift.has_drifted:
+        return ""
+    return "DRIFTED" if (tie := drift.tie) is None else f"DRIFTED: {tie.sentence}, {tie.before:.2f} to {tie.now:.2f}"
 
 
 def _kind(sketch: Sketch) -> str:

@@ -15,6 +15,7 @@ from tests.functional.edge_models import LABELS, TEXTS, seal_classifier, sign
 from tests.functional.edge_pages import READY, ask
 from tests.functional.embedders import seal_embedder
 from tests.functional.static import Host, host
+from tests.unit.languages import SENTENCES
 from tokenizers import Tokenizer
 
 from artifacts.signing import KeyFile
@@ -26,6 +27,7 @@ from pawl.bundle import EVIDENCE, MANIFEST, SIGNATURE, Bundle, seal
 from pawl.classifier import TextClassifier
 from pawl.embedder import TextEmbedder
 from pawl.words import WordTokenizer
+from pawl.writing import text_features, unknown_token
 
 PHONE, DESKTOP = (390, 844), (1280, 900)
 TOLERANCE = 1e-4
@@ -165,6 +167,25 @@ def test_the_page_cuts_thousands_of_texts_of_all_scripts_into_the_same_tokens(op
     got = opened.see(f"{json.dumps(texts)}.map(text => tokenizer.ids(text))")
     different = [text for text, ids in zip(texts, got, strict=True) if ids != words.ids(text)]
     assert different == []
+
+
+def test_the_page_counts_of_texts_of_all_kinds_what_the_lambda_counts(opened: Tab, packed: Path) -> None:
+    tokenizer: Any = Tokenizer.from_file(str(packed / "model" / "tokenizer.json"))
+    words, unknown = WordTokenizer(tokenizer), unknown_token(tokenizer)
+    texts = [*texts_of_all_kinds(500), *(text for each in SENTENCES.values() for text in each), *TEXTS]
+    ids = [words.ids(text) for text in texts]
+    opened.see(
+        """(async () => {
+          const {textFeatures} = await import("./features.js");
+          const {scripts, languages: {names, words, letters}} = await (await fetch("edge.json")).json();
+          const languages = {names, words: new Map(words), letters: new Map(letters)};
+          window.counted = (text, ids) => textFeatures(text, ids, UNKNOWN, {scripts, languages});
+        })()""".replace("UNKNOWN", json.dumps(unknown))
+    )
+    got = opened.see(f"{json.dumps([*zip(texts, ids, strict=True)])}.map(each => counted(...each))")
+    wanted = text_features(texts, ids, unknown)
+    assert {name: [each[name] for each in got] for name in wanted} == wanted
+    assert len(set(wanted["language"])) > 16
 
 
 def test_every_character_there_is_gives_the_same_tokens(opened: Tab, packed: Path) -> None:

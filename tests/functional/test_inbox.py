@@ -103,6 +103,10 @@ def faults(cloud: Any, key: str) -> list[tuple[int, str, str]]:
     return found
 
 
+def csv(header: str, rows: Sequence[Sequence[Any]]) -> bytes:
+    return "\n".join([header, *(",".join(map(str, row)) for row in rows), ""]).encode()
+
+
 def table(rows: Sequence[tuple[int, float, str]]) -> bytes:
     """Rows of time, age and label as CSV."""
     lines = (f"{at},{age},{label}\n" for at, age, label in rows)
@@ -503,6 +507,76 @@ def test_a_person_may_give_the_reference_as_a_file(
     report = checked()["churn"]
     assert (report["status"], report["drifted"], report["reference_rows"]) == ("drifted", ["age"], 400)
     assert report["rows"] == 200
+
+
+def test_a_dropped_reference_with_what_was_right_teaches_how_right_confidences_are(
+    drop: Callable[[str, bytes], None], checked: Callable[[], dict[str, Any]], cloud: Any, now_ms: int
+) -> None:
+    """Of answers of confidence 0.9 six in ten are right, of those of 0.6 two in ten; labels come up chunk by chunk."""
+    rows = [(0.9, "ab"[n % 2], "ab"[n % 2] if n % 10 < 6 else "c") for n in range(200)]
+    rows += [(0.6, "b", "b" if n % 10 < 2 else "d") for n in range(200)]
+    today = "".join(f"{now_ms - 60_000 * n},b,0.6\n" for n in range(200))
+    drop(FOLDER + "today.csv", f"unix_ms,label,confidence\n{today}".encode())
+
+    drop(FOLDER + "reference.csv", csv("confidence,label,target", rows))
+
+    report = checked()["churn"]
+    kept = json.loads(cloud.bucket.read("profiles/churn/7/calibration.json"))
+    assert (kept["labels"], sum(kept["seen"]), sum(kept["right"])) == (["a", "b", "c", "d"], 400, 160)
+    assert report["estimate"] == pytest.approx(
+        {"accuracy": 0.2, "low": 0.0727, "high": 0.3273, "reference": 0.4, "is_calibrated": True, "has_fallen": True},
+        abs=0.001,
+    )
+    assert "target" not in [column["column"] for column in report["columns"]]
+    assert report["findings"] == []
+
+
+@LARGE
+def test_a_dropped_reference_of_a_regression_teaches_the_error_to_expect(
+    drop: Callable[[str, bytes], None],
+    checked: Callable[[], dict[str, Any]],
+    now_ms: int,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rows = [(n % 40, 100.5 + n % 7, 100.5 + n % 7 + (1 if n % 40 < 20 else 5)) for n in range(400)]
+    today = "".join(f"{now_ms - 60_000 * n},{20 + n % 20},{100.5 + n % 7}\n" for n in range(200))
+    drop(FOLDER + "today.csv", f"unix_ms,age,label\n{today}".encode())
+
+    drop(FOLDER + "reference.csv", csv("age,label,target", rows))
+
+    report = checked()["churn"]
+    assert report["error"]["has_risen"] and report["cure"]["action"] == "full_retrain"
+    assert (report["error"]["reference"], report["error"]["error"]) == pytest.approx((3, 5), abs=1.2)
+    assert "estimated error rises" in report["sentence"]
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"EstimatedError":' in line]
+    assert [(line["model"], line["EstimatedError"]) for line in lines] == [("churn", [report["error"]["error"]])]
+
+
+@LARGE
+def test_another_reference_without_what_was_right_takes_the_place_of_what_the_first_one_taught(
+    drop: Callable[[str, bytes], None], checked: Callable[[], dict[str, Any]], now_ms: int
+) -> None:
+    today = "".join(f"{now_ms - 60_000 * n},{n % 40},{n}.5\n" for n in range(200))
+    drop(FOLDER + "today.csv", f"unix_ms,age,label\n{today}".encode())
+    drop(FOLDER + "reference.csv", csv("age,label,target", [(n % 40, n + 0.5, n) for n in range(400)]))
+    taught = checked()["churn"]["error"]
+    drop(FOLDER + "reference.csv", csv("age,label", [(n % 40, n + 0.5) for n in range(400)]))
+
+    assert (taught["reference"], checked()["churn"]["error"]) == (0.5, None)
+
+
+def test_later_traffic_is_counted_on_the_axes_of_the_reference_that_a_person_gave(
+    drop: Callable[[str, bytes], None], checked: Callable[[], dict[str, Any]], now_ms: int
+) -> None:
+    """Age and size rise together in the reference, whose chunks are many; today one falls as the other rises."""
+    drop(FOLDER + "reference.csv", csv("age,size", [(n % 40, n % 40 + n % 3) for n in range(400)]))
+    today = "".join(f"{now_ms - 60_000 * n},{n % 40},{39 - n % 40 + n % 3}\n" for n in range(200))
+    drop(FOLDER + "today.csv", f"unix_ms,age,size\n{today}".encode())
+
+    report = checked()["churn"]
+
+    assert (report["status"], report["drifted"]) == ("drifted", ["columns together"])
+    assert "correlation of age and size moved" in report["sentence"]
 
 
 @LARGE

@@ -10,8 +10,10 @@ from typing import Any
 import boto3
 import pytest
 
+from drift import learning
 from pawl.bundle import Bundle
 from pawl.dataset import FrozenDataset
+from pawl.profile import Profile
 from pawl.receipt import ReceiptKeys
 from pawl.records import CaptureRecord
 from pawl.registry import Live, VersionRecord
@@ -140,6 +142,34 @@ def test_the_first_window_with_enough_rows_is_what_later_ones_are_compared_with(
     assert {"tokens", "finish_reason"} <= set(third["drifted"])
     assert not {"latency_ms", "prompt_tokens"} & set(third["drifted"])
     assert cloud.bucket.read(LEARNED) == learned
+
+
+def test_a_learned_reference_takes_over_what_columns_have_to_do_with_each_other_once(cloud: Any) -> None:
+    """Its own window has fixed the axes; the first window on them, of enough rows, is what is normal."""
+
+    def window(sign: int, rows: int = 1000, on: Profile | None = None) -> Profile:
+        profile = Profile.open(on)
+        steps = [float(n % 40) for n in range(rows)]
+        profile.update({"age": steps, "size": [sign * n + n % 3 for n in steps]})
+        return profile
+
+    def known() -> Profile:
+        found = learning.learned(cloud.bucket, "churn", "7")
+        assert found is not None
+        return found
+
+    def complete(recent: Profile) -> bool:
+        return learning.complete(cloud.bucket, "churn", "7", known(), recent)
+
+    assert learning.learn(cloud.bucket, "churn", "7", window(1))
+    assert known().joints["columns together"].rows == 0
+
+    told = [complete(window(1)), complete(window(1, 900, known())), complete(window(1, on=known()))]
+    again = complete(window(-1, on=known()))
+
+    assert (told, again) == ([False, False, True], False)
+    assert known().joints["columns together"].correlation()[0, 1] > 0.95
+    assert known().rows == 1000
 
 
 def test_a_feature_that_the_reference_lacks_is_profiled_beside_those_it_has(

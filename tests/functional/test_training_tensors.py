@@ -1,5 +1,6 @@
 """Models of other kinds from their sources to bundles that answer as the sources do, and what is refused."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,14 @@ from tests.functional import factories
 
 from pawl.bundle import Bundle, open_bundle
 from pawl.errors import InvalidBundle, InvalidDataset, NotFound, UnsupportedRequest
+from pawl.expectation import ExpectedError
 from pawl.model import open_model
 from pawl.profile import Profile
 from pawl.tensors import TensorModel
 from training.graphs import load_graph
 from training.importing import import_module
 from training.origin import Origin
-from training.tensors import Knobs, package, parity
+from training.tensors import ERRORS, Knobs, package, parity
 
 ORIGIN = Origin("mine", "1", "2026-07-14T09:00:00.000Z", "somebody/mine", "mit", "run-9", "abc123")
 HERE = "tests.functional.factories"
@@ -52,6 +54,39 @@ def test_a_regression_answers_as_itself(name: str, tmp_path: Path) -> None:
     (got,) = answer(bundle, X=rows).values()
     off = np.abs(got.reshape(-1) - getattr(factories, name)().predict(rows))
     assert np.mean(off < 0.02) > 0.99
+
+
+def test_a_regression_with_labelled_data_knows_the_error_to_expect(tmp_path: Path) -> None:
+    """Of patients with a high body mass the forest is further off than of others."""
+    rows, progress = factories.patients()
+    data, folder = tmp_path / "rows.npz", tmp_path / "bundle"
+    folder.mkdir()
+    np.savez(data, X=rows, progress=progress)
+
+    bundle = package(f"{HERE}:forest", ORIGIN, Knobs(str(data), "progress", "float"), folder)
+
+    known = ExpectedError.from_dict(json.loads((bundle.path / ERRORS).read_text(encoding="utf-8")))
+    reference = Profile.from_json((bundle.path / "reference.json").read_text(encoding="utf-8"))
+    (said,) = (each.reshape(-1) for each in answer(bundle, X=rows).values())
+    off = np.abs(said - progress)
+    assert known.losses.mean == pytest.approx(off.mean())
+    assert known.estimate(reference).value == pytest.approx(off.mean(), rel=0.01)
+    heavy = rows[:, 2] > np.median(rows[:, 2])
+    recent = Profile.like(reference)
+    recent.update(TensorModel(bundle).predict({"X": rows[heavy]}).features())
+    assert known.estimate(recent).value == pytest.approx(off[heavy].mean(), rel=0.05)
+    assert off[heavy].mean() > 1.05 * off.mean()
+
+
+def test_a_classifier_with_labelled_data_keeps_no_errors(tmp_path: Path) -> None:
+    rows, labels = factories.tumours()
+    data, folder = tmp_path / "rows.npz", tmp_path / "bundle"
+    folder.mkdir()
+    np.savez(data, X=rows[:60], kind=labels[:60])
+
+    package(f"{HERE}:logistic", ORIGIN, Knobs(str(data), "kind", "float"), folder)
+
+    assert not (folder / ERRORS).exists()
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet"])

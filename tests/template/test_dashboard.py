@@ -38,7 +38,7 @@ def test_every_function_on_the_dashboard_is_one_of_the_template(
     assert named and named <= set(of_type("AWS::Lambda::Function"))
 
 
-@pytest.mark.parametrize("metric", ["DriftScore", "EstimatedAccuracy", "LabelledAccuracy"])
+@pytest.mark.parametrize("metric", ["DriftScore", "EstimatedAccuracy", "EstimatedError", "LabelledAccuracy"])
 def test_a_figure_of_drift_is_searched_by_the_name_that_a_check_measures_it_under(
     metric: str, widgets: dict[str, dict[str, Any]]
 ) -> None:

@@ -196,7 +196,7 @@ def test_the_cheapest_cure_that_suffices_is_chosen(changes: dict[str, Any], acti
 
 def test_a_cure_costs_its_hours_at_the_instances_price() -> None:
     assert choose_cure(replace(FACTS, moved_share=1.0), 0.526) == Cure(
-        "full_retrain", "100% of the inputs have moved and accuracy falls: all must learn.", 0.526
+        "full_retrain", "100% of the inputs have moved and answers suffer: all must learn.", 0.526
     )
 
 

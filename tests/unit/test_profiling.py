@@ -133,6 +133,20 @@ def test_two_files_are_compared_column_by_column(
     assert {each["column"]: each["has_drifted"] for each in raw["drift"]} == {"amount": True, "side": False}
 
 
+def test_two_files_are_compared_by_what_their_columns_have_to_do_with_each_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps = [n % 40 for n in range(400)]
+    _write_csv(tmp_path / "old.csv", [{"age": n, "size": n + n % 3} for n in steps])
+    _write_csv(tmp_path / "new.csv", [{"age": n, "size": 39 - n + (39 - n) % 3} for n in steps])
+
+    assert main([str(tmp_path / "new.csv"), "--compare", str(tmp_path / "old.csv")]) == 0
+
+    (together,) = [line for line in capsys.readouterr().out.splitlines() if "DRIFTED" in line]
+    assert together.split(maxsplit=6)[:4] == ["columns", "together", "correlation", "1.995"]
+    assert together.endswith("DRIFTED: correlation of age and size, 1.00 to -1.00")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

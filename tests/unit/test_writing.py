@@ -3,9 +3,12 @@ from bisect import bisect
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.languages import SENTENCES
 from tokenizers import Tokenizer, models
 
-from pawl.writing import script_of, script_runs, text_features, unknown_token
+from pawl.language import language_of
+from pawl.script import script_of, script_runs
+from pawl.writing import text_features, unknown_token
 
 
 @pytest.mark.parametrize(
@@ -51,8 +54,10 @@ def test_a_text_is_told_by_its_length_its_script_and_what_the_tokenizer_does_not
 
     assert features == {
         "tokens": [2, 4],
+        "vocabulary": [2, 3],
         "characters": [2, 10],
         "script": ["latin", "cyrillic"],
+        "language": ["latin", "cyrillic"],
         "unknown_rate": [0.0, 0.5],
     }
     assert "unknown_rate" not in text_features(["hi"], [[2, 7]], None)
@@ -63,6 +68,37 @@ def test_the_unknown_token_is_the_tokenizers_own() -> None:
 
     assert unknown_token(Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))) == 1
     assert unknown_token(Tokenizer(models.BPE())) is None
+
+
+def test_sentences_of_every_language_are_told_as_often_as_stated() -> None:
+    told = {name: [language_of(sentence) for sentence in sentences] for name, sentences in SENTENCES.items()}
+    openings = [
+        language_of(" ".join(sentence.split()[:3])) == name for name, each in SENTENCES.items() for sentence in each
+    ]
+
+    assert sum(each.count(name) for name, each in told.items()) == 89
+    assert min(each.count(name) for name, each in told.items()) >= 4
+    assert (len(openings), sum(openings)) == (96, 74)
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("", "other"),
+        ("42", "digits"),
+        ("xkcd", "latin"),
+        ("ありがとう", "kana"),
+        ("THE METER", "english"),
+        ("xq " * 400 + " the the the", "latin"),
+    ],
+)
+def test_a_text_that_says_nothing_goes_by_its_script(text: str, language: str) -> None:
+    assert language_of(text) == language
+
+
+@given(st.text())
+def test_every_text_has_a_language_or_a_script(text: str) -> None:
+    assert language_of(text).isalpha()
 
 
 def test_others_can_tell_scripts_by_the_runs_alone() -> None:

@@ -5,6 +5,7 @@ Its layout:
     traffic/<model>/<version>/<yyyy-mm-dd>/<batch>.jsonl.gz    captured records, read again only to freeze a dataset
     profiles/<model>/<version>/<yyyy-mm-dd>/<batch>.json       one small profile beside each traffic object
     profiles/<model>/<version>/reference.json                  learned from the first traffic of a model without one
+    profiles/<model>/<version>/calibration.json, errors.json   what the labelled rows of a dropped reference teach
     inbox/traffic/<model>/<version>/<file>                     dropped by people: traffic of models served elsewhere
     inbox/feedback/<file>                                      dropped by people: feedback, as POST /feedback takes it
     inbox/.../<file>.errors/<line>.jsonl                       the rows of a dropped file that cannot be read, and why

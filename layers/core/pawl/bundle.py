@@ -7,6 +7,7 @@ any code in it. `open_bundle` compares every file with the digest in the manifes
     model.onnx       the optimized graph; model.onnx.data holds the weights, to be mapped rather than read
     tokenizer.json   for text models
     reference.json   the profile of the answers it gives on data like its training data (`pawl.profile`)
+    errors.json      of a regression with labelled data: how large its errors are where (`pawl.expectation`)
     card.md          the model card
     evidence.json    the gates that it has passed; not for starter models, which pass none
     model.sig        the signature over all of these (`pawl.signing`)

@@ -61,6 +61,15 @@ class Labelled:
             raise IncompatibleProfiles(f"labels {other.names}, {other.seen.shape[1]} bins: want {self.names}")
         return Labelled(self.names, self.seen + other.seen, self.right + other.right, self.confusion + other.confusion)
 
+    def over(self, names: Sequence[str]) -> "Labelled":
+        """The same counts among these labels, which are ours and maybe more."""
+        places = [names.index(name) for name in self.names]
+        shape = (len(names), self.seen.shape[1])
+        seen, right = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+        confusion = np.zeros((len(names), len(names)), np.int64)
+        seen[places], right[places], confusion[np.ix_(places, places)] = self.seen, self.right, self.confusion
+        return Labelled(tuple(names), seen, right, confusion)
+
     def to_dict(self) -> dict[str, Any]:
         """The counts as JSON holds them: only what is not zero."""
         filled = np.flatnonzero(self.seen)

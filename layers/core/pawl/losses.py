@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
 GROUPS = 32
 # Rows without any effect that are mixed into each step, so that a step of few rows cannot say much.
-PRIOR_ROWS = 20.0
+PRIOR_ROWS = 5.0
 BAND = 3.0
 _ROUNDS = 50
 _TOLERANCE = 1e-7

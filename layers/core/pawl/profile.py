@@ -80,9 +80,10 @@ class Profile:
         return cls(columns, is_open=reference.is_open if is_open is None else is_open, joints=joints)
 
     @classmethod
-    def open(cls) -> Self:
-        """An empty profile that takes columns as they come."""
-        return cls({}, is_open=True)
+    def open(cls, reference: "Profile | None" = None) -> Self:
+        """An empty profile that takes columns as they come, and counts them together on the reference's axes."""
+        joints = {name: joint.empty() for name, joint in reference.joints.items()} if reference else {}
+        return cls({}, is_open=True, joints=joints)
 
     def update(self, columns: Mapping[str, Values], first_ms: int | None = None, last_ms: int | None = None) -> None:
         """Count rows: columns equally long, and exactly the profile's own unless it is open."""

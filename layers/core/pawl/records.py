@@ -104,6 +104,7 @@ FEATURE_RANGES: Mapping[str, tuple[float, float]] = {
     "confidence": (0.0, 1.0),
     "tokens": (0.0, 512.0),
     "unknown_rate": (0.0, 1.0),
+    "vocabulary": (0.0, 512.0),
 }
 
 

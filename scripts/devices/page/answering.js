@@ -24,7 +24,7 @@ const read = async name => {
   return new Uint8Array(await reply.arrayBuffer());
 };
 
-async function open({keys, around, scripts}) {
+async function open({keys, around, scripts, languages}) {
   const {manifest, files, digest, signer} = await openBundle(read, keys);
   const kind = KINDS[manifest.kind];
   if (!kind) throw new Refused(`a ${manifest.kind} is not answered for here`);
@@ -36,9 +36,11 @@ async function open({keys, around, scripts}) {
     externalData: [...files.keys()].filter(name => name.endsWith(".data")).map(path => ({path, data: files.get(path)})),
   });
   const tokenizer = new Tokenizer(told, characters, around, manifest.max_tokens);
-  model = {manifest, tokenizer, session, scripts, ...kind};
+  model = {manifest, tokenizer, session, scripts, languages: looked(languages), ...kind};
   return {manifest, digest, signer, signed: [...files.keys()].sort()};
 }
+
+const looked = ({names, words, letters}) => ({names, words: new Map(words), letters: new Map(letters)});
 
 async function answer(given) {
   const text = given.toWellFormed(), ids = model.tokenizer.ids(text), shape = [1, ids.length];
@@ -46,7 +48,7 @@ async function answer(given) {
     input_ids: new Tensor("int64", BigInt64Array.from(ids, BigInt), shape),
     attention_mask: new Tensor("int64", new BigInt64Array(ids.length).fill(1n), shape),
   }, model.outputs);
-  const asked = textFeatures(text, ids, model.tokenizer.unknown, model.scripts);
+  const asked = textFeatures(text, ids, model.tokenizer.unknown, model);
   return model.answer(asked, probabilities ?? embedding, projection);
 }
 
