@@ -187,5 +187,5 @@ def _run(before: Sequence[str], program: str, size: tuple[int, int]) -> dict[str
 
 
 def _limited(seconds: int) -> list[str]:
-    """What ends a program after so many seconds of its processor, however busy that is, and blunts its clock to 4 ms."""
+    """What ends a program after so many seconds of its processor; it blunts the clock to 4 ms."""
     return ["/bin/sh", "-c", f'ulimit -t {seconds} && exec "$@"', "sh"]
