@@ -1,7 +1,5 @@
 """P-values and their corrections against scipy's and statsmodels'."""
 
-import math
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
