@@ -27,7 +27,7 @@ import numpy as np
 import onnx
 import pytest
 from botocore.awsrequest import AWSResponse
-from botocore.exceptions import EndpointConnectionError
+from botocore.exceptions import ClientError, EndpointConnectionError
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 from moto import mock_aws
@@ -112,6 +112,12 @@ class Faults:
         """Let the process die before the first call by that name."""
         self.reset()
         self._plan = lambda call: ProcessDied(call) if name in self.calls else None
+
+    def refuse(self, name: str) -> None:
+        """Let the service refuse every call by that name as a whole, as when it is not allowed or not known."""
+        self.reset()
+        refused: Any = {"Error": {"Code": "AccessDeniedException", "Message": name}}
+        self._plan = lambda call: ClientError(refused, name) if call == name else None
 
     def before_call(self, event_name: str, **_: Any) -> None:
         """Botocore's hook, once before each call."""

@@ -282,6 +282,16 @@ def test_new_records_are_claimed_25_with_a_call_and_none_is_asked_for_by_itself(
     assert {item["note"]["label"][0] for item in ledger(cloud)} == {"billing", "other"}
 
 
+def test_where_claims_by_the_batch_are_refused_each_is_made_by_itself(
+    deliver: Callable[..., list[str]], at: Answer, cloud: Any, lake: Callable[[], dict[str, Any]]
+) -> None:
+    cloud.faults.refuse("dynamodb.BatchExecuteStatement")
+
+    assert deliver(at("refund", ms=1), at("login", ms=2)) == []
+
+    assert cloud.faults.calls.count("dynamodb.PutItem") == len(ledger(cloud)) == lake()["rows"] == 2
+
+
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_a_claim_whose_answer_was_lost_is_this_batchs_own_when_it_comes_again(
     number: int, deliver: Callable[..., list[str]], at: Answer, cloud: Any, lake: Callable[[], dict[str, Any]]

@@ -185,6 +185,8 @@ def test_collect_touches_nothing_of_the_state_table_but_its_ledger_and_the_canar
         {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["once#*"]}},
         {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["canary"]}},
     ]
+    claims = {"dynamodb:GetItem", "dynamodb:PartiQLInsert", "dynamodb:PutItem"}
+    assert [set(each["Action"]) for each in found] == [claims, {"dynamodb:GetItem", "dynamodb:UpdateItem"}]
 
 
 def test_versions_are_asked_and_deleted_by_their_number_and_never_the_function_itself(statements: Statements) -> None:

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn import metrics
 from sklearn.isotonic import IsotonicRegression
 
-from pawl.calibration import Labelled, confidence_counts, isotonic, right_rates
+from pawl.calibration import Labelled, confidence_counts, isotonic, log_loss, right_rates
 from pawl.errors import IncompatibleProfiles
 
 bins = st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), min_size=1, max_size=30).map(
@@ -24,6 +25,15 @@ def test_the_curve_is_scikit_learns(pairs: list[tuple[int, int]]) -> None:
     theirs = IsotonicRegression(out_of_bounds="clip").fit(filled, hits[filled] / rows[filled], rows[filled])
 
     assert isotonic(hits, rows) == pytest.approx(theirs.predict(np.arange(len(pairs))), abs=1e-9)
+
+
+@given(st.lists(st.tuples(st.floats(0.001, 0.999), st.booleans()), min_size=1, max_size=50))
+def test_the_log_loss_is_scikit_learns(answers: list[tuple[float, bool]]) -> None:
+    chances, truth = (np.array(column) for column in zip(*answers, strict=True))
+
+    theirs = metrics.log_loss(truth, chances, labels=[False, True])
+
+    assert log_loss(np.where(truth, chances, 1 - chances)) == pytest.approx(theirs)
 
 
 def _labelled(seed: int, rows: int, labels: int = 3) -> Labelled:

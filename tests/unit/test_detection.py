@@ -3,7 +3,7 @@
 import numpy as np
 
 from benchmarks.concepts import CHANGE, ROWS, WARM_UP, errors, generators
-from benchmarks.detection import Detection, table
+from benchmarks.detection import Detection, summary, table
 
 
 def test_a_learner_errs_more_where_the_concept_changes_and_nowhere_else() -> None:
@@ -23,3 +23,16 @@ def test_the_table_says_what_is_missing_and_leaves_blank_what_there_is_not() -> 
 
     assert lines[1].split() == ["SEA,", "none", "adwin", "-", "0.25", "-", "1"]
     assert lines[2] == "  missing: river is not installed"
+
+
+def test_the_summary_means_over_streams_and_delays_over_those_where_a_change_was_found() -> None:
+    found = [
+        Detection("SEA, abrupt", "adwin", 1.0, 0.0, 200.0),
+        Detection("LED, abrupt", "adwin", 0.0, 0.0, None),
+        Detection("SEA, gradual", "adwin", 0.0, 0.0, None),
+        Detection("SEA, none", "adwin", None, 0.25, None),
+        Detection("LED, none", "adwin", None, 0.0, None),
+        Detection("US census, employment", "CBPE", 0.5, 0.0, None),
+    ]
+
+    assert summary(found).splitlines()[1:] == [f"  {'adwin':<22}     0.5     200       0       -   0.125"]

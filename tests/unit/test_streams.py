@@ -1,4 +1,4 @@
-"""Detectors of concept drift against river's (0.26.1), value by value."""
+"""Detectors of concept drift against river's, value by value."""
 
 import json
 import tracemalloc
@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from river import drift
+from sklearn.datasets import load_digits
 
 from pawl.errors import InvalidRecord, InvalidRequest
 from pawl.streams import ADWIN, DDM, DETECTORS, EDDM, KSWIN, Detector, PageHinkley, restore
 
 Stream = NDArray[np.float64]
+_TURNED = 700
 PAIRS: dict[str, tuple[Callable[[], Detector], Callable[[], Any]]] = {
     "page_hinkley": (PageHinkley, drift.PageHinkley),
     "page_hinkley, quick": (
@@ -48,6 +50,16 @@ def _tripled() -> Stream:
     return np.concatenate(parts).astype(float)
 
 
+def _errors_on_digits() -> Stream:
+    """Errors of the nearest mean, learnt on 500 of scikit-learn's digits; from _TURNED on, two pairs swap names."""
+    digits = load_digits()
+    means = np.array([digits.data[:500][digits.target[:500] == each].mean(axis=0) for each in range(10)])
+    rows, truth = digits.data[500:], digits.target[500:].copy()
+    truth[_TURNED:] = np.array([1, 0, 3, 2, 4, 5, 6, 7, 8, 9])[truth[_TURNED:]]
+    guess = ((rows[:, None] - means) ** 2).sum(axis=2).argmin(axis=1)
+    return (guess != truth).astype(float)
+
+
 def _streams(name: str) -> list[Stream]:
     takes_errors_only = name in ("ddm", "eddm")
     seeds = range(6 if name == "kswin" else 30)
@@ -70,6 +82,17 @@ def test_drift_is_found_where_river_finds_it(name: str) -> None:
 
     assert [ours().update(stream) for stream in _streams(name)] == found
     assert sum(map(len, found)) > 0
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_drift_in_the_errors_on_real_digits_is_found_where_river_finds_it(name: str) -> None:
+    ours, theirs = PAIRS[name]
+    errors = _errors_on_digits()
+
+    found = _drifts_of_river(theirs(), errors)
+
+    assert ours().update(errors) == found
+    assert any(_TURNED <= index < _TURNED + 400 for index in found)
 
 
 @pytest.mark.parametrize("name", ["ddm", "eddm"])

@@ -48,7 +48,8 @@ class Ledger:
         """Claim for `work` those of the keys, each with its note, that have no claim; which those were.
 
         A call inserts 25 of them. Of the others it tells nothing: for them, and for any that it could not write, there
-        is `claim`. A call whose answer was lost is such a case, too: its keys then are claimed by `work` already.
+        is `claim`, which raises what must be raised. They may be claimed by `work` already, by a call whose answer was
+        lost.
         """
         found = set[str]()
         keys = list(notes) if self._client else []
@@ -100,11 +101,14 @@ class Ledger:
         """Which keys one call could insert: DynamoDB tells for each statement whether it failed, in their order."""
         assert self._client is not None
         items = [self._item(key, work, now_ms, note) for key, note in notes.items()]
-        reply = self._client.batch_execute_statement(
-            Statements=[
-                {"Statement": self._insert(item), "Parameters": list(attributes(item).values())} for item in items
-            ]
-        )
+        try:
+            reply = self._client.batch_execute_statement(
+                Statements=[
+                    {"Statement": self._insert(item), "Parameters": list(attributes(item).values())} for item in items
+                ]
+            )
+        except ClientError:
+            return set()
         told = zip(notes, reply["Responses"], strict=True)
         return {key for key, each in told if "Error" not in each}
 

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.datasets import load_breast_cancer
 
 Integers = NDArray[np.int64]
 Values = NDArray[np.float64]
@@ -78,3 +79,17 @@ def three_labels() -> tuple[Ternary, Ternary]:
 def prices() -> tuple[Priced, Priced]:
     """Labelled rows, and a window of younger ones only."""
     return priced(1, ROWS), priced(2, WINDOW, 8)
+
+
+def tumours() -> tuple[Binary, Binary]:
+    """Real rows: scikit-learn's breast cancers, told apart by two measurements, learnt on the first hundred of them."""
+    data = load_breast_cancer()
+    order = np.random.default_rng(7).permutation(data.target.size)
+    features, truth = data.data[order][:, :2], data.target[order].astype(np.int64)
+    means, deviations = (
+        np.array([each(features[:100][truth[:100] == label], axis=0) for label in (0, 1)]) for each in (np.mean, np.std)
+    )
+    densities = (-0.5 * ((features[:, None] - means) / deviations) ** 2 - np.log(deviations)).sum(axis=2)
+    probability = 1 / (1 + np.exp(densities[:, 0] - densities[:, 1]))
+    found = Binary((probability >= 0.5).astype(np.int64), probability, truth)
+    return Binary(*(each[100:369] for each in found)), Binary(*(each[369:] for each in found))

@@ -1,6 +1,6 @@
 """Peer: what NannyML says of the rows in `labelled.py`; prints one line of JSON. `python nannyml_values.py`.
 
-Each value with its sampling error, of one window of 8,000 rows, fitted to 20,000. What it printed lies in
+Each value with its sampling error, of one window and fitted to the rows before it. What it printed lies in
 `tests/unit/nannyml.json`, for tests that cannot import it: it shares neither versions nor Pythons with the project.
 """
 
@@ -16,21 +16,23 @@ warnings.simplefilter("ignore")
 
 import nannyml  # noqa: E402
 import pandas  # noqa: E402
-from labelled import WINDOW, prices, three_labels, two_labels  # noqa: E402
+from labelled import Binary, prices, three_labels, tumours, two_labels  # noqa: E402
 
 
 def main() -> None:
     """All values, by estimator and metric."""
-    found = {"CBPE of two labels": binary_quality(), "CBPE of three labels": multiclass_quality(), "DLE": losses()}
+    found = {
+        "CBPE of two labels": binary_quality(two_labels()),
+        "CBPE of tumours": binary_quality(tumours()),
+        "CBPE of three labels": multiclass_quality(),
+        "DLE": losses(),
+    }
     print(json.dumps({"nannyml": importlib.metadata.version("nannyml"), **found}))
 
 
-def binary_quality() -> dict[str, list[float]]:
-    """Quality of a binary classifier whose inputs have shifted."""
-    tables = [
-        pandas.DataFrame({"guess": rows.guess, "probability": rows.probability, "truth": rows.truth})
-        for rows in two_labels()
-    ]
+def binary_quality(parts: tuple[Binary, Binary]) -> dict[str, list[float]]:
+    """Quality of a binary classifier."""
+    tables = [pandas.DataFrame(part._asdict()) for part in parts]
     metrics = ["accuracy", "precision", "recall", "f1", "roc_auc"]
     estimator = nannyml.CBPE(
         problem_type="classification_binary",
@@ -38,7 +40,7 @@ def binary_quality() -> dict[str, list[float]]:
         y_pred_proba="probability",
         y_true="truth",
         metrics=metrics,
-        chunk_size=WINDOW,
+        chunk_size=len(tables[1]),
     )
     return _values(estimator, tables, metrics)
 
@@ -58,7 +60,7 @@ def multiclass_quality() -> dict[str, list[float]]:
         y_pred_proba={k: f"p{k}" for k in range(3)},
         y_true="truth",
         metrics=metrics,
-        chunk_size=WINDOW,
+        chunk_size=len(tables[1]),
     )
     return _values(estimator, tables, metrics)
 
@@ -67,7 +69,7 @@ def losses() -> dict[str, list[float]]:
     """Mean absolute error of a regression asked about younger rows only."""
     tables = [pandas.DataFrame(rows._asdict()) for rows in prices()]
     estimator = nannyml.DLE(
-        feature_column_names=["age", "fuel"], y_pred="guess", y_true="truth", metrics=["mae"], chunk_size=WINDOW
+        feature_column_names=["age", "fuel"], y_pred="guess", y_true="truth", metrics=["mae"], chunk_size=len(tables[1])
     )
     return _values(estimator, tables, ["mae"])
 
