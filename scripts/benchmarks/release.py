@@ -11,7 +11,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from benchmarks import rollback, tampering
+from benchmarks import rollback, tampering, unlike
 from benchmarks.figures import Figure, Findings
 from pawl.sequential import Comparison
 from release.canary import CanaryState, decide_canary
@@ -68,6 +68,7 @@ def measure(seeds: int = SEEDS) -> Findings:
     worse = [each.promoted for each in found if each.scenario.difference <= -_margin(each.scenario)]
     better = [1 - each.promoted for each in found if each.scenario.difference >= 0]
     compared = [each.answers for each in found if each.scenario.name == "1,000 a day"]
+    apart = unlike.measure()
     figures = [
         Figure("worse_promoted", max(worse), "", "worst scenario of candidates worse by the margin", 0.05),
         Figure("better_held", max(better), "", "worst scenario of equal or better candidates", 0.10),
@@ -87,9 +88,14 @@ def measure(seeds: int = SEEDS) -> Findings:
             f"slowest of {rollback.TIMES} from the verdict to the alias restored; AWS in process, its latency aside",
             WANTED_S,
         ),
+        Figure(
+            "alike_taken_back", apart[0].taken_back, "", "by drift alone, of candidates with data like live's", 0.05
+        ),
+        Figure("unlike_taken_back", apart[-1].taken_back, "", "the same of data two deviations apart", 1.0, "higher"),
         Figure("fixed_horizon_answers", fixed_horizon(MARGIN), "", "z-test, level 5 %, power 90 %, half to each arm"),
     ]
-    return Findings(figures, [table(found)], {"release": [asdict(each) for each in found]})
+    more = {"release": [asdict(each) for each in found], "unlike": [asdict(each) for each in apart]}
+    return Findings(figures, [table(found), unlike.table(apart)], more)
 
 
 def fixed_horizon(margin: float, alpha: float = POLICY.alpha) -> int:

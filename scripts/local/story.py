@@ -180,7 +180,7 @@ class Story:
             self.tell.progress("training", float(now["progress"]), 1.0)
             return now if now["status"] not in ("pending", "running") else None
 
-        ended = self.wait("the training run ends", 300, finished)
+        ended = self.wait("the training run ends", 600, finished)
         expect(ended["status"] == "completed", f"a completed run, but it {ended['status']}: {ended['error']}")
         self.tell.say(
             f"training took {ended['runtime_seconds']:.0f} s "

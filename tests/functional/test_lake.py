@@ -11,6 +11,9 @@ import pytest
 from pawl.bundle import Bundle
 from pawl.dataset import FrozenDataset, Row, freeze
 from pawl.datasets import Datasets
+from pawl.errors import NotFound
+from pawl.identity import uuid7_hex
+from pawl.profile import Profile
 from pawl.records import CaptureRecord
 
 
@@ -74,3 +77,26 @@ def test_a_stored_dataset_is_left_alone_when_equal_rows_come_as_other_bytes(clou
     assert again == first == f"s3://pawl-data/datasets/{frozen.digest}/"
     assert datasets.load(frozen.digest) == frozen
     assert [digest for digest, _ in datasets.manifests()] == datasets.digests() == [frozen.digest]
+
+
+def test_profiles_that_are_read_ahead_come_in_the_order_of_their_batches(cloud: Any, now_ms: int) -> None:
+    for number in range(50):
+        profile = Profile.open()
+        profile.update({"number": [float(number)]})
+        uuid = uuid7_hex(now_ms - 100 + number, number.to_bytes(10, "big"))
+        cloud.traffic.store_profile("triage", "1", f"{uuid}-0123456789ab", profile)
+
+    found = [each.columns["number"].mean for each in cloud.traffic.profiles("triage", "1", now_ms - 100, now_ms)]
+
+    assert found == list(range(50))
+
+
+def test_an_object_that_is_gone_is_missed_where_it_would_have_come(cloud: Any) -> None:
+    for number in range(40):
+        cloud.bucket.write(f"profiles/{number:02}", b"%d" % number)
+    cloud.bucket.remove("profiles/20")
+    reading = cloud.bucket.read_each(f"profiles/{number:02}" for number in range(40))
+
+    assert [next(reading) for _ in range(20)] == [b"%d" % number for number in range(20)]
+    with pytest.raises(NotFound, match="profiles/20"):
+        next(reading)

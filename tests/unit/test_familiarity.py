@@ -4,17 +4,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from benchmarks.unlike import batches_until_taken_back, outcome, table
 from pawl.profile import Profile
 from pawl.records import FEATURE_RANGES
 from pawl.sequential import Comparison
 from release.familiarity import Familiarity, usual_ranges
 from release.seen import Seen
-from release.terms import CanaryPolicy
-from release.trial import FAMILIARITY, Trial, begin_trial, judge
+from release.trial import FAMILIARITY, Trial, begin_trial
 
 HUNDRED = np.arange(100) / 100
-POLICY = CanaryPolicy()
-HOUR_MS = 3_600_000
 
 
 def profile_of(reference: Profile, **columns: object) -> Profile:
@@ -78,45 +76,26 @@ def test_counting_profile_by_profile_is_counting_all_at_once() -> None:
     assert counted.tally().tolist() == tally(reference, confidence=HUNDRED, length=HUNDRED)
 
 
-def draw(generator: np.random.Generator, rows: int, shift: float = 0.0) -> dict[str, object]:
-    """What is asked, as one version sees it: inputs `shift` standard deviations from its own, answers less sure."""
-    sure = 1 / (1 + np.exp(-(2 - shift + generator.normal(size=rows))))
-    inputs = {f"projection_{d}": generator.normal(shift, 1, rows) for d in range(8)}
-    return {"confidence": sure, **inputs}
-
-
 def begun() -> Trial:
     return begin_trial(("triage", "2"), ("7", "arn:layer:2"), ("1", "1"), "{}", 0)
 
 
-def judged_after(seed: int, shift: float, batches: int, rows: int = 50) -> int:
-    """After how many batches a candidate is found harmful whose data lay so far from the traffic; 0 if never."""
-    generator = np.random.default_rng(seed)
-    references = [Profile.of(draw(generator, 150), FEATURE_RANGES) for _ in range(2)]
-    ranges = [usual_ranges(each) for each in references]
-    trial = begun()
-    for batch in range(1, batches + 1):
-        arms = zip(references, ranges, (shift, 0.0), strict=True)
-        tallies = [
-            Seen.of([profile_of(reference, **draw(generator, rows, apart))], usual).familiar
-            for reference, usual, apart in arms
-        ]
-        comparison = trial.comparisons[FAMILIARITY].update(np.stack(tallies))
-        trial = replace(trial, comparisons={**trial.comparisons, FAMILIARITY: comparison})
-        if judge(trial, POLICY, HOUR_MS).action == "roll_back":
-            return batch
-    return 0
-
-
 def test_versions_with_data_alike_are_never_told_apart_although_each_reference_is_a_small_sample() -> None:
-    assert [judged_after(seed, shift=0.0, batches=20) for seed in range(20)] == [0] * 20
+    assert [batches_until_taken_back(seed, apart=0.0, batches=20) for seed in range(20)] == [0] * 20
 
 
 def test_a_candidate_made_from_data_unlike_the_traffic_is_taken_back() -> None:
-    found = [judged_after(seed, shift=2.0, batches=20) for seed in range(20)]
+    found = [batches_until_taken_back(seed, apart=2.0) for seed in range(20)]
 
-    assert min(found) >= 1
-    assert max(found) <= 12
+    assert 1 <= min(found) <= max(found) <= 3
+
+
+def test_the_benchmark_tells_how_many_were_taken_back_and_after_how_many_answers() -> None:
+    found = outcome(2.0, [0, 1, 3, 2])
+
+    assert (found.taken_back, found.answers) == (0.75, 200.0)
+    assert outcome(0.0, [0]).answers == 0.0
+    assert table([found]).splitlines()[1].split() == ["2.0", "75.0%", "200"]
 
 
 def test_a_trial_remembers_what_is_usual_to_either_version() -> None:

@@ -41,8 +41,8 @@ class Traffic:
 
     def profiles(self, model: str, version: str, since_ms: int, until_ms: int) -> Iterator[Profile]:
         """The profiles of batches that began within [since, until)."""
-        for key in self._window("profiles", model, version, since_ms, until_ms):
-            yield Profile.from_json(self._bucket.read(key))
+        for text in self._bucket.read_each(self._window("profiles", model, version, since_ms, until_ms)):
+            yield Profile.from_json(text)
 
     def records(self, model: str, version: str, since_ms: int, until_ms: int) -> Iterator[CaptureRecord]:
         """The records of batches that began within [since, until), each once however often it was delivered."""

@@ -1,0 +1,90 @@
+"""What people are answered by: the alias, the parameter that the template reads, and the registry's pointer, as one.
+
+The alias moves first and the pointer last: until it has moved, whoever died in between does all of it again.
+"""
+
+from dataclasses import dataclass, replace
+
+from pawl.errors import Conflict, NotFound
+from pawl.events import Announcer
+from pawl.identity import isoformat
+from pawl.registry import Live, Registry, VersionRecord, vars_of
+from release.collection import Collection
+from release.deployment import Deployment
+from release.terms import CanaryPolicy
+from release.trials import Trials
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """Moves what is live, and does what follows from that."""
+
+    registry: Registry
+    deployment: Deployment
+    announcer: Announcer
+    trials: Trials
+
+    def release(self, record: VersionRecord, reason: str, now_ms: int) -> VersionRecord:
+        """Answer everything with a version that is new."""
+        live = self.registry.live(record.model)
+        self.deployment.point_live(record.function_version, record.layer_arn)
+        self.deployment.reattach(record.function_version)
+        previous = {**vars_of(live), "function_version": record.replaces, "previous": None}
+        moved_at = isoformat(now_ms)
+        pointer = Live(
+            record.model, record.version, record.function_version, record.layer_arn, moved_at, reason, previous
+        )
+        if not self.registry.move_live(pointer, live.version):
+            raise Conflict(f"the live version of {record.model} changed during the release of {record.version}")
+        return self.complete(record, now_ms)
+
+    def complete(self, record: VersionRecord, now_ms: int) -> VersionRecord:
+        """What follows once the pointer has moved; a release that died right after it goes on here."""
+        previous = Live(**(self.registry.live(record.model).previous or {}))
+        self._set_state(record.model, previous.version, "retired", now_ms, previous)
+        self._close_incidents(record, now_ms)
+        self.announcer.announce(
+            "ModelReleased",
+            id=f"released/{record.model}/{record.version}",
+            subject=record.model,
+            unix_ms=now_ms,
+            data={"version": record.version, "previous": previous.version},
+        )
+        released = replace(record, state="live")
+        self.registry.record_version(released)
+        self._collect(record.model, now_ms)
+        return released
+
+    def repoint(self, live: Live, target: Live, now_ms: int) -> None:
+        """Answer everything with a version that was live before."""
+        self.deployment.point_live(target.function_version, target.layer_arn)
+        self.deployment.reattach(target.function_version)
+        self._set_state(live.model, live.version, "retired", now_ms)
+        self._set_state(live.model, target.version, "live", now_ms)
+        if not self.registry.move_live(replace(target, moved_at=isoformat(now_ms)), live.version):
+            raise Conflict(f"the live version of {live.model} changed at the same moment")
+
+    def _close_incidents(self, record: VersionRecord, now_ms: int) -> None:
+        for version, incident in self.registry.rollbacks(record.model).items():
+            if "closed_at" not in incident:
+                closed = {"closed_at": isoformat(now_ms), "closed_because": f"version {record.version} is live"}
+                self.registry.record_rollback(record.model, version, {**incident, **closed})
+
+    def _collect(self, model: str, now_ms: int) -> None:
+        terms = CanaryPolicy.from_json(self.trials.terms(model))
+        Collection(self.registry, self.deployment).collect(terms, self.trials.current(), isoformat(now_ms))
+
+    def _set_state(self, model: str, version: str, state: str, now_ms: int, deployed: Live | None = None) -> None:
+        """Note a version's state, and where it is deployed when that was not known."""
+        known = self.registry.version(model, version)
+        if known is None:
+            raise NotFound(f"{model} {version} is not registered: run scripts/pawl seed after the first deployment")
+        if deployed:
+            known = replace(known, function_version=deployed.function_version, layer_arn=deployed.layer_arn)
+        self.registry.record_version(replace(known, state=state, updated_at=isoformat(now_ms)))
+
+
+def pointing_at(record: VersionRecord, live: Live, reason: str) -> Live:
+    """The pointer to a version that was live once, in the place of what is."""
+    previous = {**vars_of(live), "previous": None}
+    return Live(record.model, record.version, record.function_version, record.layer_arn, "", reason, previous)
