@@ -48,6 +48,8 @@ class Knobs:
     """Held-out pairs whose likelihoods both are asked for, as served; they take a token at a time."""
     temperature: float = 0.7
     """At which both answer them."""
+    precision: str = "auto"
+    """Of the multiplications: auto, bf16, fp16 or fp32, by `training.halves`."""
     checkpoint_seconds: float = 120.0
     """Seconds between two checkpoints, for the machine may be taken away."""
     checkpoint_steps: int = 10

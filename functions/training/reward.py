@@ -38,6 +38,7 @@ from training.curves import FILE as CURVES
 from training.curves import Chronicle, draw
 from training.evaluate import compare_latency
 from training.export import GRAPH
+from training.halves import precision_here
 from training.judge import Base, Judge, Served, load_base
 from training.judge_export import ExportedJudge, export_judge
 from training.pairs import Pairs, PreferenceTrainer, WeighedCollator, divide, encode, processing_of
@@ -76,7 +77,6 @@ def device() -> torch.device:
 def arguments(base: Base, knobs: Knobs, steps: int, folder: Path) -> RewardConfig:
     """How trl is to train: on what there is, in the precision that it has."""
     is_cuda = device().type == "cuda"
-    has_bf16 = is_cuda and torch.cuda.is_bf16_supported(including_emulation=False)
     return RewardConfig(
         output_dir=str(folder),
         num_train_epochs=knobs.epochs,
@@ -89,8 +89,7 @@ def arguments(base: Base, knobs: Knobs, steps: int, folder: Path) -> RewardConfi
         max_length=None,
         seed=knobs.seed,
         data_seed=knobs.seed,
-        bf16=has_bf16,
-        fp16=is_cuda and not has_bf16,
+        **precision_here(knobs.precision),
         use_cpu=not is_cuda,
         gradient_checkpointing=False,
         eval_strategy="steps",  # with a checkpoint of the same step, not after it

@@ -35,6 +35,8 @@ class Knobs:
     """Weight of the squared correlation of rewards with lengths in the loss."""
     seconds_tokens: int = 128
     """Tokens of the row whose latency is measured."""
+    precision: str = "auto"
+    """Of the multiplications: auto, bf16, fp16 or fp32, by `training.halves`."""
     checkpoint_seconds: float = 120.0
     """At most so much training is lost with its machine, and the time of ten steps."""
     checkpoint_steps: int = 10

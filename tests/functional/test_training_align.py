@@ -165,6 +165,13 @@ def test_a_method_that_needs_rewards_is_refused_without_a_judge(
         tune(checkpoint, None, rows_of(WHATS), [asked("van")], None, knobs, tmp_path / "trained", report)
 
 
+def test_a_policy_learns_in_half_precision_too(aligned: Callable[..., Tuned]) -> None:
+    whole, half = (aligned(replace(KNOBS, precision=name), name) for name in ("fp32", "bf16"))
+    assert half.looks[-1].gold > 0.9
+    assert half.looks[-1].gold == pytest.approx(whole.looks[-1].gold, abs=0.05)
+    assert half.looks[-1] != whole.looks[-1]
+
+
 def thumbs_of(whats: Sequence[str]) -> list[PairRow]:
     """A good answer to every second question, a bad one to the others."""
     texts = (("it is late", ""), ("", "the invoice charges"))

@@ -1,0 +1,30 @@
+"""In which precision a trainer multiplies: half where the machine is made for that; weights and sums stay float32."""
+
+import torch
+
+from pawl.errors import UnsupportedRequest
+
+PRECISIONS = ("auto", "bf16", "fp16", "fp32")
+
+
+def precision_here(wanted: str) -> dict[str, bool]:
+    """A knob as the trainers' arguments `bf16` and `fp16`, on this machine."""
+    is_gpu = torch.cuda.is_available()
+    return precision(wanted, is_gpu, is_gpu and torch.cuda.is_bf16_supported(including_emulation=False))
+
+
+def precision(wanted: str, is_gpu: bool, has_bf16: bool) -> dict[str, bool]:
+    """`auto` is bf16 on a GPU that has it (not one that emulates it), fp16 on any other, and float32 on a CPU.
+
+    UnsupportedRequest for fp16 on a CPU, where its gradients have nothing to be scaled by, and for an unknown word.
+
+    >>> precision("auto", is_gpu=True, has_bf16=False)
+    {'bf16': False, 'fp16': True}
+    """
+    if wanted not in PRECISIONS or (wanted == "fp16" and not is_gpu):
+        where = "a GPU" if is_gpu else "a CPU"
+        raise UnsupportedRequest(
+            f"no precision {wanted!r} on {where}: want one of auto, bf16, fp32, on a GPU also fp16"
+        )
+    found = ("bf16" if has_bf16 else "fp16" if is_gpu else "fp32") if wanted == "auto" else wanted
+    return {"bf16": found == "bf16", "fp16": found == "fp16"}
