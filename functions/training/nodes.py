@@ -15,7 +15,7 @@ PORT = 29500
 
 
 def torchrun(arguments: Sequence[str], environment: Mapping[str, str], processes: int) -> list[str]:
-    """The command that starts this node's processes.
+    """The command that starts this node's processes; the two dashes keep torchrun from reading what is not for it.
 
     >>> batch = {"AWS_BATCH_JOB_NUM_NODES": "2", "AWS_BATCH_JOB_NODE_INDEX": "1"}
     >>> batch["AWS_BATCH_JOB_MAIN_NODE_PRIVATE_IPV4_ADDRESS"] = "10.0.0.7"
@@ -30,7 +30,7 @@ def torchrun(arguments: Sequence[str], environment: Mapping[str, str], processes
         "--nproc-per-node": str(processes),
     }
     told = [word for place in places.items() for word in place]
-    return [sys.executable, "-m", "torch.distributed.run", *told, "--module", "training", *arguments]
+    return [sys.executable, "-m", "torch.distributed.run", *told, "--module", "--", "training", *arguments]
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> None:

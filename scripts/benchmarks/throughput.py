@@ -41,7 +41,7 @@ from training.resume import Checkpoints, Keeper
 from training.reward import TOLD, arguments, release_layers
 from training.reward_knobs import Knobs
 from training.storage import Folder
-from training.trainers import WEIGHT, pair_rows
+from training.trainers import WEIGHT, pair_rows, taught
 from training.tuning import TOLD as TOLD_OF_POLICY
 from training.tuning import Eyes, trainer_of
 
@@ -138,7 +138,7 @@ def compare_policies(rows: Sequence[PairRow], knobs: AlignKnobs = POLICY, steps:
     """Our DPO trainer against trl's, and how many of its steps take as long as a look at the policy."""
     with TemporaryDirectory() as made:
         checkpoint = small_llama(rows, Path(made))
-        wanted = list(rows[: (steps + WARM_UP) * knobs.batch_rows])
+        wanted = taught(rows, knobs.method)[: (steps + WARM_UP) * knobs.batch_rows]
         tokenizer = tokenizer_of(checkpoint)
         lengths = [
             len(each.prompt) + len(each.answer)

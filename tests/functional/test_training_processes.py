@@ -32,7 +32,8 @@ STORED = {"model.onnx", "manifest.json", "card.md", "run.json"}
 
 
 def pair(number: int) -> PairRow:
-    said = ("it is late", "the invoice charges my parcel")
+    more = " ".join(["my parcel is late", "the courier", "a street"][: number % 3])
+    said = (f"it is late {more}", f"the invoice charges {more}")
     return PairRow([{"role": "user", "content": f"where is my parcel {number}?"}], *said)
 
 
