@@ -31,6 +31,14 @@ def processes() -> PartialState:
     return PartialState(cpu=not torch.cuda.is_available())
 
 
+def _restore(storage: torch.UntypedStorage, location: str) -> torch.UntypedStorage | None:
+    """Numbers that belong on a CPU with a number: so accelerate calls the one that several processes share."""
+    return storage if location.startswith("cpu:") else None
+
+
+torch.serialization.register_package(100, lambda _: None, _restore)  # torch itself reads back to `cpu` alone
+
+
 class Checkpoints:
     """The newest checkpoint of the run that `identity` names, in a place that outlives the machine."""
 

@@ -64,7 +64,18 @@ def align(home: Path, output: str, batch_rows: int) -> list[str]:
     named = ["align", "--model", "tiny", "--version", "2", "--run", "run-2", "--dataset", f"{home}/pairs"]
     placed = ["--output", f"{home}/{output}", "--live", f"{home}/models/tiny/1/", "--base", f"{home}/decoder"]
     turned = ["--steps", "4", "--batch-rows", str(batch_rows), "--rank", "4", "--rate", "5e-3", "--max-tokens", "96"]
-    judged = ["--looks", "1", "--look-prompts", "2", "--answer-tokens", "4", "--judged-prompts", "2"]
+    judged = [
+        "--gold-share",
+        "0.25",
+        "--looks",
+        "1",
+        "--look-prompts",
+        "2",
+        "--answer-tokens",
+        "4",
+        "--judged-prompts",
+        "2",
+    ]
     return [*named, *placed, *turned, *judged, "--judged-pairs", "2"]
 
 
