@@ -20,9 +20,10 @@ from pawl.generator import Sampling, TextGenerator
 from pawl.likelihood import opposed, preferred
 from pawl.pairset import PairDataset, PairRow, freeze_pairs
 from training import contest
-from training.__main__ import _given, _parser, main
+from training.__main__ import main
 from training.adapter import CONFIG, WEIGHTS, Weights, config_of, merge, set_weights, unpacked, weights_of
 from training.align_knobs import Knobs
+from training.arguments import given, parser
 from training.checkpoint import Checkpoint, open_checkpoint
 from training.looks import Look
 from training.policy import prompt_ids, tokenizer_of
@@ -397,8 +398,8 @@ def test_thumbs_alone_align_by_the_command_and_the_manifest_says_what_was_learne
 
 
 def test_a_job_that_names_no_method_takes_the_recipe_s_own() -> None:
-    given = _parser().parse_args([*command(Path("home"), Path("source"), "2", "live"), "--method", "none"])
-    assert _given(given, Knobs).method == "dpo"
+    options = parser().parse_args([*command(Path("home"), Path("source"), "2", "live"), "--method", "none"])
+    assert given(options, Knobs).method == "dpo"
 
 
 def test_a_bundle_against_itself_wins_half(live: Bundle) -> None:

@@ -9,7 +9,7 @@ from moto import mock_aws
 
 from pawl.dataset import Row, freeze, thaw
 from pawl.errors import NotFound
-from training.__main__ import copy_files
+from training.handover import copy_files
 from training.storage import Prefix, place_at
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pawl.errors import SettingsError
-from training.__main__ import NONE, knobs_in
+from training.arguments import NONE, knobs_in
 
 KINDS: dict[str, type] = {"method": str, "rate": float, "epochs": int}
 
