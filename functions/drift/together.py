@@ -59,7 +59,7 @@ def changes(reference: Profile, recent: Profile, policy: DriftPolicy) -> list[Ch
         old, new = reference.joints.get(name), recent.joints.get(name)
         if old is None or new is None or old.axes != new.axes or min(old.rows, new.rows) < LEAST_ROWS:
             continue
-        kept = [place for place, axis in enumerate(old.names) if axis not in policy.ignored_columns]
+        kept = [place for place, axis in enumerate(old.axes) if axis.name not in policy.ignored_columns]
         if len(kept) > 1 and name not in policy.ignored_columns:
             found.append(measure(_Moments.of(old, kept), _Moments.of(new, kept), policy))
     return found
@@ -78,7 +78,7 @@ class _Moments:
     def of(cls, sketch: JointSketch, kept: Sequence[int]) -> "_Moments":
         block = np.ix_(kept, kept)
         return cls(
-            [sketch.names[place] for place in kept],
+            [str(sketch.axes[place]) for place in kept],
             sketch.rows,
             sketch.mean()[kept],
             sketch.covariance()[block],

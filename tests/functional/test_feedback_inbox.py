@@ -316,8 +316,13 @@ def test_a_file_that_cannot_be_read_is_refused_with_the_reason_beside_it(
 
 def of_device(id: str, value: str = "billing", unix_ms: int = 0, **more: Any) -> dict[str, Any]:
     """Feedback as the page of `scripts/edge` puts it away."""
-    features = {"tokens": 2, "characters": 6, "script": "latin", "unknown_rate": 0.0, "label": "account"}
-    features |= {"confidence": 0.8, **{f"projection_{d}": 0.1 for d in range(8)}}
+    features = {"tokens": 2, "vocabulary": 2, "characters": 6, "script": "latin", "language": "latin"}
+    features |= {
+        "unknown_rate": 0.0,
+        "label": "account",
+        "confidence": 0.8,
+        **{f"projection_{d}": 0.1 for d in range(8)},
+    }
     answer = {"id": id, "model": "triage", "version": "1", "unix_ms": unix_ms, "text": "refund"}
     return {
         "answer": {**answer, "features": features, **more},

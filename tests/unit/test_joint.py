@@ -105,6 +105,28 @@ def test_columns_that_never_change_or_often_miss_a_value_have_no_axis() -> None:
     assert [axis.name for axis in axes] == ["rare"]
 
 
+def test_a_column_of_names_is_looked_at_by_whether_it_has_its_commonest_one() -> None:
+    names = [None, *["Oslo", "Rome", "Oslo", "Oslo", "Bergen", "Rome"] * 5] * 9
+    columns = {"city": names, "age": [float(n % 8) for n in range(len(names))]}
+    profile = Profile.of(columns)
+
+    joint = profile.joints["columns together"]
+
+    assert [str(axis) for axis in joint.axes] == ["city=Oslo", "age"]
+    assert joint.axes[0].centre == pytest.approx(0.5, abs=0.02)
+    assert np.diag(joint.covariance()) == pytest.approx([1, 1], abs=0.02)
+    assert joint.rows == 270
+    assert JointSketch.from_dict(json.loads(json.dumps(joint.to_dict()))).axes == joint.axes
+
+
+def test_names_that_are_all_rare_or_all_but_one_have_no_axis() -> None:
+    rare, same, long = [str(n % 20) for n in range(100)], ["a"] * 95 + ["b"] * 5, ["x" * 101, "y"] * 50
+
+    profile = Profile.of({"rare": rare, "same": same, "long": long, "age": [1.0, 2.0] * 50, "size": [1.0, 3.0] * 50})
+
+    assert profile.joints["columns together"].names == ("age", "size")
+
+
 def test_of_many_columns_those_are_kept_that_have_to_do_with_each_other() -> None:
     generator = np.random.default_rng(4)
     columns = {f"c{n:03}": generator.normal(size=3000) for n in range(100)}

@@ -124,13 +124,15 @@ def test_two_files_are_compared_column_by_column(
     assert main([str(tmp_path / "new.csv"), against, str(earlier)]) == 0
 
     _, _, told = capsys.readouterr().out.partition("compared with 2000 rows\n\n")
-    _, amount, side = told.splitlines()
+    _, amount, side, together = told.splitlines()
     assert amount.startswith("amount") and amount.endswith("DRIFTED")
     assert side.startswith("side") and not side.endswith("DRIFTED")
+    assert together.startswith("columns together") and not together.endswith("DRIFTED")
     assert main([str(tmp_path / "new.csv"), against, str(earlier), "--json"]) == 0
     raw = json.loads(capsys.readouterr().out)
     assert (raw["rows"], [each["column"] for each in raw["columns"]]) == (2000, ["amount", "side"])
-    assert {each["column"]: each["has_drifted"] for each in raw["drift"]} == {"amount": True, "side": False}
+    verdicts = {each["column"]: each["has_drifted"] for each in raw["drift"]}
+    assert verdicts == {"amount": True, "side": False, "columns together": False}
 
 
 def test_two_files_are_compared_by_what_their_columns_have_to_do_with_each_other(

@@ -52,6 +52,27 @@ def test_a_correlation_that_turns_is_found_where_no_column_has_moved() -> None:
     assert found[TOGETHER].distance == pytest.approx(1.4, abs=0.1)
 
 
+def test_names_and_numbers_that_no_longer_go_together_are_found() -> None:
+    """Who is in Oslo was young, and is old now: as many as before are in Oslo, and as many as before are old."""
+
+    def draw(seed: int, rows: int, sign: float) -> dict[str, object]:
+        generator = np.random.default_rng(seed)
+        age = generator.normal(40, 10, rows)
+        is_in = sign * (40 - age) / 10 + generator.normal(0, 0.5, rows) > 0
+        return {"age": age, "city": np.where(is_in, "Oslo", generator.choice(["Rome", "Bergen"], rows)).tolist()}
+
+    reference = Profile.of(draw(1, 3000, 1.0))  # type: ignore[arg-type]
+    recent = Profile.like(reference)
+    recent.update(draw(2, 300, -1.0))  # type: ignore[arg-type]
+
+    found = {column.column: column for column in compare(reference, recent)}
+
+    assert [name for name, column in found.items() if column.has_drifted] == [TOGETHER]
+    tie = found[TOGETHER].tie
+    assert tie is not None and tie.sentence == "correlation of age and city=Oslo"
+    assert tie.before < -0.6 and tie.now > 0.6
+
+
 def test_the_report_says_in_a_sentence_what_no_longer_goes_together() -> None:
     report = _judged(_rows(1, 3000, 0.7), _rows(2, 400, -0.7))
 

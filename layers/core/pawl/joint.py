@@ -1,24 +1,27 @@
-"""What several numeric columns have to do with each other, as sums alone: small, mergeable, without a single row.
+"""What several columns have to do with each other, as sums alone: small, mergeable, without a single row.
 
 Values are put on axes that a reference has fixed: less their centre, in units of their spread, cut at 4 of them either
 way and rounded to a 64th, so that all sums are of whole numbers: parts merged in whatever order are the same, bit for
-bit, as one look at the whole. A row without a value on every axis is not counted.
+bit, as one look at the whole. A column of names is 1 where it has its commonest one. A row without a value on every
+axis is not counted.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
+from pawl.categories import CategorySketch
 from pawl.floats import FloatSketch
 from pawl.numeric import NumericSketch
 from pawl.packing import pack, unpack
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+Values = Sequence[Any] | NDArray[Any]
 LIMIT = 32
 """The most columns of a sketch: its size and its cost grow with their square."""
 STEPS = 64
@@ -26,17 +29,23 @@ STEPS = 64
 _REACH = 4.0
 _WIDEST = 1e150
 _MISSING = 0.05
+_RARE = 0.1
+_LONGEST = 100
 # Fourth powers of at most 2^8, so many of them, are whole numbers that a float64 sums without rounding.
 _CHUNK = 1 << 13
 _LOOKED_AT = 4096
 
 
 class Axis(NamedTuple):
-    """A column, what counts as its middle, and as a unit."""
+    """A column, what counts as its middle, and as a unit; of a column of names, the one that counts as 1."""
 
     name: str
     centre: float
     unit: float
+    value: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name}={self.value}" if self.value else self.name
 
 
 @dataclass(slots=True)
@@ -69,11 +78,11 @@ class JointSketch:
         """The columns of the axes."""
         return tuple(axis.name for axis in self.axes)
 
-    def update(self, columns: Mapping[str, ArrayLike]) -> None:
+    def update(self, columns: Mapping[str, Values]) -> None:
         """Count rows, every column of shape (rows,); without one of the columns, none of them."""
         if not all(axis.name in columns for axis in self.axes):
             return
-        given = [np.asarray(columns[axis.name]) for axis in self.axes]
+        given = [_numbers(columns[axis.name], axis) for axis in self.axes]
         for start in range(0, given[0].size, _CHUNK):
             placed = _placed([column[start : start + _CHUNK] for column in given], self.axes)
             self.rows += placed.shape[1]
@@ -115,7 +124,7 @@ class JointSketch:
         """The sketch as JSON holds it: of symmetric sums one half."""
         half = np.triu_indices(len(self.axes))
         return {
-            "axes": [list(axis) for axis in self.axes],
+            "axes": [list(axis) if axis.value else list(axis)[:3] for axis in self.axes],
             "rows": self.rows,
             "sums": _packed(self.sums),
             "products": _packed(self.products[half]),
@@ -125,26 +134,28 @@ class JointSketch:
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> Self:
         """The sketch that `to_dict` wrote."""
-        axes = tuple(Axis(name, float(centre), float(unit)) for name, centre, unit in raw["axes"])
+        axes = tuple(Axis(name, float(centre), float(unit), *value) for name, centre, unit, *value in raw["axes"])
         size = len(axes)
         products, squares = (_whole(_unpacked(raw[name], size * (size + 1) // 2), size) for name in _SYMMETRIC)
         return cls(axes, raw["rows"], _unpacked(raw["sums"], size), products, squares)
 
 
-def axes_of(sketches: Mapping[str, NumericSketch | FloatSketch]) -> list[Axis]:
-    """The axes of columns that change, told from their counts; those that often miss a value have none."""
+def axes_of(sketches: Mapping[str, NumericSketch | FloatSketch | CategorySketch]) -> list[Axis]:
+    """The axes of columns that change, told from their counts; those that often miss a value have none.
+
+    Nor have names of which none is had by a tenth of the rows, or one by all but a tenth.
+    """
     found = (_axis(name, sketch) for name, sketch in sketches.items())
     return [axis for axis in found if axis is not None]
 
 
-def most_tied(axes: Iterable[Axis], columns: Mapping[str, ArrayLike]) -> list[Axis]:
+def most_tied(axes: Iterable[Axis], columns: Mapping[str, Values]) -> list[Axis]:
     """Of more than LIMIT axes those whose columns are most correlated with another one, in the order given."""
     every = list(axes)
     if len(every) <= LIMIT:
         return every
-    given = [np.asarray(columns[axis.name], float) for axis in every]
-    step = -(-given[0].size // _LOOKED_AT)
-    placed = _placed([column[::step] for column in given], every)
+    step = -(-len(columns[every[0].name]) // _LOOKED_AT)
+    placed = _placed([_numbers(columns[axis.name][::step], axis) for axis in every], every)
     deviation = placed.std(axis=1)
     placed = (placed - placed.mean(axis=1, keepdims=True)) / np.where(deviation > 0, deviation, np.inf)[:, None]
     ties = np.abs(placed @ placed.T)
@@ -156,11 +167,13 @@ def most_tied(axes: Iterable[Axis], columns: Mapping[str, ArrayLike]) -> list[Ax
 _SYMMETRIC = ("products", "squares")
 
 
-def _axis(name: str, sketch: NumericSketch | FloatSketch) -> Axis | None:
+def _axis(name: str, sketch: NumericSketch | FloatSketch | CategorySketch) -> Axis | None:
     """From quantiles, which outliers do not move; then moved and scaled so that the cut values have variance 1."""
     rows = sketch.rows
     if rows < 2 or sketch.missing > _MISSING * (rows + sketch.missing):
         return None
+    if isinstance(sketch, CategorySketch):
+        return _axis_of_names(name, sketch, rows)
     at, shares = np.clip(sketch.positions(), -_WIDEST, _WIDEST), sketch.counts / rows
     low, middle, high = (sketch.quantile(share) for share in (0.16, 0.5, 0.84))
     unit = high / 2 - low / 2 or float(np.abs(at - middle).dot(shares))
@@ -170,6 +183,20 @@ def _axis(name: str, sketch: NumericSketch | FloatSketch) -> Axis | None:
     mean = float(cut.dot(shares))
     deviation = math.sqrt(max(0.0, float(np.square(cut - mean).dot(shares))))
     return Axis(name, _short(middle + mean * unit), _short(unit * deviation)) if deviation else None
+
+
+def _axis_of_names(name: str, sketch: CategorySketch, rows: int) -> Axis | None:
+    value, count = next(iter(sketch.top(1)), ("", 0))
+    share = count / rows
+    is_telling = value and len(value) <= _LONGEST and _RARE <= share <= 1 - _RARE
+    return Axis(name, _short(share), _short(math.sqrt(share * (1 - share))), value) if is_telling else None
+
+
+def _numbers(values: Values, axis: Axis) -> NDArray[Any]:
+    """A column as numbers: of names, whether each is the axis' own, NaN where there is none."""
+    if not axis.value:
+        return np.asarray(values)
+    return np.array([math.nan if each is None or each != each else str(each) == axis.value for each in values], float)
 
 
 def _placed(columns: list[NDArray[Any]], axes: Iterable[Axis]) -> Floats:

@@ -25,9 +25,9 @@ __all__ = ["CategorySketch", "FloatSketch", "JointSketch", "NumericSketch", "Pro
 SCHEMA = 2
 WITH_JOINTS = 3
 TOGETHER, EMBEDDING = "columns together", "embedding"
-"""The joint sketches: of the numeric columns of a question, and of a text's embedding on its main directions."""
+"""The joint sketches: of the columns of a question, and of a text's embedding on its main directions."""
 PROJECTION = "projection_"
-APART = frozenset({"confidence", "label", "latency_ms", "logprob", "target"})
+APART = frozenset({"confidence", "finish_reason", "label", "latency_ms", "logprob", "target"})
 """Columns that are not looked at together with others: they tell of the answer, or are not judged."""
 # A range so many times as wide as what lies between its first and its last percent has a heavy tail: equal bins would
 # put almost all rows in a few of them.
@@ -102,17 +102,13 @@ class Profile:
         self._widen(first_ms, last_ms)
 
     def relate(self, columns: Mapping[str, Values] = MappingProxyType({})) -> None:
-        """From now on count numeric columns together as well, on axes told from what was counted so far.
+        """From now on count columns together as well, on axes told from what was counted so far.
 
         `columns` are rows of it: they are counted so at once, and tell which columns of many have to do with others.
         """
-        numbers = {
-            name: sketch
-            for name, sketch in self.columns.items()
-            if isinstance(sketch, NumericSketch | FloatSketch) and name not in APART
-        }
+        asked = {name: sketch for name, sketch in self.columns.items() if name not in APART}
         for joint, is_own in ((TOGETHER, False), (EMBEDDING, True)):
-            mine = {name: sketch for name, sketch in numbers.items() if name.startswith(PROJECTION) is is_own}
+            mine = {name: sketch for name, sketch in asked.items() if name.startswith(PROJECTION) is is_own}
             axes = axes_of(mine) if joint not in self.columns else []
             axes = most_tied(axes, columns) if columns else axes[:LIMIT]
             if len(axes) > 1:
@@ -189,7 +185,7 @@ class Profile:
 
     def _read_once(self, columns: Mapping[str, Values]) -> Mapping[str, Values]:
         """The columns again, those that two sketches will read as arrays already."""
-        shared = {name for joint in self.joints.values() for name in joint.names}
+        shared = {axis.name for joint in self.joints.values() for axis in joint.axes if not axis.value}
         return {n: np.asarray(values, float) if n in shared else values for n, values in columns.items()}
 
     def _require_names(self, columns: Mapping[str, Any]) -> None:
