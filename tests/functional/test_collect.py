@@ -24,6 +24,9 @@ from pawl.records import CaptureRecord, columns_of
 HOUR_MS = 3_600_000
 RIGHT = {"refund": "billing", "login": "account", "hello": "other"}
 Answer = Callable[..., CaptureRecord]
+PROPERTY = settings(
+    max_examples=8, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 @pytest.fixture
@@ -183,7 +186,7 @@ def test_a_batch_in_another_order_is_the_same_batch(
     st.lists(st.integers(0, 4), min_size=6, max_size=6),
     st.lists(st.integers(1, 6), max_size=3),
 )
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@PROPERTY
 def test_however_records_are_batched_ordered_doubled_and_died_over_each_is_counted_once_in_its_hour(
     deliver: Callable[..., list[str]],
     answered: Answer,
@@ -216,7 +219,7 @@ def test_however_records_are_batched_ordered_doubled_and_died_over_each_is_count
     st.permutations(range(6)),
     st.lists(st.sampled_from(["refund", "login", "hello", "weather"]), min_size=6, max_size=6),
 )
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@PROPERTY
 def test_any_order_and_any_doubling_of_deliveries_leave_the_same_lake_and_the_same_merged_profile(
     deliver: Callable[..., list[str]],
     answered: Answer,
