@@ -62,7 +62,7 @@ def answer(event: dict[str, Any], context: Any) -> dict[str, Any]:
         from inference.arms import answer_elsewhere
 
         until_ms = round(time.time() * 1000) + context.get_remaining_time_in_millis()
-        return answer_elsewhere({**event, HANDED_ON: until_ms}, context.function_name) or reply
+        return answer_elsewhere({**event, HANDED_ON: until_ms}) or reply
     if status >= 500:  # a canary compares what came to its arms at random, and not what was handed on
         version = "" if HANDED_ON in event else context.function_version
         print_metric(context.function_name, FAILED, 1, f"status {status}", version)

@@ -48,7 +48,7 @@ class Arms:
         connect: "Callable[[], LambdaClient] | None" = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._function = function
+        self.function = function
         self._version = version
         self._connect = connect or _connect
         self._clock = clock
@@ -76,7 +76,7 @@ class Arms:
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
-            answer = self._connected().invoke(FunctionName=self._function, Qualifier=version, Payload=payload)
+            answer = self._connected().invoke(FunctionName=self.function, Qualifier=version, Payload=payload)
             reply = json.loads(answer["Payload"].read())
         except (BotoCoreError, ClientError) as error:
             raise NotReady(_NO_ANSWER) from error
@@ -94,7 +94,7 @@ class Arms:
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
-            alias = self._connected().get_alias(FunctionName=self._function, Name=LIVE)
+            alias = self._connected().get_alias(FunctionName=self.function, Name=LIVE)
         except (BotoCoreError, ClientError) as error:
             log_failure(error, "arms")
             return None
@@ -112,14 +112,15 @@ def open_arms() -> Arms:
     return Arms(os.environ.get("AWS_LAMBDA_FUNCTION_NAME", ""), os.environ.get("AWS_LAMBDA_FUNCTION_VERSION", ""))
 
 
-def answer_elsewhere(event: Mapping[str, Any], function: str) -> dict[str, Any] | None:
+def answer_elsewhere(event: Mapping[str, Any]) -> dict[str, Any] | None:
     """The other arm's reply to a request that names what is not here; None where it names nothing, or nobody has it."""
     if not names_version(event):
         return None
+    arms = open_arms()
     try:
-        return open_arms().ask_other(event)
+        return arms.ask_other(event)
     except NotReady as error:
-        print_metric(function, FAILED, 1, f"status {error.status}")
+        print_metric(arms.function, FAILED, 1, f"status {error.status}")
         is_openai = event["resource"].startswith(_OPENAI)
         body = refuse(error).body if is_openai else json.dumps({"error": str(error)})
         return {"statusCode": error.status, "headers": {"Content-Type": JSON}, "body": body}
