@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from benchmarks.compression import table
 from benchmarks.exactness import Answered, clustered_error, mean_lost
+from training.search import Point
 
 
 def answered(texts: list[str], lost: list[int]) -> Answered:
@@ -40,3 +42,16 @@ def test_what_a_training_has_in_common_makes_the_mean_less_sure() -> None:
 
 def test_a_training_s_line_tells_the_holdout_apart() -> None:
     assert answered(["a", "b"], [1, 0]).line(3) == "| 3 | 2 | 100.00 | 50.00 | 50.00 | 100.00 | 90.00% |"
+
+
+def test_the_table_of_a_search_tells_which_point_is_served_and_which_no_other_beats() -> None:
+    points = [
+        Point("float", 90_400_000, 0.9, 0.0, 6.3),
+        Point("int8", 22_400_000, 0.9, 0.001, 2.38, is_chosen=True),
+        Point("pruned", 18_800_000, 0.9, 0.02, 1.71, is_on_front=True),
+    ]
+    assert table(points, [0.8, 0.8125, 0.79]).splitlines()[2:] == [
+        "| float | 90.4 | 6.30 | 90.0 | 80.0 | 0.0000 |  |",
+        "| int8 | 22.4 | 2.38 | 90.0 | 81.2 | 0.0010 | chosen |",
+        "| pruned | 18.8 | 1.71 | 90.0 | 79.0 | 0.0200 | front |",
+    ]
