@@ -1,5 +1,7 @@
 """In which precision a trainer multiplies: half where the machine is made for that; weights and sums stay float32."""
 
+from typing import Any
+
 import torch
 
 from pawl.errors import UnsupportedRequest
@@ -7,7 +9,7 @@ from pawl.errors import UnsupportedRequest
 PRECISIONS = ("auto", "bf16", "fp16", "fp32")
 
 
-def precision_here(wanted: str) -> dict[str, bool]:
+def precision_here(wanted: str) -> dict[str, Any]:
     """A knob as the trainers' arguments `bf16` and `fp16`, on this machine."""
     is_gpu = torch.cuda.is_available()
     return precision(wanted, is_gpu, is_gpu and torch.cuda.is_bf16_supported(including_emulation=False))

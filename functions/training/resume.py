@@ -31,8 +31,8 @@ def processes() -> PartialState:
     return PartialState(cpu=not torch.cuda.is_available())
 
 
-def _restore(storage: torch.UntypedStorage, location: str) -> torch.UntypedStorage | None:
-    """Numbers that belong on a CPU with a number: so accelerate calls the one that several processes share."""
+def _restore(storage: Any, location: str) -> Any:
+    """The storage of a CPU with a number, as accelerate calls the one that several processes share; else None."""
     return storage if location.startswith("cpu:") else None
 
 

@@ -93,7 +93,9 @@ class Size:
 SMALL = Size(prompts=96, samples=4, judged=40, answer_tokens=96)
 QUICK = Size(prompts=24, samples=3, judged=12, answer_tokens=64)
 KNOBS = Knobs(rank=8, epochs=2, max_tokens=320, looks=6)
-QUICK_KNOBS = replace(KNOBS, steps=4, batch_rows=4, looks=1, look_prompts=8, max_tokens=160, answer_tokens=64)
+QUICK_KNOBS = replace(
+    KNOBS, steps=4, batch_rows=4, rate=1e-3, looks=1, look_prompts=8, max_tokens=160, answer_tokens=64
+)
 """Four steps: enough to show that every part runs, and nothing of what alignment is worth."""
 
 
