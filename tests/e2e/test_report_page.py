@@ -15,6 +15,7 @@ from drift.policy import DEFAULT
 from drift.report import Scope
 from drift.timeline import gather
 from drift.verdict import Evidence, judge
+from pawl.expectation import ExpectedError
 from pawl.identity import isoformat
 from pawl.profile import Profile
 
@@ -47,8 +48,11 @@ def browser() -> str:
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of a drift that began in the fifteenth hour of a day."""
-    reference = Profile.of(_rows(1, 2000, 0.0), {"confidence": (0.0, 1.0)})  # type: ignore[arg-type]
+    """The page of a drift that began in the fifteenth hour of a day, of columns together too, and with an error."""
+    rows = _rows(1, 2000, 0.0)
+    reference = Profile.of(rows, {"confidence": (0.0, 1.0)})  # type: ignore[arg-type]
+    asked = {"length": list(rows["length"])}  # type: ignore[call-overload]
+    expected = ExpectedError.learn(asked, rows["length"], np.zeros(2000))  # type: ignore[arg-type]
     profiles: list[Profile] = []
     for hour in range(24):
         profile = Profile.like(reference)
@@ -58,9 +62,11 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     until_ms = START_MS + 24 * HOUR_MS
     gathered = gather(profiles, reference, START_MS, until_ms, DEFAULT)
     scope = Scope("triage", "3", isoformat(START_MS), isoformat(until_ms))
-    evidence = Evidence(reference, gathered.recent, gathered.stretches)
+    evidence = Evidence(reference, gathered.recent, gathered.stretches, expected=expected)
     path = tmp_path_factory.mktemp("report") / "report.html"
-    path.write_text(page.render(judge(evidence, scope, policy=DEFAULT, minimum_rows=100)), encoding="utf-8")
+    judged = judge(evidence, scope, policy=DEFAULT, minimum_rows=100)
+    assert {"columns together", "length"} <= set(judged.drifted) and judged.error is not None
+    path.write_text(page.render(judged), encoding="utf-8")
     return path
 
 
@@ -105,10 +111,11 @@ def _run(browser: str, file: Path, *options: str) -> str:
 
 def _rows(seed: int, rows: int, shift: float) -> dict[str, object]:
     generator = np.random.default_rng(seed)
+    length = generator.normal(0, 1, rows)
     names = ["outage", "billing", "a_label_with_a_name_so_long_that_it_would_not_fit_on_any_phone"]
     return {
-        "length": generator.normal(20 + 10 * shift, 5, rows),
-        "a_column_with_a_name_so_long_that_it_would_not_fit": generator.normal(shift, 1, rows),
+        "length": 20 + 10 * shift + 5 * length,
+        "a_column_with_a_name_so_long_that_it_would_not_fit": shift + (1 - 2 * shift) * length,
         "label": generator.choice(names, rows, p=[0.7 - 0.5 * shift, 0.2, 0.1 + 0.5 * shift]).tolist(),
         "confidence": generator.beta(9 - 6 * shift, 1, rows),
     }

@@ -9,6 +9,7 @@ from tests.unit.yardsticks import domain_classifier, mean_discrepancy
 from drift.judgement import ColumnDrift, compare
 from drift.policy import DEFAULT, DriftPolicy
 from drift.report import Report, Scope
+from drift.season import Season
 from drift.verdict import Evidence, judge
 from pawl.profile import EMBEDDING, TOGETHER, Profile
 
@@ -179,6 +180,21 @@ def test_an_embedding_that_moves_or_spreads_says_which_direction() -> None:
         "mean of projection_5",
         "variance of projection_3",
     ]
+
+
+def test_columns_that_went_together_so_in_earlier_weeks_have_not_drifted() -> None:
+    old, then, now = _rows(15, 3000, 0.7), _rows(16, 2000, -0.7), _rows(17, 500, -0.7)
+    reference = Profile.of(_columns(old))
+    weeks, recent = Profile.like(reference), Profile.like(reference)
+    weeks.update(_columns(then))
+    recent.update(_columns(now))
+
+    evidence = Evidence(reference, recent, season=Season(weeks, (1000, 1000)))
+    report = judge(evidence, SCOPE, policy=DEFAULT, minimum_rows=100)
+
+    (together,) = [column for column in report.columns if column.column == TOGETHER]
+    assert (report.status, together.has_drifted) == ("stable", False)
+    assert together.effect > 5 > 1 > (together.seasonal_effect or 0.0)
 
 
 def test_broken_data_explain_a_change_of_what_goes_together() -> None:
