@@ -31,11 +31,11 @@ TERMS = {
     "weights": [0.2, 0.5],
     "smallest_sample": 20,
     "step_hours": 0.001,
-    "longest_step_hours": 0.009,
+    "longest_step_hours": 0.012,
     "longest_hours": 0.2,
     "look_seconds": 1,
     "margin": 0.2,
-    "feedback_minutes": 0.2,
+    "feedback_minutes": 0.25,
     "collect_minutes": 0.25,
 }
 CANARY_S = 300
