@@ -66,7 +66,7 @@ class TrafficIntake:
         if not mine:
             return
         reference = self._reference(mine[0])
-        profile = Profile.like(reference, is_open=True) if reference else Profile.open()
+        profile = Profile.like(reference) if reference else Profile.open()
         profile.update(columns_of(mine), min(r.unix_ms for r in mine), max(r.unix_ms for r in mine))
         self._traffic.store(batch, mine, profile)
         outcome.stored += len(mine)
@@ -74,6 +74,7 @@ class TrafficIntake:
     def _fits(self, record: CaptureRecord, more: Profile, outcome: Outcome) -> bool:
         """Whether the record can be profiled; one that cannot must not spoil the batch that it came in.
 
+        A feature that it lacks is not counted: a reference made by newer code than what answered may have more of them.
         `more` remembers of what kind the features are that the reference does not have: all are, where there is none.
         """
         try:
@@ -106,11 +107,11 @@ class TrafficIntake:
         return True
 
     def _reference(self, record: CaptureRecord) -> Profile | None:
-        """The reference of the version that answered, read once; None when it came without one."""
+        """An empty profile like the reference of the version that answered, open to more; None when it came without."""
         key = (record.model, record.version)
         if key not in self._references:
-            is_unseen = record.version.endswith(SHADOW)
-            self._references[key] = None if is_unseen else self._registry.reference(*key)
+            found = None if record.version.endswith(SHADOW) else self._registry.reference(*key)
+            self._references[key] = Profile.like(found, is_open=True) if found else None
         return self._references[key]
 
 

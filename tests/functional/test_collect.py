@@ -65,6 +65,19 @@ def lake(cloud: Any, now_ms: int) -> Callable[[], dict[str, Any]]:
 
 
 @pytest.fixture
+def profiled(cloud: Any, now_ms: int) -> Callable[[str], int]:
+    """How many values a column of the merged profiles has."""
+
+    def read(column: str) -> int:
+        whole = Profile.open()
+        for profile in cloud.traffic.profiles("triage", "1", now_ms - 1000 * HOUR_MS, now_ms + HOUR_MS):
+            whole.merge(profile)
+        return whole.columns[column].rows
+
+    return read
+
+
+@pytest.fixture
 def at(answered: Answer, now_ms: int) -> Answer:
     """An answer given so many milliseconds into the second half of the hour before, so that all lie in one hour."""
     began = (now_ms // HOUR_MS - 1) * HOUR_MS + HOUR_MS // 2
@@ -323,6 +336,26 @@ def altered(record: CaptureRecord, **changes: Any) -> str:
     return json.dumps({**json.loads(record.to_json()), **changes})
 
 
+def test_an_answer_without_a_feature_of_its_reference_is_stored_and_not_counted_there(
+    deliver: Callable[..., list[str]], at: Answer, lake: Callable[[], dict[str, Any]], profiled: Callable[[str], int]
+) -> None:
+    before = altered(at("password", ms=2), features={"label": ["billing"]})
+
+    assert deliver(at("refund", ms=1), before) == []
+
+    assert lake()["texts"] == ["password", "refund"]
+    assert (profiled("label"), profiled("tokens")) == (2, 1)
+
+
+def test_a_batch_without_a_feature_of_its_reference_merges_with_others(
+    deliver: Callable[..., list[str]], at: Answer, profiled: Callable[[str], int]
+) -> None:
+    assert deliver(altered(at("password", ms=2), features={"label": ["billing"]})) == []
+    assert deliver(at("refund", ms=1)) == []
+
+    assert (profiled("label"), profiled("tokens")) == (2, 1)
+
+
 POISON: dict[str, Callable[[CaptureRecord], str]] = {
     "no JSON": lambda record: "{",
     "a list": lambda record: "[]",
@@ -333,7 +366,6 @@ POISON: dict[str, Callable[[CaptureRecord], str]] = {
         record, inference_id=record.inference_id.replace(record.inference_id.split(".")[1], "z" * 32)
     ),
     "a version nobody registered": lambda record: altered(record, version="9"),
-    "a missing feature": lambda record: altered(record, features={"label": ["billing"]}),
     "columns of two lengths": lambda record: altered(record, features={**record.features, "label": ["a", "b"]}),
     "a feature that is no number": lambda record: altered(record, features={**record.features, "tokens": ["many"]}),
     "a feature that is an object": lambda record: altered(record, features={**record.features, "tokens": [{}]}),
