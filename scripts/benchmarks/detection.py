@@ -77,12 +77,12 @@ def table(found: Sequence[Detection], missing: Sequence[str] = ()) -> str:
 
 def summary(found: Sequence[Detection]) -> str:
     """A line a detector as text: means over the streams, of delays over those on which it found any change."""
-    lines = [f"  {'mean over streams':<22}{'abrupt':>8}{'delay':>8}{'gradual':>8}{'delay':>8}{'false':>8}"]
+    lines = [f"  {'mean over streams':<17}{'abrupt':>9}{'delay':>9}{'gradual':>9}{'delay':>9}{'false':>9}"]
     for name in dict.fromkeys(each.detector for each in found if each.delay is not None):
         mine = [each for each in found if each.detector == name]
         cells = [_mean(mine, change, key) for change in ("abrupt", "gradual") for key in ("true_alarms", "delay")]
         texts = [_text(cell) for cell in [*cells, _mean(mine, "none", "false_alarms")]]
-        lines.append(f"  {name:<22}" + "".join(f"{text:>8}" for text in texts))
+        lines.append(f"  {name:<16} " + "".join(f"{text:>9}" for text in texts))
     return "\n".join(lines)
 
 
@@ -191,7 +191,15 @@ def _mean(lines: Sequence[Detection], change: Change, key: str) -> float | None:
 
 
 def _text(cell: float | None) -> str:
-    return "-" if cell is None else f"{cell:.3g}" if cell < 100 else f"{cell:.0f}"
+    return (
+        "-"
+        if cell is None
+        else f"{cell:.3g}"
+        if 0.01 <= cell < 100 or not cell
+        else f"{cell:.2g}"
+        if cell < 1
+        else f"{cell:.0f}"
+    )
 
 
 def _rivers() -> tuple[Mapping[str, Callable[[], Any]], Mapping[str, Callable[[], Any]]]:

@@ -35,4 +35,4 @@ def test_the_summary_means_over_streams_and_delays_over_those_where_a_change_was
         Detection("US census, employment", "CBPE", 0.5, 0.0, None),
     ]
 
-    assert summary(found).splitlines()[1:] == [f"  {'adwin':<22}     0.5     200       0       -   0.125"]
+    assert summary(found).splitlines()[1:] == [f"  {'adwin':<17}      0.5      200        0        -    0.125"]
