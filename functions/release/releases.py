@@ -156,7 +156,7 @@ class Releases:
         terms = CanaryPolicy.from_json(self.trials.terms(record.model))
         if terms.at_once:
             return self._pointer.release(record, "all gates passed", now_ms)
-        if not self.trials.start(record, self.registry.live(record.model), now_ms):
+        if not self.trials.start(record, self.registry.live(record.model), self.clock()):  # its gates took their time
             return self._wait(record.model, record.version, now_ms)
         return self.registry.version(record.model, record.version) or record
 

@@ -31,7 +31,7 @@ TERMS = {
     "weights": [0.2, 0.5],
     "smallest_sample": 20,
     "step_hours": 0.001,
-    "longest_step_hours": 0.012,
+    "longest_step_hours": 0.008,
     "longest_hours": 0.2,
     "look_seconds": 1,
     "margin": 0.2,

@@ -147,6 +147,16 @@ def test_a_candidate_that_has_passed_gets_its_first_share_and_nothing_else_moves
     assert (announced["type"], announced["id"]) == ("CanaryStarted", "canary/triage/2")
 
 
+def test_a_canary_begins_when_its_gates_have_ended(world: World) -> None:
+    layer = world.releases.deployment.publish_layer("layers/triage-2.zip", layer_archive({}), "triage 2")
+    record = VersionRecord("triage", "2", "candidate", "d" * 64, layer_arn=layer, replaces="1")
+
+    world.releases._introduce(record, world.now_ms - 40_000)
+
+    trial = world.releases.trials.current()
+    assert {trial.began_ms, trial.step_began_ms, *trial.until_ms.values()} == {world.now_ms}
+
+
 def test_what_is_as_good_goes_through_its_steps_to_the_end(world: World) -> None:
     world.introduce("2")
     world.cloud.announced()
