@@ -11,6 +11,7 @@ from pawl.errors import InvalidBundle, InvalidDataset
 from pawl.pairset import PairRow
 from pawl.winning import wilson, win_rate
 from training.adapter import describe, joined, merge, packed, unpacked
+from training.align_knobs import Knobs
 from training.divergence import divergence
 from training.looks import Look, gold, has_fallen, is_better, is_over_optimized
 from training.trainers import WEIGHT, alike, pair_rows, prompt_rows, scale_gradient, thumb_rows
@@ -121,16 +122,23 @@ def test_the_rarer_kind_of_prompt_is_left_out() -> None:
 
 def test_a_prompt_is_learned_from_or_looked_at_and_never_both() -> None:
     rows = [*ROWS, *ROWS, PairRow("thumb", "good", "")]
-    learned, held_back = divide(rows, 0.25, seed=3)
+    learned, held_back = divide(rows, Knobs(gold_share=0.25, seed=3))
     assert len({row.prompt for row in held_back}) == 1
     assert {row.prompt for row in learned} | {row.prompt for row in held_back} == {row.prompt for row in rows}
     assert not {row.prompt for row in learned} & {row.prompt for row in held_back}
     assert rows[-1] in learned
 
 
+def test_thumbs_hold_prompts_back_for_kto_alone() -> None:
+    rows = [PairRow("a", "good", ""), PairRow("b", "", "bad")]
+    assert len(divide(rows, Knobs(method="kto", gold_share=0.5))[1]) == 1
+    with pytest.raises(InvalidDataset, match="0 prompts that dpo learns from"):
+        divide(rows, Knobs(method="dpo"))
+
+
 def test_comparisons_of_one_prompt_alone_are_refused() -> None:
     with pytest.raises(InvalidDataset, match="1 prompts"):
-        divide([ROWS[0], ROWS[0]], 0.5, seed=1)
+        divide([ROWS[0], ROWS[0]], Knobs(gold_share=0.5))
 
 
 def test_the_judge_is_asked_for_texts_whatever_trl_hands_over() -> None:
