@@ -18,7 +18,7 @@ import numpy as np
 from drift.policy import DriftPolicy
 from pawl.detector import Detector
 from pawl.identity import isoformat
-from pawl.streams import ADWIN, PageHinkley, restore
+from pawl.streams import DETECTORS, restore
 from pawl.testing import proportion_change
 
 LABEL = "label"
@@ -115,19 +115,25 @@ class LabelledQuality:
     is_miscalibrated: bool
 
 
-def advance(state: LabelState, labels: Sequence[Judged], oldest_ms: int, until: str) -> LabelState:
-    """The state after more labels, in the order given; hours before `oldest_ms` are dropped."""
+def advance(
+    state: LabelState, labels: Sequence[Judged], oldest_ms: int, until: str, watching: Sequence[str]
+) -> LabelState:
+    """The state after more labels, in the order given; hours before `oldest_ms` are dropped.
+
+    `watching` names the detectors that follow the errors, each on from where it was.
+    """
     ordered = sorted(labels, key=lambda each: (each.given_at, each.answered_ms))
     hours = {name: hour for name, hour in state.hours.items() if name >= _hour(oldest_ms)}
     for each in ordered:
         name = _hour(each.answered_ms)
         hours[name] = hours.get(name, Hour()).plus(Hour(1, int(each.was_right), each.confidence))
     errors = [float(not each.was_right) for each in ordered]
-    detectors, changes = dict(state.detectors), list(state.changes)
-    for detector in (_kept(state, fresh) for fresh in (ADWIN(), PageHinkley())):
+    detectors, changes = dict[str, dict[str, Any]](), list(state.changes)
+    for detector in (_kept(state, name) for name in watching):
         changes += [Change(detector.name, ordered[index].given_at) for index in detector.update(errors)]
         detectors[detector.name] = detector.to_dict()
-    return LabelState(max(until, state.until), dict(sorted(hours.items())), detectors, tuple(changes[-_KEPT_CHANGES:]))
+    kept = sorted(changes, key=lambda change: (change.at, change.detector))[-_KEPT_CHANGES:]
+    return LabelState(max(until, state.until), dict(sorted(hours.items())), detectors, tuple(kept))
 
 
 def judge_labels(
@@ -189,9 +195,9 @@ def _against(holdout: tuple[float, int] | None, total: Hour) -> float:
     return p_value / 2 if change < 0 else 1 - p_value / 2
 
 
-def _kept(state: LabelState, fresh: Detector) -> Detector:
-    kept = state.detectors.get(fresh.name)
-    return restore(kept) if kept else fresh
+def _kept(state: LabelState, name: str) -> Detector:
+    kept = state.detectors.get(name)
+    return restore(kept) if kept else DETECTORS[name]()
 
 
 def _hour(unix_ms: int) -> str:

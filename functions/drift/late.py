@@ -48,7 +48,7 @@ class LateLabels:
         ]
         until = min([isoformat(until_ms), *waiting])
         joined = [judged for vote in given if vote["given_at"] < until for judged in _join(vote, notes)]
-        after = advance(state, joined, oldest_ms, until)
+        after = advance(state, joined, oldest_ms, until, policy.detectors)
         if joined or after.hours != state.hours:
             expected = "" if item is None else str(item.get("until", ""))
             self.registry.keep_label_state(model, version, after.to_item(), expected)

@@ -11,6 +11,7 @@ from typing import Any
 from pawl.errors import SettingsError
 from pawl.limits import JENSEN_SHANNON_LIMIT, P_VALUE_LIMIT, WASSERSTEIN_LIMIT
 from pawl.narrowing import is_list, is_object
+from pawl.streams import DETECTORS
 
 Range = tuple[float, float]
 
@@ -60,12 +61,19 @@ class DriftPolicy:
     """Labels from before the window are added until there are so many."""
     label_days: int = 14
     """Labels of answers older than this are not looked at."""
+    detectors: tuple[str, ...] = ("adwin", "page_hinkley")
+    """Which detectors of concept drift follow the errors that late labels tell: some of `pawl.streams.DETECTORS`. They
+    say since when; these two seldom alarm without cause."""
     prediction_columns: tuple[str, ...] = ("label", "confidence", "finish_reason", "logprob")
     """Columns that describe the answer; all others describe the question."""
     ignored_columns: tuple[str, ...] = ("latency_ms",)
     """Columns that are profiled and never judged."""
     ranges: dict[str, Range] = field(default_factory=dict[str, Range])
     """What a numeric column's values should lie between, where that is known better than the reference tells."""
+
+    def __post_init__(self) -> None:
+        if unknown := sorted(set(self.detectors) - set(DETECTORS)):
+            raise SettingsError(f"drift.json: detectors {unknown}: want some of {', '.join(sorted(DETECTORS))}")
 
     @classmethod
     def from_json(cls, text: bytes | str) -> "DriftPolicy":

@@ -1,12 +1,15 @@
 import json
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 from scipy.stats import binom
 
 from drift.labels import Judged, LabelState, advance, judge_labels
-from drift.policy import DEFAULT
+from drift.policy import DEFAULT, DriftPolicy
+from pawl.errors import SettingsError
 from pawl.identity import isoformat
+from pawl.streams import DETECTORS
 
 HOUR_MS = 3_600_000
 START_MS = 1_783_900_800_000 // HOUR_MS * HOUR_MS
@@ -20,8 +23,8 @@ def _labels(right: float, confidence: float, rows: int = 240, seed: int = 1, hou
     return [Judged(at, isoformat(at + 60_000), bool(hit), confidence) for at, hit in zip(answered, hits, strict=True)]
 
 
-def _state(labels: list[Judged]) -> LabelState:
-    return advance(LabelState(), labels, START_MS - 14 * 24 * HOUR_MS, isoformat(NOW_MS))
+def _state(labels: list[Judged], watching: Sequence[str] = DEFAULT.detectors) -> LabelState:
+    return advance(LabelState(), labels, START_MS - 14 * 24 * HOUR_MS, isoformat(NOW_MS), watching)
 
 
 def test_answers_as_right_as_promised_and_as_on_the_holdout_are_no_drift() -> None:
@@ -86,7 +89,7 @@ def test_a_change_of_the_errors_is_found_by_a_detector_and_dated() -> None:
         Judged(each.answered_ms, isoformat(NOW_MS + i * 1000), each.was_right, 0.95) for i, each in enumerate(after)
     ]
 
-    state = advance(LabelState(), [*before, *moved], 0, isoformat(NOW_MS + HOUR_MS))
+    state = advance(LabelState(), [*before, *moved], 0, isoformat(NOW_MS + HOUR_MS), DEFAULT.detectors)
 
     adwin = [change for change in state.changes if change.detector == "adwin"]
     assert len(adwin) >= 1
@@ -95,12 +98,20 @@ def test_a_change_of_the_errors_is_found_by_a_detector_and_dated() -> None:
 
 def test_labels_in_two_parts_leave_what_they_leave_in_one() -> None:
     labels = sorted(_labels(0.8, 0.9), key=lambda each: each.given_at)
-    state = advance(LabelState(), labels[:100], 0, labels[100].given_at)
+    state = advance(LabelState(), labels[:100], 0, labels[100].given_at, DETECTORS)
 
-    parts, whole = advance(state, labels[100:], 0, isoformat(NOW_MS)), _state(labels)
+    parts, whole = advance(state, labels[100:], 0, isoformat(NOW_MS), DETECTORS), _state(labels, DETECTORS)
 
     assert (parts.hours, parts.until, parts.changes) == (whole.hours, whole.until, whole.changes)
-    assert {name: kept["seen"] for name, kept in parts.detectors.items()} == {"adwin": 240, "page_hinkley": 240}
+    assert {name: kept["seen"] for name, kept in parts.detectors.items()} == dict.fromkeys(DETECTORS, 240)
+
+
+def test_the_policy_names_the_detectors_that_follow_errors() -> None:
+    assert set(_state(_labels(0.8, 0.9)).detectors) == {"adwin", "page_hinkley"}
+    policy = DriftPolicy.from_json('{"detectors": ["ddm", "kswin"]}')
+    assert set(_state(_labels(0.8, 0.9), policy.detectors).detectors) == {"ddm", "kswin"}
+    with pytest.raises(SettingsError, match=r"\['ph'\]: want some of adwin, ddm, eddm, kswin, page_hinkley"):
+        DriftPolicy.from_json('{"detectors": ["ph"]}')
 
 
 def test_the_order_in_which_labels_are_read_changes_nothing() -> None:
@@ -121,4 +132,4 @@ def test_the_state_is_kept_in_a_few_kilobytes() -> None:
 def test_hours_of_long_ago_are_forgotten() -> None:
     state = _state(_labels(0.8, 0.9))
 
-    assert advance(state, [], NOW_MS, isoformat(NOW_MS)).hours == {}
+    assert advance(state, [], NOW_MS, isoformat(NOW_MS), DEFAULT.detectors).hours == {}
