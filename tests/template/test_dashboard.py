@@ -50,5 +50,6 @@ def test_a_figure_of_drift_is_searched_by_the_name_that_a_check_measures_it_unde
 
 def test_every_alarm_says_where_its_runbook_is(of_type: Callable[[str], Resources]) -> None:
     alarms = of_type("AWS::CloudWatch::Alarm")
-    assert {alarm["AlarmDescription"].partition(". ")[2] for alarm in alarms.values()} == {"See Operate in the README."}
+    told = {alarm["AlarmDescription"]["Fn::Sub"].partition(". ")[2] for alarm in alarms.values()}
+    assert told == {"See ${Runbook}"}
     assert "## Operate" in (ROOT / "README.md").read_text(encoding="utf-8")
