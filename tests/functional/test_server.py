@@ -637,7 +637,7 @@ def test_texts_asked_at_once_are_merged_and_everybody_gets_their_own_answer(
         (folder / path.name).write_bytes(path.read_bytes())
     said = {"refund": "billing", "password": "account", "hello": "other", "invoice": "billing"}
     texts = list(said) * 16
-    with Process(tmp_path, BATCH_RUNS="1", BATCH_ROWS="8") as process:
+    with Process(tmp_path, BATCH_RUNS="1", BATCH_ROWS="8", BATCH_DELAY_MS="50") as process:
         assert any("API_KEYS is not set" in line for line in process.lines)
 
         def ask(text: str) -> str:
