@@ -114,14 +114,14 @@ def threaded(folder: str, calls: int = 3000) -> dict:
 
 
 def _whole(app, calls: int) -> dict:
-    """p50 and p99 of whole calls that ask for one text."""
+    """p50 and p99 of whole calls that ask for one text; records leave between them."""
     asked, spent_us = event(TEXTS[0]), []
-    for call in range(calls):
+    for _ in range(calls):
         began = time.perf_counter_ns()
-        app.handler(asked, Context())
+        reply = app.handler(asked, Context())
         spent_us.append((time.perf_counter_ns() - began) / 1000)
-        if call % 100 == 99:
-            app.capture.flush(1)
+        del reply  # its record leaves now, as on Lambda once the runtime has posted the reply
+        app.capture.flush(1)
     spent_us.sort()
     return {"p50_us": spent_us[calls // 2], "p99_us": spent_us[calls * 99 // 100]}
 
