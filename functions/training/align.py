@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import PartialState
 
 from pawl.bundle import Bundle, Lineage, Manifest, open_bundle, seal
 from pawl.errors import InvalidDataset
@@ -37,7 +36,7 @@ from training.divergence import ESTIMATOR
 from training.frontier import draw_frontier
 from training.origin import Origin
 from training.progress import RunReport
-from training.resume import Checkpoints, Keeper
+from training.resume import Checkpoints, Keeper, processes
 from training.trainers import taught
 from training.tuning import Judge, Tuned, tune
 
@@ -188,7 +187,7 @@ def align(
             keeper,
             resumed,
         )
-        if not PartialState().is_main_process:
+        if not processes().is_main_process:
             return None
         report.attach(CURVE, draw_frontier(tuned.looks, tuned.best))
 

@@ -150,11 +150,9 @@ def run_reward(options: argparse.Namespace, code: str, created_at: str) -> None:
 
 def run_align(options: argparse.Namespace, code: str, created_at: str) -> None:
     """Align the live generator with frozen comparisons; what it was taught is kept for the next run."""
-    from accelerate import PartialState
-
     from training.align import Aligned, Purpose, align, identity  # brings trl, which the other recipes do without
     from training.ancestry import base_of, fetch
-    from training.resume import Checkpoints
+    from training.resume import Checkpoints, processes
 
     options.reward = None if options.reward == NONE else options.reward
     knobs = given(options, AlignKnobs)
@@ -176,9 +174,9 @@ def run_align(options: argparse.Namespace, code: str, created_at: str) -> None:
                 adapter.write(name, data)
             return made.bundle
 
-        place = place_at(options.output if PartialState().is_main_process else f"{scratch}/nowhere", s3)
+        place = place_at(options.output if processes().is_main_process else f"{scratch}/nowhere", s3)
         train(recipe, options.run, place, place)
-    if PartialState().is_main_process:
+    if processes().is_main_process:
         checkpoints.forget()
 
 

@@ -27,7 +27,11 @@ _LEFT_OUT = ("training_args.bin", "README.md")
 
 
 def processes() -> PartialState:
-    """The processes of this training: this one alone, or those that torchrun started."""
+    """The processes of this training: this one alone, or those that torchrun started.
+
+    Without a GPU accelerate must be told so, or else, until the trainer is there, each process is told that it is alone
+    and takes itself for the first.
+    """
     return PartialState(cpu=not torch.cuda.is_available())
 
 

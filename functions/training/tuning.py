@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import PartialState
 from numpy.typing import NDArray
 from peft import PeftModel
 from transformers import PreTrainedTokenizerFast, PrinterCallback, Trainer, TrainerCallback
@@ -35,6 +34,7 @@ from training.halves import precision_here
 from training.looks import Look, gold
 from training.policy import Encoded, encode, log_probabilities, prompt_ids, sample, tokenizer_of
 from training.progress import RunReport
+from training.resume import processes
 from training.trainers import WeightedDPO, WeightedKTO, alike, balance, pair_rows, prompt_rows, taught, thumb_rows
 from training.watch import Rules, Watch
 
@@ -160,7 +160,7 @@ def trainer_of(
 def _arguments(knobs: Knobs, folder: Path, rows: int) -> dict[str, Any]:
     """What every trainer is told. Several processes share the rows: `accelerate` and `torchrun` are respected."""
     has_gpu = torch.cuda.is_available()
-    steps = knobs.steps or max(1, knobs.epochs * rows // (knobs.batch_rows * PartialState().num_processes))
+    steps = knobs.steps or max(1, knobs.epochs * rows // (knobs.batch_rows * processes().num_processes))
     return {
         "output_dir": str(folder),
         "max_steps": steps,
