@@ -1,5 +1,6 @@
-"""What a trained text classifier answers, and what the manifest tells of it: float and served on the same rows."""
+"""What a trained model answers, and what the manifest tells of it: float and served on the same rows."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from pawl.model import open_session
 from pawl.profile import Profile
 from pawl.records import FEATURE_RANGES
 from training.classifier import Classifier, pad
-from training.evaluate import Floats, compare_latency, robustness, score, served_answers
+from training.evaluate import Floats, Latency, compare_latency, robustness, score, served_answers
 from training.examples import batches
 from training.export import GRAPH, Exported
 
@@ -62,7 +63,7 @@ def measure(
     if profile is None:
         raise InvalidDataset("the holdout is empty: a model needs rows to be judged by")
     lost = metrics["float"]["holdout"]["accuracy"] - metrics["int8"]["holdout"]["accuracy"]
-    latency = time_answers(classifier, folder, tokens=32)
+    latency = asdict(compare_served(classifier, classifier.encoder.config.vocab_size, folder / GRAPH, tokens=32))
     metrics |= {
         "int8_accuracy_lost_points": round(100 * lost, 2),
         "int8_speedup": round(latency["float_ms"] / latency["int8_ms"], 2),
@@ -73,10 +74,15 @@ def measure(
     return metrics, profile
 
 
-def time_answers(classifier: Classifier, folder: Path, tokens: int) -> dict[str, Any]:
-    """Median latency of one row, torch against the served graph, one thread each."""
-    session = open_session(str(folder / GRAPH))
-    ids = torch.arange(tokens)[None] % classifier.encoder.config.vocab_size  # (1, tokens)
+def compare_served(
+    network: Callable[[Tensor, Tensor], object], words: int, graph: Path, tokens: int, turns: int = 5, runs: int = 10
+) -> Latency:
+    """How long one row takes on one thread: a network of ids and mask, shape (1, tokens), against the served graph.
+
+    `words` is how many different ids the network knows.
+    """
+    session = open_session(str(graph))
+    ids = torch.arange(tokens)[None] % words  # (1, tokens)
     mask = torch.ones_like(ids)
     feed = {"input_ids": ids.numpy(), "attention_mask": mask.numpy()}
 
@@ -87,6 +93,6 @@ def time_answers(classifier: Classifier, folder: Path, tokens: int) -> dict[str,
     torch.set_num_threads(1)
     try:
         with torch.inference_mode():
-            return asdict(compare_latency(tokens, lambda: classifier(ids, mask), run_served))
+            return compare_latency(tokens, lambda: network(ids, mask), run_served, turns, runs)
     finally:
         torch.set_num_threads(threads)

@@ -27,7 +27,6 @@ from trl.trainer.reward_config import RewardConfig
 from pawl.bundle import Bundle, Lineage, seal
 from pawl.bundle import Tensor as Signature
 from pawl.errors import InvalidDataset
-from pawl.model import open_session
 from pawl.pairset import PairDataset, PairRow
 from pawl.profile import Profile
 from pawl.records import FEATURE_RANGES
@@ -36,11 +35,11 @@ from training.calibration import fit_temperature
 from training.classifier import pad
 from training.curves import FILE as CURVES
 from training.curves import Chronicle, draw
-from training.evaluate import compare_latency
 from training.export import GRAPH
 from training.halves import precision_here
 from training.judge import Base, Judge, Served, load_base
 from training.judge_export import ExportedJudge, export_judge
+from training.measurement import compare_served
 from training.pairs import Pairs, PreferenceTrainer, WeighedCollator, divide, encode, processing_of
 from training.progress import RunReport
 from training.resume import Checkpoints, Keeper, processes
@@ -240,27 +239,6 @@ def measure(
     return metrics, profile
 
 
-def time_rewards(judge: Judge, folder: Path, tokens: int) -> dict[str, Any]:
-    """Median latency of one row, torch against the served graph, one thread each."""
-    session = open_session(str(folder / GRAPH))
-    served = Served(judge)
-    ids = torch.arange(tokens)[None] % judge.config.vocab_size  # (1, tokens)
-    mask = torch.ones_like(ids)
-    feed = {"input_ids": ids.numpy(), "attention_mask": mask.numpy()}
-
-    def run_served() -> None:
-        session.run(None, feed)
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.inference_mode():
-            latency = compare_latency(tokens, lambda: served(ids, mask), run_served, 3, 5)
-    finally:
-        torch.set_num_threads(threads)
-    return {"latency": asdict(latency), "int8_speedup": round(latency.float_ms / latency.int8_ms, 2)}
-
-
 # --- The recipe -------------------------------------------------------------------------------------------------------
 
 
@@ -318,7 +296,9 @@ def reward(
     about = described(dataset, purpose, knobs, exported, temperature)
     model = RewardModel(seal(folder, **about, metrics={}))  # sealed for the measuring; sealed again below
     metrics, reference = measure(base, model, dataset, learned, knobs, temperature)
-    metrics |= time_rewards(base.judge, folder, min(knobs.seconds_tokens, knobs.max_tokens))
+    tokens = min(knobs.seconds_tokens, knobs.max_tokens)
+    latency = compare_served(Served(base.judge), base.judge.config.vocab_size, folder / GRAPH, tokens, 3, 5)
+    metrics |= {"latency": asdict(latency), "int8_speedup": round(latency.float_ms / latency.int8_ms, 2)}
     metrics["thumbs_left_out"] = thumbs
     metrics["bytes_ratio"] = round(exported.int8_bytes / exported.float_bytes, 4)
     (folder / "reference.json").write_text(reference.to_json(), encoding="utf-8")

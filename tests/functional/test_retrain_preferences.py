@@ -158,6 +158,20 @@ def ended(told: Callable[..., Any], job: dict[str, Any], status: str = "succeede
     return made
 
 
+def words(recipe: str, model: str, version: str, run: str, dataset: str) -> dict[str, str]:
+    """What every job for this model is told."""
+    return {
+        "recipe": recipe,
+        "model": model,
+        "version": version,
+        "dataset": f"s3://pawl-data/datasets/{dataset}/",
+        "run": run,
+        "output": f"s3://pawl-data/candidates/{model}/{version}/",
+        "parent": f"models:/{MODEL}/1",
+        "live": f"s3://pawl-data/models/{MODEL}/1/",
+    }
+
+
 def test_feedback_that_is_ready_trains_a_reward_model_of_the_comparisons(
     compare: Any, handle: Any, told: Any, jobs: Any, cloud: Any
 ) -> None:
@@ -168,16 +182,7 @@ def test_feedback_that_is_ready_trains_a_reward_model_of_the_comparisons(
     (job,) = jobs()
     run = cloud.registry.active_run(MODEL)
     body = cloud.registry.run(run)
-    assert job["parameters"] == {
-        "recipe": "reward",
-        "model": JUDGE,
-        "version": "1",
-        "dataset": f"s3://pawl-data/datasets/{body['dataset']}/",
-        "run": run,
-        "output": f"s3://pawl-data/candidates/{JUDGE}/1/",
-        "parent": f"models:/{MODEL}/1",
-        "live": f"s3://pawl-data/models/{MODEL}/1/",
-    }
+    assert job["parameters"] == words("reward", JUDGE, "1", run, body["dataset"])
     assert (body["model"], body["serves"], body["because"]) == (JUDGE, MODEL, "feedback, with 20 compared answers")
     frozen = Datasets(cloud.bucket).load_pairs(body["dataset"])
     assert {split: len(rows) for split, rows in frozen.splits.items()} == {"train": 15, "holdout": 5}
@@ -196,15 +201,7 @@ def test_a_released_reward_model_aligns_the_generator_on_its_own_dataset_before_
 
     (job,) = (job for job in jobs() if job["parameters"]["recipe"] == "align")
     run = cloud.registry.active_run(MODEL)
-    assert job["parameters"] == {
-        "recipe": "align",
-        "model": MODEL,
-        "version": "2",
-        "dataset": f"s3://pawl-data/datasets/{cloud.registry.run(trained)['dataset']}/",
-        "run": run,
-        "output": f"s3://pawl-data/candidates/{MODEL}/2/",
-        "parent": f"models:/{MODEL}/1",
-        "live": f"s3://pawl-data/models/{MODEL}/1/",
+    assert job["parameters"] == words("align", MODEL, "2", run, cloud.registry.run(trained)["dataset"]) | {
         "reward": f"s3://pawl-data/models/{JUDGE}/1/",
         "knobs": f"s3://pawl-data/models/{MODEL}/knobs/align.json",
     }
@@ -325,17 +322,7 @@ def test_thumbs_with_too_few_comparisons_align_the_generator_by_kto_at_once(
     (job,) = jobs()
     run = cloud.registry.active_run(MODEL)
     body = cloud.registry.run(run)
-    assert job["parameters"] == {
-        "recipe": "align",
-        "model": MODEL,
-        "version": "2",
-        "dataset": f"s3://pawl-data/datasets/{body['dataset']}/",
-        "run": run,
-        "output": f"s3://pawl-data/candidates/{MODEL}/2/",
-        "parent": f"models:/{MODEL}/1",
-        "live": f"s3://pawl-data/models/{MODEL}/1/",
-        "method": "kto",
-    }
+    assert job["parameters"] == words("align", MODEL, "2", run, body["dataset"]) | {"method": "kto"}
     assert body["because"] == ("feedback, with 4 compared answers, too few for a reward model, and 24 thumbs: by kto")
     frozen = Datasets(cloud.bucket).load_pairs(body["dataset"])
     assert {split: len(rows) for split, rows in frozen.splits.items()} == {"train": 21, "holdout": 7}
