@@ -25,7 +25,7 @@ class ColumnDrift:
 
     `distance` is the normalized Wasserstein distance of numbers and the Jensen-Shannon distance of categories; of
     columns together, which have a `tie` and neither stability nor variation, a change of correlation, or for an
-    embedding the root of the Frechet distance a direction.
+    embedding the root of the Frechet distance a direction; these have their mean `discrepancy` too.
     `effect` is the larger of it and the stability index, each less what chance shows and in units of its limit: 1 is
     at the limit. `adjusted` is the p-value corrected for the number of columns. `seasonal_effect` is that against the
     same hours of earlier weeks, where there are any: a column that looks as it did then has not drifted.
@@ -43,6 +43,7 @@ class ColumnDrift:
     has_drifted: bool = False
     seasonal_effect: float | None = None
     tie: Tie | None = None
+    discrepancy: float | None = None
 
     @property
     def score(self) -> float:
@@ -132,6 +133,7 @@ def _jointly(change: Change) -> ColumnDrift:
         effect=change.effect,
         p_value=change.p_value,
         tie=change.tie,
+        discrepancy=change.discrepancy,
     )
 
 

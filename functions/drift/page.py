@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from drift import charts
+from drift.judgement import ColumnDrift
 from drift.report import Distribution, Report
 
 _CSS = """
@@ -178,7 +179,7 @@ def _columns(report: Report) -> str:
             column.column,
             f"{column.effect:.2f}",
             f"{column.distance:.3f}",
-            *((f"{column.stability:.3f}", f"{column.total_variation:.0%}") if column.tie is None else ("-", "-")),
+            *_moved(column),
             f"{column.adjusted:.2g}",
             *(() if column.seasonal_effect is None else (f"{column.seasonal_effect:.2f}",)),
         )
@@ -189,8 +190,16 @@ def _columns(report: Report) -> str:
     caption = (
         "Effect is the shift beyond chance, 1 at the limit; distance is Wasserstein in standard deviations for numbers"
         ", Jensen-Shannon for categories, Fréchet for an embedding; of columns together it is a change of correlation"
+        "; MMD² is the mean discrepancy"
     )
     return f"<section><h2>All columns</h2>{_table(caption, names, rows, moved=moved)}</section></main>"
+
+
+def _moved(column: ColumnDrift) -> tuple[str, str]:
+    """The stability index and the share of rows that moved, or the mean discrepancy of columns together."""
+    if column.discrepancy is not None:
+        return "-", f"MMD² {column.discrepancy:.3f}"
+    return f"{column.stability:.3f}", f"{column.total_variation:.0%}"
 
 
 def _table(

@@ -1,11 +1,11 @@
 """What no single column shows: columns that no longer go together as they did, and an embedding that lies elsewhere.
 
-Each mean or product of two columns is tested by itself, by its own variance over rows, which holds whatever their
-distribution; p-values are corrected for the number of these tests (Bonferroni), and once more with the columns.
+Columns and their products by two are the features of the kernel (x·y + 1)², so its maximum mean discrepancy is known
+from their sums. Each mean is tested by itself, by its own variance over rows, which holds whatever the distribution and
+tells what has changed; p-values are corrected for the number of these tests (Bonferroni), and once more with columns.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from drift.policy import DriftPolicy
 from pawl.gaussian import expected_frechet_distance, frechet_distance
-from pawl.joint import JointSketch
+from pawl.joint import JointSketch, mean_discrepancy
 from pawl.profile import EMBEDDING, TOGETHER, Profile
 from pawl.testing import normal_survival
 
@@ -42,7 +42,10 @@ class Tie:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A joint sketch's comparison; `effect` is beyond chance and 1 at its limit, `tie` is what changed most surely."""
+    """A joint sketch's comparison; `effect` is beyond chance and 1 at its limit, `tie` is what changed most surely.
+
+    `discrepancy` is the squared maximum mean discrepancy, about 0 for samples of one distribution.
+    """
 
     name: str
     measure: Literal["correlation", "frechet"]
@@ -50,6 +53,7 @@ class Change:
     effect: float
     p_value: float
     tie: Tie
+    discrepancy: float
 
 
 def changes(reference: Profile, recent: Profile, policy: DriftPolicy) -> list[Change]:
@@ -61,81 +65,73 @@ def changes(reference: Profile, recent: Profile, policy: DriftPolicy) -> list[Ch
             continue
         kept = [place for place, axis in enumerate(old.axes) if axis.name not in policy.ignored_columns]
         if len(kept) > 1 and name not in policy.ignored_columns:
-            found.append(measure(_Moments.of(old, kept), _Moments.of(new, kept), policy))
+            found.append(measure(old.only(kept), new.only(kept), policy))
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Moments:
-    names: Sequence[str]
-    rows: int
-    mean: Floats
-    covariance: Floats
-    correlation: Floats
-    product_variance: Floats
-
-    @classmethod
-    def of(cls, sketch: JointSketch, kept: Sequence[int]) -> "_Moments":
-        block = np.ix_(kept, kept)
-        return cls(
-            [str(sketch.axes[place]) for place in kept],
-            sketch.rows,
-            sketch.mean()[kept],
-            sketch.covariance()[block],
-            sketch.correlation()[block],
-            sketch.product_variance()[block],
-        )
-
-
-def _correlations(old: _Moments, new: _Moments, policy: DriftPolicy) -> Change:
+def _correlations(old: JointSketch, new: JointSketch, policy: DriftPolicy) -> Change:
     """The pair of columns whose correlation has changed most, of those that have changed beyond chance if any has."""
-    first, second = np.triu_indices(len(old.names), 1)
-    moved = np.abs(np.nan_to_num(new.correlation - old.correlation))[first, second]
+    first, second = np.triu_indices(len(old.axes), 1)
+    moved = np.abs(np.nan_to_num(new.correlation() - old.correlation()))[first, second]
     errors = _errors(old, new)[first, second]
-    p_values = _p_values((new.covariance - old.covariance)[first, second], errors)
-    spread = np.sqrt(np.outer(np.diag(old.covariance), np.diag(old.covariance)))[first, second]
+    p_values = _p_values((new.covariance() - old.covariance())[first, second], errors)
+    spread = np.sqrt(np.outer(np.diag(old.covariance()), np.diag(old.covariance())))[first, second]
     beyond = moved - _HALF_NORMAL_MEAN * np.divide(errors, spread, out=np.zeros_like(errors), where=spread > 0)
     is_sure = p_values < policy.alpha
     best = int(np.argmax(np.where(is_sure, beyond, -1.0))) if is_sure.any() else int(np.argmin(p_values))
     tie = _tie(old, new, int(first[best]), int(second[best]))
     effect = max(0.0, float(beyond[best])) / policy.correlation_limit
-    return Change(TOGETHER, "correlation", round(float(moved[best]), 4), round(effect, 4), float(p_values[best]), tie)
+    return Change(
+        TOGETHER,
+        "correlation",
+        round(float(moved[best]), 4),
+        round(effect, 4),
+        float(p_values[best]),
+        tie,
+        _discrepancy(old, new),
+    )
 
 
-def _embedding(old: _Moments, new: _Moments, policy: DriftPolicy) -> Change:
+def _embedding(old: JointSketch, new: JointSketch, policy: DriftPolicy) -> Change:
     """The Frechet distance a direction beyond chance, and the mean or product that has changed most surely."""
-    size = len(old.names)
-    apart = frechet_distance(old.mean, old.covariance, new.mean, new.covariance)
-    beyond = apart - expected_frechet_distance(old.covariance, old.rows, new.rows)
+    size = len(old.axes)
+    apart = frechet_distance(old.mean(), old.covariance(), new.mean(), new.covariance())
+    beyond = apart - expected_frechet_distance(old.covariance(), old.rows, new.rows)
     first, second = np.triu_indices(size)
-    variances = (old.rows * np.diag(old.covariance) + new.rows * np.diag(new.covariance)) / (old.rows + new.rows)
+    variances = (old.rows * np.diag(old.covariance()) + new.rows * np.diag(new.covariance())) / (old.rows + new.rows)
     mean_errors = np.sqrt(np.maximum(variances, 0.0) * (1 / old.rows + 1 / new.rows))
-    moved = np.concatenate((new.mean - old.mean, (new.covariance - old.covariance)[first, second]))
+    moved = np.concatenate((new.mean() - old.mean(), (new.covariance() - old.covariance())[first, second]))
     errors = np.concatenate((mean_errors, _errors(old, new)[first, second]))
     p_values = _p_values(moved, errors)
     surest = int(np.argmax(np.divide(np.abs(moved), errors, out=np.zeros_like(errors), where=errors > 0)))
     if surest < size:
-        before, now = (round(float(each.mean[surest]), 4) for each in (old, new))
-        tie = Tie((old.names[surest],), "mean", before, now)
+        before, now = (round(float(each.mean()[surest]), 4) for each in (old, new))
+        tie = Tie((str(old.axes[surest]),), "mean", before, now)
     else:
         tie = _tie(old, new, int(first[surest - size]), int(second[surest - size]))
     distance, effect = (math.sqrt(max(0.0, each) / size) for each in (apart, beyond))
     limited = round(effect / policy.embedding_limit, 4)
-    return Change(EMBEDDING, "frechet", round(distance, 4), limited, float(p_values[surest]), tie)
+    return Change(
+        EMBEDDING, "frechet", round(distance, 4), limited, float(p_values[surest]), tie, _discrepancy(old, new)
+    )
 
 
-def _tie(old: _Moments, new: _Moments, first: int, second: int) -> Tie:
+def _discrepancy(old: JointSketch, new: JointSketch) -> float:
+    return round(mean_discrepancy(old, new), 4)
+
+
+def _tie(old: JointSketch, new: JointSketch, first: int, second: int) -> Tie:
     """A pair and its correlation, or one column and its variance."""
     is_pair = first != second
-    names = (old.names[first], old.names[second]) if is_pair else (old.names[first],)
-    shown = (np.nan_to_num(each.correlation) if is_pair else each.covariance for each in (old, new))
+    names = tuple(str(old.axes[place]) for place in dict.fromkeys((first, second)))
+    shown = (np.nan_to_num(each.correlation()) if is_pair else each.covariance() for each in (old, new))
     before, now = (round(float(each[first, second]), 4) for each in shown)
     return Tie(names, "correlation" if is_pair else "variance", before, now)
 
 
-def _errors(old: _Moments, new: _Moments) -> Floats:
+def _errors(old: JointSketch, new: JointSketch) -> Floats:
     """The standard error of each product's change, were both samples of one distribution; shape (axes, axes)."""
-    pooled = (old.rows * old.product_variance + new.rows * new.product_variance) / (old.rows + new.rows)
+    pooled = (old.rows * old.product_variance() + new.rows * new.product_variance()) / (old.rows + new.rows)
     return np.sqrt(pooled * (1 / old.rows + 1 / new.rows))
 
 

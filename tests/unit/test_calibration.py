@@ -7,9 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics
+from sklearn.calibration import calibration_curve
+from sklearn.datasets import load_breast_cancer
 from sklearn.isotonic import IsotonicRegression
+from sklearn.linear_model import LogisticRegression
 
-from pawl.calibration import Labelled, confidence_counts, isotonic, log_loss, right_rates
+from pawl.calibration import Labelled, calibration_error, confidence_counts, isotonic, log_loss, right_rates
 from pawl.errors import IncompatibleProfiles
 
 bins = st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), min_size=1, max_size=30).map(
@@ -86,3 +89,22 @@ def test_a_label_without_labelled_rows_borrows_from_the_others() -> None:
 
     assert rates[2, 3] == pytest.approx(60 / 80)
     assert rates[0, 3] == pytest.approx((30 + 20 * 60 / 80) / (40 + 20))
+
+
+@pytest.mark.parametrize("source", ["random", "tumours"])
+def test_the_calibration_error_is_what_scikit_learns_curve_weighs_up_to(source: str) -> None:
+    if source == "random":
+        generator = np.random.default_rng(6)
+        told = generator.random(2000)
+        is_right = generator.random(2000) < told**2
+    else:
+        features, truth = load_breast_cancer(return_X_y=True)
+        chances = LogisticRegression(C=1e-8).fit(features, truth).predict_proba(features)
+        told, is_right = chances.max(axis=1), chances.argmax(axis=1) == truth
+    share, mean = calibration_curve(is_right, told, n_bins=15, strategy="uniform")
+    rows = np.histogram(told, bins=15, range=(0, 1))[0]
+
+    expected = (np.abs(share - mean) * rows[rows > 0]).sum() / told.size
+
+    assert calibration_error(told, is_right) == pytest.approx(expected, abs=1e-12)
+    assert expected > 0.01

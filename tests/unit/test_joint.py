@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pawl.joint import LIMIT, Axis, JointSketch, axes_of, most_tied
+from pawl.joint import LIMIT, STEPS, Axis, JointSketch, axes_of, mean_discrepancy, most_tied
 from pawl.profile import FloatSketch, NumericSketch, Profile
 
 AXES = (Axis("amount", 10.0, 2.0), Axis("age", 40.0, 12.5))
@@ -146,3 +146,38 @@ def _sketch(values: NDArray[np.float64]) -> FloatSketch:
     sketch = FloatSketch()
     sketch.update(values)
     return sketch
+
+
+def _sampled(rows: NDArray[np.float64]) -> JointSketch:
+    sketch = JointSketch.over(Axis(name, 0.0, 1.0) for name in "abc")
+    sketch.update(dict(zip("abc", rows.T, strict=True)))
+    return sketch
+
+
+def test_the_mean_discrepancy_from_sums_is_that_of_the_rows() -> None:
+    generator = np.random.default_rng(3)
+    drawn = (generator.normal(size=(300, 3)), generator.normal(0.3, 1.2, size=(200, 3)))
+    old, new = (np.rint(np.clip(rows, -4, 4) * STEPS) / STEPS for rows in drawn)
+    within, among, across = ((a @ b.T + 1) ** 2 for a, b in ((old, old), (new, new), (old, new)))
+    alike = [(kernel.sum() - np.trace(kernel)) / (len(kernel) * (len(kernel) - 1)) for kernel in (within, among)]
+
+    found = mean_discrepancy(*map(_sampled, drawn))
+
+    assert found == pytest.approx(sum(alike) - 2 * across.mean(), rel=1e-9)
+    assert found > 1
+
+
+def test_the_mean_discrepancy_of_one_distribution_is_nought_on_average() -> None:
+    generator = np.random.default_rng(4)
+    found = [mean_discrepancy(*(_sampled(generator.normal(size=(n, 3))) for n in (200, 100))) for _ in range(200)]
+
+    assert np.mean(found) == pytest.approx(0, abs=4 * np.std(found) / np.sqrt(200))
+    assert min(found) < 0 < max(found)
+
+
+def test_some_axes_of_a_sketch_are_what_a_sketch_over_them_counts() -> None:
+    rows = np.random.default_rng(5).normal(size=(50, 3))
+    whole, part = _sampled(rows), JointSketch.over([Axis("a", 0.0, 1.0), Axis("c", 0.0, 1.0)])
+    part.update({"a": rows[:, 0], "c": rows[:, 2]})
+
+    assert whole.only([0, 2]).to_dict() == part.to_dict()

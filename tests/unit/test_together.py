@@ -51,6 +51,9 @@ def test_a_correlation_that_turns_is_found_where_no_column_has_moved() -> None:
     assert (tie.columns, tie.measure) == (("c0", "c1"), "correlation")
     assert (tie.before, tie.now) == pytest.approx((0.7, -0.7), abs=0.06)
     assert found[TOGETHER].distance == pytest.approx(1.4, abs=0.1)
+    assert found[TOGETHER].discrepancy is not None and found[TOGETHER].discrepancy > 3
+    same = _compared(_rows(1, 3000, 0.7), _rows(2, 400, 0.7))[TOGETHER].discrepancy
+    assert same is not None and abs(same) < 0.1
 
 
 def test_names_and_numbers_that_no_longer_go_together_are_found() -> None:

@@ -78,6 +78,12 @@ class JointSketch:
         """The columns of the axes."""
         return tuple(axis.name for axis in self.axes)
 
+    def only(self, places: Sequence[int]) -> "JointSketch":
+        """What was counted on some of the axes, by their places."""
+        chosen, block = list(places), np.ix_(places, places)
+        axes = tuple(self.axes[place] for place in chosen)
+        return JointSketch(axes, self.rows, self.sums[chosen], self.products[block], self.squares[block])
+
     def update(self, columns: Mapping[str, Values]) -> None:
         """Count rows, every column of shape (rows,); without one of the columns, none of them."""
         if not all(axis.name in columns for axis in self.axes):
@@ -138,6 +144,24 @@ class JointSketch:
         size = len(axes)
         products, squares = (_whole(_unpacked(raw[name], size * (size + 1) // 2), size) for name in _SYMMETRIC)
         return cls(axes, raw["rows"], _unpacked(raw["sums"], size), products, squares)
+
+
+def mean_discrepancy(reference: JointSketch, recent: JointSketch) -> float:
+    """The squared maximum mean discrepancy of two samples on the same axes, unbiased (Gretton et al. 2012).
+
+    The kernel is (x·y + 1)²: its features are the columns and their products by two, whose sums are here, so no row is
+    needed. 0 on average for samples of one distribution, and below 0 by chance. At least two rows of each.
+    """
+    across = 2 * (reference.sums / STEPS) @ (recent.sums / STEPS)
+    across += (reference.products / STEPS**2 * (recent.products / STEPS**2)).sum()
+    return _alike(reference) + _alike(recent) - 2 * float(across) / (reference.rows * recent.rows)
+
+
+def _alike(sketch: JointSketch) -> float:
+    """The mean of the kernel, less its constant, over all pairs of two different rows."""
+    sums, products = sketch.sums / STEPS, sketch.products / STEPS**2
+    themselves = 2 * np.trace(products) + (sketch.squares / STEPS**4).sum()
+    return float(2 * sums @ sums + np.square(products).sum() - themselves) / (sketch.rows * (sketch.rows - 1))
 
 
 def axes_of(sketches: Mapping[str, NumericSketch | FloatSketch | CategorySketch]) -> list[Axis]:
