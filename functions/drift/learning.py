@@ -14,8 +14,6 @@ from pawl.profile import Profile
 from pawl.registry import Registry
 
 REFERENCE_ROWS = 1_000
-LEARNING = "learning"
-"""The status of a report while there is nothing to compare with."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,6 @@ SCRIPTS = Path(__file__).resolve().parents[1]
 REPOSITORY = SCRIPTS.parent
 HOST = "127.0.0.1"
 REGION = "us-east-1"
-ACCOUNT = "000000000000"
 _CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 _KEPT = ("PATH", "LANG", "LC_ALL")
 

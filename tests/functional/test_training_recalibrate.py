@@ -216,7 +216,8 @@ def test_the_reference_is_what_the_candidate_answers_to_the_labelled_traffic(
         row for rows in new_rows(world.dataset, world.learned, world.honest.manifest.labels).values() for row in rows
     ]
     assert reference.rows == len(fresh) == 300 + len(world.recent)
-    answers = TextClassifier(candidate).predict_labels([row.text for row in fresh], batch=1)
+    served = TextClassifier(candidate)
+    answers = [label for row in fresh for label in served.predict({"text": [row.text]}).outputs["label"]]
     assert json.loads(reference.to_json())["columns"]["label"]["counts"] == {
         label: answers.count(label) for label in sorted(set(answers))
     }

@@ -102,7 +102,7 @@ def test_it_has_learned_its_topics(bundle: Bundle) -> None:
     assert metrics["int8"]["holdout"]["accuracy"] > 0.9
     assert set(metrics["int8"]["holdout"]["slices"]["channel"]) == {"app", "chat"}
     assert metrics["float"]["recent"]["rows"] == 15
-    assert TextClassifier(bundle).predict_labels(["the parcel is late"]) == ["delivery"]
+    assert TextClassifier(bundle).predict({"text": ["the parcel is late"]}).outputs["label"] == ["delivery"]
 
 
 def test_the_tokenizer_truncates_and_does_not_pad(bundle: Bundle) -> None:

@@ -47,12 +47,6 @@ class TextClassifier:
 
         return Answer({"label": labels, "probabilities": probabilities}, features)
 
-    def predict_labels(self, texts: Sequence[str], batch: int = 32) -> list[str]:
-        """The label of each text, a batch at a time."""
-        starts = range(0, len(texts), batch)
-        answers = [self.predict({"text": texts[start : start + batch]}) for start in starts]
-        return [label for answer in answers for label in answer.outputs["label"]]
-
     def _feed_one(self, ids: list[int]) -> dict[str, Any]:
         return {"input_ids": np.array([ids], np.int64), "attention_mask": self._masks[:, : len(ids)]}
 
