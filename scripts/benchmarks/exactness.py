@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from benchmarks.figures import Figure
-from local.story import LATER
+from local.material import LATER
 from pawl.dataset import Row, freeze
 from pawl.model import open_session
 from training import starter

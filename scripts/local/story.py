@@ -1,31 +1,24 @@
 """The loop's story on a running deployment: traffic, feedback, drift, retraining, canary, refusal, rollback.
 
-Nothing is pre-computed: every figure is what the deployment answered. The texts of "later" are in `later.jsonl`: three
-fifths of them arrive as traffic and are labelled by agents; the rest is only ever asked, to see who answers rightly.
+Nothing is pre-computed: every figure is what the deployment answered.
 """
 
-import dataclasses
 import itertools
 import json
-import random
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from local.client import Client, Prediction, RequestRefused, feedback_body
+from local.material import resealed, split_later, spoil
 from operations.stack import Stack
-from pawl.bundle import MANIFEST, open_bundle, seal
 from pawl.dataset import Row
 from pawl.identity import isoformat
 from training import starter
 
 MODEL = "triage"
-LATER = Path(__file__).with_name("later.jsonl")
-LABELLED_SHARE = 0.6
 # A canary for a story that nobody wants to watch for a day: seconds where a deployment takes hours, and a wide margin.
 TERMS = {
     "weights": [0.2, 0.5],
@@ -40,7 +33,6 @@ TERMS = {
 }
 CANARY_S = 300
 AT_ONCE = 20
-SEED = 7
 
 
 class StoryError(Exception):
@@ -336,7 +328,8 @@ class Story:
         """Say each gate's verdict, what was measured and what was wanted."""
         for gate in record["gates"]:
             verdict = "pass" if gate["passed"] else "FAIL"
-            self.tell.say(f"  {verdict}  {gate['name']:<10} {gate['measured'][:60]}  (wanted {gate['wanted'][:80]})")
+            measured, wanted = clipped(gate["measured"], 60), clipped(gate["wanted"], 80)
+            self.tell.say(f"  {verdict}  {gate['name']:<16} {measured}  (wanted {wanted})")
 
     def wait(self, what: str, timeout_s: float, ready: Callable[[], Any]) -> Any:
         """Poll until something is ready and return it; StoryError when it takes too long."""
@@ -356,35 +349,6 @@ class Story:
         self.figures.seconds[name] = round(time.monotonic() - began, 1)
 
 
-def split_later() -> tuple[list[Row], list[Row]]:
-    """The later texts: those that arrive and are labelled, and those that are only ever asked."""
-    rows = starter.read_rows(LATER.read_text(encoding="utf-8").splitlines())
-    random.Random(SEED).shuffle(rows)
-    cut = round(len(rows) * LABELLED_SHARE)
-    return rows[:cut], rows[cut:]
-
-
-def spoil(files: dict[str, bytes], version: str) -> dict[str, bytes]:
-    """A bundle with every label moved one place on, sealed again under its new version."""
-    return resealed(files, version, lambda labels: [*labels[1:], labels[0]])
-
-
-def resealed(
-    files: dict[str, bytes], version: str, relabel: Callable[[list[str]], list[str]] = list
-) -> dict[str, bytes]:
-    """A bundle sealed again under a new version, with other labels where that is asked for."""
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        listed = json.loads(files[MANIFEST])["files"]
-        for name in [*listed, MANIFEST]:
-            (folder / name).write_bytes(files[name])
-        manifest = open_bundle(folder).manifest
-        about = {f.name: getattr(manifest, f.name) for f in dataclasses.fields(manifest) if f.name != "files"}
-        seal(folder, **{**about, "version": version, "labels": relabel(manifest.labels)})
-        names = sorted((path.name for path in folder.iterdir()), key=lambda name: name == MANIFEST)
-        return {name: (folder / name).read_bytes() for name in names}
-
-
 def share_right(predictions: Sequence[Prediction], rows: Sequence[Row]) -> float:
     """The share of rows whose label was predicted."""
     right = sum(p.label == row.label for p, row in zip(predictions, rows, strict=True))
@@ -395,6 +359,11 @@ def expect(holds: bool, wanted: str) -> None:
     """StoryError unless something holds; `wanted` says what, and what happened instead."""
     if not holds:
         raise StoryError(f"expected {wanted}")
+
+
+def clipped(text: str, most: int) -> str:
+    """A text of at most so many characters; what is cut off leaves a mark."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def percent(share: float) -> str:
