@@ -7,7 +7,7 @@ be unpickled, is left out. Only what names this very run is taken: same run, sam
 """
 
 import io
-import tarfile
+import zipfile
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -21,7 +21,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from pawl.errors import NotFound
 from training.storage import Place
 
-FILE = "checkpoint.tar"
+FILE = "checkpoint.zip"
 _IDENTITY = "identity"
 _LEFT_OUT = ("training_args.bin", "README.md")
 
@@ -58,24 +58,20 @@ class Checkpoints:
             return None
         if not packed:
             return None
-        with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
-            identity = archive.extractfile(_IDENTITY)
-            if identity is None or identity.read().decode() != self._identity:
+        with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+            if archive.read(_IDENTITY).decode() != self._identity:
                 return None
-            archive.extractall(folder, filter="data")
+            archive.extractall(folder)
         return str(next(folder.glob("checkpoint-*")))
 
     def store(self, checkpoint: Path) -> None:
         """Replace the checkpoint by the folder that a trainer wrote."""
         packed = io.BytesIO()
-        with tarfile.open(fileobj=packed, mode="w") as archive:
-            told = self._identity.encode()
-            header = tarfile.TarInfo(_IDENTITY)
-            header.size = len(told)
-            archive.addfile(header, io.BytesIO(told))
-            for path in sorted(checkpoint.iterdir()):
+        with zipfile.ZipFile(packed, mode="w") as archive:
+            archive.writestr(_IDENTITY, self._identity)
+            for path in sorted(checkpoint.rglob("*")):
                 if path.name not in _LEFT_OUT:
-                    archive.add(path, f"{checkpoint.name}/{path.name}")
+                    archive.write(path, path.relative_to(checkpoint.parent))
         self._place.write(FILE, packed.getvalue())
 
     def forget(self) -> None:

@@ -132,7 +132,8 @@ def browser(folder: Path) -> Iterator[ClientConnection]:
     log = (folder / "browser.log").open("w+", encoding="utf-8")
     with log, subprocess.Popen(command, stderr=log, stdout=subprocess.DEVNULL) as process:
         try:
-            with connect(_address(folder / "browser.log"), max_size=None) as connection:
+            # No pings: they draw from the state of `random` that the process shares, in the middle of another test.
+            with connect(_address(folder / "browser.log"), max_size=None, ping_interval=None) as connection:
                 yield connection
         finally:
             process.terminate()

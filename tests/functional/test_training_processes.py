@@ -137,7 +137,7 @@ def free_port() -> int:
 def test_two_processes_that_are_killed_and_started_again_train_the_reward_model_that_one_does(home: Path) -> None:
     main(reward(home, "one", 8), {}, NOW_MS)
     eager = reward(home, "two", 8, "--checkpoint-seconds", "0.0", "--checkpoint-steps", "1")
-    kept = home / "two.checkpoint/checkpoint.tar"
+    kept = home / "two.checkpoint/checkpoint.zip"
     with started([together(eager, free_port())]) as running:
         until = time.monotonic() + 240
         while not (kept.exists() and kept.stat().st_size) and running[0].poll() is None:

@@ -52,9 +52,9 @@ def test_an_empty_prefix_is_not_found(s3: Any) -> None:
 
 def test_one_object_is_read_by_its_whole_name(s3: Any) -> None:
     place = place_at("s3://loop/checkpoints/tiny", lambda: s3)
-    place.write("checkpoint.tar.old", b"older")
+    place.write("checkpoint.zip.old", b"older")
 
-    with pytest.raises(NotFound, match=r"no object 'checkpoints/tiny/checkpoint\.tar'"):
-        place.read("checkpoint.tar")
-    place.write("checkpoint.tar", b"newer")
-    assert place.read("checkpoint.tar") == b"newer"
+    with pytest.raises(NotFound, match=r"no object 'checkpoints/tiny/checkpoint\.zip'"):
+        place.read("checkpoint.zip")
+    place.write("checkpoint.zip", b"newer")
+    assert place.read("checkpoint.zip") == b"newer"
