@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from pawl.bucket import Bucket
-from pawl.bundle import Manifest, open_bundle
+from pawl.bundle import Manifest
 from pawl.errors import InvalidBundle, InvalidRequest, NotFound
 from pawl.examples import Prompt
 from pawl.generator import Sampling, TextGenerator
 from pawl.likelihood import opposed, preferred, prompt_ids
 from pawl.pairset import PairRow, judge_of
-from pawl.reward import RewardModel
+from pawl.reward import RewardModel, stored_judge
 from pawl.winning import WinRate, win_rate
 from release.gate import Case, Gate, rounded, spoken
 from release.heldout import comparisons, held_rows, prompt_leak_gate, prompts_of
@@ -188,10 +188,7 @@ def released_judge(bucket: Bucket, candidate: Manifest, folder: Path) -> RewardM
     name, _, version = named.removeprefix("models:/").partition("/")
     if name != judge_of(candidate.name) or not version.isdigit():
         raise NotFound(f"the candidate names no reward model of {candidate.name} that it was judged by")
-    for file, data in bucket.read_folder(f"models/{name}/{version}/").items():
-        if "/" not in file:
-            (folder / file).write_bytes(data)
     try:
-        return RewardModel(open_bundle(folder))
+        return stored_judge(bucket, name, version, folder)
     except InvalidBundle as error:
         raise NotFound(f"reward model {name} {version} cannot be opened: {error}") from error

@@ -1,29 +1,55 @@
-"""Pairs of answers in captured traffic: of several that one prompt has got, two that differ."""
+"""Pairs of answers in captured traffic: of several that one prompt has got, two that differ.
+
+Where the model's reward model is released, it says of each pair how likely the first answer is the better one, so that
+people are asked first where it knows least.
+"""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from feedback.pairs import FILE_PAIRS
 from feedback.schema import TEXT_LIMIT
 from operations.stack import OperationError, Stack
+from pawl.errors import NotFound
+from pawl.pairset import judge_of
 from pawl.receipt import Receipt
 from pawl.records import CaptureRecord
+from pawl.reward import parse_prompt, stored_judge
 
 TEXT, REASON = "text", "finish_reason"
 FINISHED = ("stop", "length")
 
 
 def lines_of_traffic(stack: Stack, model: str, days: float, now_ms: int) -> bytes:
-    """A file of the pairs in the last days' traffic of all versions; OperationError when there are none."""
+    """A file of the pairs in the last days' traffic of all versions, each as a released reward model judges it.
+
+    OperationError when there are none.
+    """
     since_ms = now_ms - round(days * 86_400_000)
     versions = [record.version for record in stack.registry.versions(model)]
     records = chain.from_iterable(stack.traffic.records(model, each, since_ms, now_ms) for each in versions)
     found = list(islice(pairs_in(records), FILE_PAIRS))
     if not found:
         raise OperationError(f"no prompt of {model} got two different answers in {days:g} days: ask some with n=2")
-    return "\n".join(json.dumps(pair, ensure_ascii=False) for pair in found).encode()
+    return "\n".join(json.dumps(pair, ensure_ascii=False) for pair in with_chances(stack, model, found)).encode()
+
+
+def with_chances(stack: Stack, model: str, pairs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The pairs with the `chance` that the live reward model gives the first answer; as they are where none is live."""
+    try:
+        live = stack.registry.live(judge_of(model))
+    except NotFound:
+        return list(pairs)
+    with TemporaryDirectory() as folder:
+        judge = stored_judge(stack.bucket, live.model, live.version, Path(folder))
+        asked = [(parse_prompt(pair["prompt"]), answer["text"]) for pair in pairs for answer in pair["answers"]]
+        rewards = judge.rewards(*zip(*asked, strict=True)).tolist()
+        chances = map(judge.preference_probability, rewards[::2], rewards[1::2])
+        return [{**pair, "chance": round(chance, 4)} for pair, chance in zip(pairs, chances, strict=True)]
 
 
 def pairs_in(records: Iterable[CaptureRecord]) -> Iterator[dict[str, Any]]:

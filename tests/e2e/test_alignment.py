@@ -14,6 +14,7 @@ from tests.e2e.guest import move_in
 from tests.e2e.talker import is_polite, questions, save_talker
 
 from local.story import Story, StoryError, now_ms
+from operations.pairing import lines_of_traffic
 from pawl.datasets import Datasets
 from pawl.quarantine import Quarantine
 from training import generator
@@ -133,6 +134,16 @@ def test_the_reward_model_passes_its_gates_and_the_talker_is_aligned_with_it(tal
     run = talk.story.wait("the talker is being aligned", 60, lambda: started(talk, "align"))
 
     assert (run["model"], run["version"], run["because"]) == (MODEL, "2", "judge, with reward model 1")
+
+
+def test_pairs_from_traffic_carry_what_the_released_reward_model_thinks_of_them(talk: Talk) -> None:
+    lines = lines_of_traffic(talk.story.stack, MODEL, 1.0, now_ms())
+
+    found = [json.loads(line) for line in lines.splitlines()]
+    apart = [pair for pair in found if len({is_polite(answer["text"]) for answer in pair["answers"]}) == 2]
+    assert len(apart) >= 10
+    right = [(pair["chance"] > 0.5) == is_polite(pair["answers"][0]["text"]) for pair in apart]
+    assert sum(right) > 0.9 * len(right)
 
 
 def test_the_aligned_talker_passes_its_gates_and_answers(talk: Talk) -> None:

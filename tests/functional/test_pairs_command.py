@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,13 +10,15 @@ from typing import Any
 
 import boto3
 import pytest
+from tests.functional.rewards import seal_reward
 
 from operations.__main__ import COMMANDS
 from operations.stack import OperationError
 from pawl.errors import InvalidRecord
 from pawl.receipt import ReceiptKeys
 from pawl.records import CaptureRecord
-from pawl.registry import VersionRecord
+from pawl.registry import Live, VersionRecord
+from pawl.reward import RewardModel
 
 PAIR = {"prompt": "Name a bird.", "answers": [{"text": "Wren."}, {"text": "Cat."}], "inference_id": "1.a", "gold": 1}
 
@@ -155,3 +158,23 @@ def test_pairs_are_found_in_traffic_one_a_prompt(look: Any, answer: Any, cloud: 
 def test_traffic_without_pairs_says_what_would_make_some(look: Any) -> None:
     with pytest.raises(OperationError, match="ask some with n=2"):
         look(days=1)
+
+
+def test_a_pair_from_traffic_tells_what_the_released_reward_model_makes_of_it(
+    look: Any, answer: Any, cloud: Any, start: Any, tmp_path: Path
+) -> None:
+    from pawl.profile import Profile
+
+    record = answer("where is my parcel", "it is not my parcel", "the weather is fine")
+    cloud.registry.record_version(VersionRecord("assistant", "1", "live", "d"))
+    cloud.traffic.store(record.inference_id.split(".")[1], [record], Profile.of({"characters": [1.0]}))
+    judge = seal_reward(tmp_path / "judge", "assistant-reward", "1", "none", {" weather": 2.0})
+    cloud.store_files("models/assistant-reward/1/", judge)
+    cloud.registry.move_live(Live("assistant-reward", "1"), None)
+
+    (line,) = cloud.bucket.read(look(days=1)["key"]).decode().splitlines()
+
+    rewards = RewardModel(judge).rewards([json.loads(line)["prompt"]] * 2, record.outputs["text"])
+    apart = float(rewards[0] - rewards[1])
+    assert apart < -1
+    assert json.loads(line)["chance"] == round(1 / (1 + math.exp(-apart)), 4)

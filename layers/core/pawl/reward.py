@@ -9,13 +9,14 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from pawl.bundle import Bundle
+from pawl.bundle import Bundle, open_bundle
 from pawl.classifier import pad
 from pawl.embedder import embedding_features
 from pawl.errors import InvalidBundle, InvalidRequest
@@ -23,6 +24,9 @@ from pawl.examples import Prompt
 from pawl.model import Answer, Array, Column, Features, Parameter, open_session
 from pawl.narrowing import is_list, is_object
 from pawl.writing import text_features, unknown_token
+
+if TYPE_CHECKING:
+    from pawl.bucket import Bucket
 
 KIND = "reward-model"
 LAYOUT = "reward.json"
@@ -121,6 +125,14 @@ class RewardModel:
         """Reward and projection of one row of ids."""
         rewards, projections = cast("list[Array]", self._session.run(_OUTPUTS, cast("Any", pad([row]))))
         return float(rewards[0]), projections[0]
+
+
+def stored_judge(bucket: "Bucket", name: str, version: str, folder: Path) -> RewardModel:
+    """A released version of a reward model, fetched into `folder`; InvalidBundle when it cannot be opened."""
+    for file, data in bucket.read_folder(f"models/{name}/{version}/").items():
+        if "/" not in file:
+            (folder / file).write_bytes(data)
+    return RewardModel(open_bundle(folder))
 
 
 def dialogue(prompt: Prompt) -> str:
