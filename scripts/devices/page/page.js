@@ -232,12 +232,13 @@ globalThis.pawl = {answer, queue: () => queue};  // for programs that drive the 
 try {
   const packed = await (await fetch("edge.json")).json();
   queue = await Queue.open();
+  at("counts").checked = await queue.kept("counts") ?? true;
+  at("counts").disabled = false;
   await take_grant();
   about = await call("open", packed);
   show_about(about);
   at("state").textContent = `Version ${about.manifest.version}, signature checked. Works without a network.`;
   at("go").disabled = false;
-  at("counts").checked = await queue.kept("counts") ?? true;
   sends = packed.send_to !== null;
   show("send", sends);
   navigator.storage?.persist?.();
