@@ -93,6 +93,8 @@ class Size:
 SMALL = Size(prompts=96, samples=4, judged=40, answer_tokens=96)
 QUICK = Size(prompts=24, samples=3, judged=12, answer_tokens=64)
 KNOBS = Knobs(rank=8, epochs=2, max_tokens=320, looks=6)
+SMALL_KNOBS = replace(KNOBS, epochs=8, rate=3e-4)
+"""So few prompts give few pairs: they are learned from more often, and by the greater rate of those tried on a GPU."""
 QUICK_KNOBS = replace(
     KNOBS, steps=4, batch_rows=4, rate=1e-3, looks=1, look_prompts=8, max_tokens=160, answer_tokens=64
 )
@@ -237,7 +239,7 @@ def measure(
     """
     from training.align import write_merged  # brings onnx, which the half with a GPU does without
 
-    turned = knobs or (QUICK_KNOBS if quick else KNOBS)
+    turned = knobs or knobs_here(quick)
     with TemporaryDirectory() as scratch:
         place = Path(scratch)
         checkpoint = open_checkpoint(source or assistant_folder(), place / "base")
@@ -267,6 +269,11 @@ def measure(
 def size_here(quick: bool) -> Size:
     """As much as this machine can do in some minutes."""
     return QUICK if quick else Size() if torch.cuda.is_available() else SMALL
+
+
+def knobs_here(quick: bool) -> Knobs:
+    """Those for as much as `size_here`."""
+    return QUICK_KNOBS if quick else KNOBS if torch.cuda.is_available() else SMALL_KNOBS
 
 
 def run(checkpoint: Checkpoint, size: Size, knobs: Knobs, folder: Path) -> "Learned":
@@ -305,7 +312,7 @@ def main(folder: Path) -> None:
         return
     with TemporaryDirectory() as scratch:
         checkpoint = open_checkpoint(assistant_folder(), Path(scratch) / "base")
-        store(run(checkpoint, size_here(False), KNOBS, Path(scratch) / "trained"), folder)
+        store(run(checkpoint, size_here(False), knobs_here(False), Path(scratch) / "trained"), folder)
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def deploy(
     words += ["--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
     words += ["--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"]
     if parameters:
-        words += ["--parameter-overrides", *(f"{name}={value}" for name, value in parameters.items())]
+        words += ["--parameter-overrides", *(quoted(name, value) for name, value in parameters.items())]
     try:
         _sam(words, template.parent, cloud.environment(), cloud.home / "deploy.log", show)
     except DeployError as error:
@@ -60,6 +60,16 @@ def outputs(cloud: LocalCloud, stack: str = "pawl") -> dict[str, str]:
     """The outputs of a deployed stack."""
     described = cloud.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
     return {entry["OutputKey"]: _local_address(cloud, entry["OutputValue"]) for entry in described.get("Outputs", [])}
+
+
+def quoted(name: str, value: str) -> str:
+    r"""A parameter as the SAM CLI reads it whole: unquoted it would end at the first space or quote.
+
+    >>> print(quoted("Metrics", '{"solved": 1}'))
+    Metrics="{\"solved\": 1}"
+    """
+    escaped = value.replace('"', '\\"')
+    return f'{name}="{escaped}"'
 
 
 def _local_address(cloud: LocalCloud, value: str) -> str:

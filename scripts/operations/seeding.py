@@ -17,11 +17,14 @@ from pawl.registry import STARTER, Live, VersionRecord
 def prepare(stack: Stack, key: str) -> dict[str, str]:
     """Make the parameters that the template reads, unless they are there; returns their values by name.
 
-    CloudFormation reads them before it makes anything, so no template can make them. What releases have written is
-    respected; `key`, which has signed this machine's starter models, joins the keys that are trusted already.
+    CloudFormation reads them before it makes anything, so no template can make them. What the stack's releases have
+    written is respected; what an earlier stack of this name left is not, since a new one knows nothing of its models.
+    `key`, which has signed this machine's starter models, joins the keys that are trusted already.
     """
-    layer = _parameter(stack, "live-models-layer") or STARTER
-    keys = (_parameter(stack, "trusted-keys") or "").split(",")
+    kept = {
+        name: _parameter(stack, name) if stack.is_deployed else None for name in ("live-models-layer", "trusted-keys")
+    }
+    layer, keys = kept["live-models-layer"] or STARTER, (kept["trusted-keys"] or "").split(",")
     wanted = {
         "live-models-layer": layer,
         "trusted-keys": ",".join(filter(None, keys if key in keys else [*keys, key])),

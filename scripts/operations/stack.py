@@ -25,6 +25,7 @@ from pawl.subjects import Deployment
 from pawl.traffic import Traffic
 
 _ADDRESS = re.compile(r"https://([a-z0-9]+)\.execute-api\.[^/]+/(.+)")
+_NEVER_DEPLOYED = ("REVIEW_IN_PROGRESS", "ROLLBACK_IN_PROGRESS", "ROLLBACK_FAILED", "ROLLBACK_COMPLETE")
 _THEN = {
     403: "let your role call execute-api:Invoke on this API",
     404: "scripts/pawl models lists the models, scripts/pawl runs the runs, scripts/pawl releases MODEL the versions",
@@ -58,6 +59,14 @@ class Stack:
                 f"stack {self.name!r} is {self._described['StackStatus']}", "deploy it, and wait until that has ended"
             )
         return {**outputs, "ApiUrl": _reachable(outputs["ApiUrl"])}
+
+    @cached_property
+    def is_deployed(self) -> bool:
+        """Whether there is such a stack, and its first deployment has not failed."""
+        try:
+            return self._described["StackStatus"] not in _NEVER_DEPLOYED
+        except OperationError:
+            return False
 
     @cached_property
     def _described(self) -> dict[str, Any]:

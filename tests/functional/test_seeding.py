@@ -1,5 +1,6 @@
 """What `scripts/pawl prepare` leaves in the parameters that the template reads."""
 
+import json
 from typing import Any
 
 import boto3
@@ -26,10 +27,25 @@ def test_a_new_stack_serves_the_starter_models_and_trusts_the_machine_that_made_
     assert (stored("live-models-layer"), stored("trusted-keys")) == ("starter", "laptop")
 
 
-def test_what_releases_have_written_is_kept_and_a_second_machine_joins(stack: Stack) -> None:
-    prepare(stack, "laptop")
+def release() -> None:
+    """Write what a release of a stack that is trusted by `laptop` leaves."""
     for name, value in (("live-models-layer", "arn:aws:lambda:::layer:2"), ("trusted-keys", "laptop,kms")):
         boto3.client("ssm").put_parameter(Name=f"/pawl/pawl/{name}", Value=value, Type="String", Overwrite=True)
+
+
+def test_what_an_earlier_stack_of_the_name_released_is_not_served_by_a_new_one(stack: Stack) -> None:
+    release()
+
+    assert prepare(stack, "server") == {"live-models-layer": "starter", "trusted-keys": "server"}
+    assert (stored("live-models-layer"), stored("trusted-keys")) == ("starter", "server")
+
+
+def test_what_releases_have_written_is_kept_and_a_second_machine_joins(stack: Stack) -> None:
+    prepare(stack, "laptop")
+    body = json.dumps({"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}})
+    boto3.client("cloudformation").create_stack(StackName="pawl", TemplateBody=body)
+    stack = Stack("pawl")
+    release()
 
     prepare(stack, "laptop")
     assert (stored("live-models-layer"), stored("trusted-keys")) == ("arn:aws:lambda:::layer:2", "laptop,kms")
