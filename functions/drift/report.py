@@ -143,7 +143,8 @@ def sentence_of(
         "none": "is stable",
     }[attribution.kind]
     since = f" since {attribution.since[:16].replace('T', ' ')} UTC" if attribution.since else ""
-    named = _listed(moved) if moved else "; ".join(finding.sentence for finding in findings[:2])
+    told = findings if attribution.kind in ("quality", "data") else ()
+    named = _listed(moved) if moved else "; ".join(finding.sentence for finding in told[:2])
     about = f": {named}{' moved' if moved else ''}" if named else ""
     return f"{_name(scope)} {what}{since}{about}{_accuracy(estimate, labels, error)}."
 

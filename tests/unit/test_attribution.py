@@ -11,6 +11,7 @@ from drift.labels import LabelledQuality
 from drift.policy import DEFAULT, DriftPolicy
 from drift.quality import freshness, volume
 from drift.report import Report, Scope
+from drift.season import Season
 from drift.verdict import Evidence, judge
 from pawl.calibration import Labelled
 from pawl.errors import SettingsError
@@ -39,10 +40,14 @@ def _rows(seed: int, rows: int = 2000, **moved: Any) -> dict[str, Any]:
 REFERENCE = Profile.of(_rows(1, 4000), RANGES)
 
 
-def _judge(policy: DriftPolicy = DEFAULT, evidence: Mapping[str, Any] | None = None, **moved: Any) -> Report:
+def _recent(rows: int = 2000, **moved: Any) -> Profile:
     recent = Profile.like(REFERENCE)
-    recent.update(_rows(2, **moved))
-    found = replace(Evidence(REFERENCE, recent), **(evidence or {}))
+    recent.update(_rows(2, rows, **moved))
+    return recent
+
+
+def _judge(policy: DriftPolicy = DEFAULT, evidence: Mapping[str, Any] | None = None, **moved: Any) -> Report:
+    found = replace(Evidence(REFERENCE, _recent(**moved)), **(evidence or {}))
     return judge(found, SCOPE, policy=policy, minimum_rows=100, instance_hour_usd=0.526)
 
 
@@ -161,6 +166,36 @@ def test_labels_that_no_shift_explains_are_concept_drift() -> None:
     assert report.sentence == (
         "triage 3 meets a changed meaning; 70% of labelled answers are right, where 90% were expected."
     )
+
+
+SURGE = Season(_recent(600), (200, 200, 200))
+"""Earlier weeks in which a tenth of the rows came."""
+
+
+def test_a_surge_of_traffic_alone_is_told_as_a_fault_of_the_data() -> None:
+    report = _judge(evidence={"season": SURGE})
+
+    assert (report.status, report.attribution.kind, report.cure.action) == ("drifted", "quality", "nothing")
+    assert "2,000 rows, where the same hours of earlier weeks had 200" in report.sentence
+
+
+@pytest.mark.parametrize("is_concept", [True, False])
+def test_a_surge_of_traffic_does_not_hide_what_labels_prove(is_concept: bool) -> None:
+    labels = replace(LABELS, accuracy=0.7, has_fallen=True, is_concept=is_concept)
+
+    report = _judge(evidence={"labels": labels, "season": SURGE})
+
+    assert [finding.kind for finding in report.findings] == ["volume"]
+    assert (report.attribution.kind, report.cure.action) == ("concept", "fine_tune_head")
+    assert report.sentence == (
+        "triage 3 meets a changed meaning; 70% of labelled answers are right, where 90% were expected."
+    )
+
+
+def test_a_surge_of_traffic_does_not_hide_an_estimated_accuracy_that_falls() -> None:
+    report = _judge(evidence={"season": SURGE}, confidence=2)
+
+    assert (report.attribution.kind, report.cure.action) == ("prediction", "fine_tune_head")
 
 
 def test_confidences_that_are_off_while_the_answers_are_right_want_to_be_recalibrated() -> None:
