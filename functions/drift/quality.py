@@ -21,7 +21,10 @@ FAULTS = ("missing", "range", "schema", "volume", "freshness")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One look at the data's quality: a share, or a number of rows, before and now."""
+    """One look at the data's quality: a share, or a number of rows, before and now.
+
+    It names no `column` where it is about rows as a whole.
+    """
 
     kind: Kind
     column: str
@@ -43,6 +46,30 @@ def inspect(
     adjusted = holm([finding.p_value for finding in found])
     kept = [replace(each, is_bad=each.is_bad and p < policy.alpha) for each, p in zip(found, adjusted, strict=True)]
     return sorted((each for each in kept if each.is_bad), key=lambda each: each.before - each.now)
+
+
+def news(reference: Profile, recent: Profile, policy: DriftPolicy) -> list[Finding]:
+    """Columns that the reference has no value of: told, and no fault, for the model does not know them."""
+    found = [
+        name
+        for name, sketch in recent.columns.items()
+        if name not in policy.ignored_columns
+        and sketch.rows
+        and (name not in reference.columns or not reference.columns[name].rows)
+    ]
+    return [
+        Finding("schema", name, 0.0, 1.0, 1.0, False, f"{name} is new: the reference has no value of it")
+        for name in sorted(found)
+    ]
+
+
+def unfit(left_out: int, rows: int, policy: DriftPolicy) -> Finding | None:
+    """Rows of batches that do not fit the reference, beside those that do; None without any."""
+    if not left_out:
+        return None
+    share = left_out / (left_out + rows)
+    sentence = f"{left_out:,} of {left_out + rows:,} rows do not fit the reference: a column is of another kind"
+    return Finding("schema", "", 0.0, round(share, 4), 0.0, share >= policy.missing_increase, sentence)
 
 
 def volume(rows: int, earlier: Sequence[int], policy: DriftPolicy) -> Finding | None:

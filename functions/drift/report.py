@@ -106,9 +106,10 @@ def insufficient(rows: int, reference_rows: int, scope: Scope, minimum_rows: int
     )
 
 
-def silent(report: Report, finding: Finding, weeks: Sequence[int], cure: Cure) -> Report:
-    """The report again of a window with too few rows where earlier weeks had many."""
-    sentence = f"{report.model} {report.version} has fallen silent: {finding.sentence}."
+def broken(report: Report, finding: Finding, weeks: Sequence[int], cure: Cure) -> Report:
+    """The report again of a window with too few rows to judge, and what that is a fault of."""
+    what = "gets broken data" if finding.kind == "schema" else "has fallen silent"
+    sentence = f"{report.model} {report.version} {what}: {finding.sentence}."
     attribution = Attribution("quality", "", ())
     return replace(
         report,
@@ -134,7 +135,8 @@ def sentence_of(
     moved = [part.slice if part.column == TOGETHER else part.column for part in attribution.parts]
     if not moved and attribution.kind == "none":
         looked_at = sum(column.tie is None for column in columns)
-        return f"{_name(scope)} is stable: none of {looked_at} columns has moved beyond chance and its limit."
+        new = "".join(f"; {finding.sentence}" for finding in findings[:2])
+        return f"{_name(scope)} is stable: none of {looked_at} columns has moved beyond chance and its limit{new}."
     what = {
         "quality": "gets broken data",
         "concept": "meets a changed meaning",

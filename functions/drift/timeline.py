@@ -35,11 +35,12 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """A window's profiles together, and in stretches; `left_out` is how many did not fit the others."""
+    """A window's profiles together, and in stretches; `left_out` is how many did not fit, with how many rows."""
 
     recent: Profile
     stretches: Sequence[Stretch]
     left_out: int
+    rows_left_out: int
 
 
 def gather(
@@ -52,7 +53,7 @@ def gather(
         first = since_ms if profile.first_ms is None else profile.first_ms
         builder.add(profile, since_ms + max(0, first - since_ms) // length_ms * length_ms)
     builder.close()
-    return Gathered(builder.whole, builder.stretches, builder.left_out)
+    return Gathered(builder.whole, builder.stretches, builder.left_out, builder.rows_left_out)
 
 
 def stretch_ms(window_ms: int, columns: int) -> int:
@@ -89,7 +90,7 @@ class _Builder:
         self.whole, self._part = self._empty(), self._empty()
         self._began: int | None = None
         self.stretches: list[Stretch] = []
-        self.left_out = 0
+        self.left_out = self.rows_left_out = 0
 
     def add(self, profile: Profile, start: int) -> None:
         """Take a profile whose stretch begins at `start`."""
@@ -112,6 +113,7 @@ class _Builder:
             into.merge(profile)
         except IncompatibleProfiles:
             self.left_out += 1
+            self.rows_left_out += profile.rows
 
     def _empty(self) -> Profile:
         return Profile.like(self._reference, is_open=True)

@@ -11,8 +11,8 @@ from drift.judgement import ColumnDrift, compare_pairs, pairs
 from drift.labels import LabelledQuality
 from drift.pairing import Pair, pair_of
 from drift.policy import DriftPolicy
-from drift.quality import Finding, freshness, inspect, volume
-from drift.report import Distribution, Moment, Report, Scope, insufficient, sentence_of, silent
+from drift.quality import Finding, freshness, inspect, news, unfit, volume
+from drift.report import Distribution, Moment, Report, Scope, broken, insufficient, sentence_of
 from drift.season import Season, unless_usual, unless_usual_error, unusual, without_seasonal
 from drift.timeline import LEAST_ROWS, Stretch, since_when
 from pawl.calibration import Labelled
@@ -29,7 +29,8 @@ class Evidence:
     """All that a judgement rests on; what is not known is None or empty.
 
     `calibration` are labelled predictions of the version's training, `expected` what is known of a regression's errors;
-    `kind` is the model's, `cures_tried` how many trainings drift has caused lately.
+    `kind` is the model's, `cures_tried` how many trainings drift has caused lately, `rows_left_out` how many rows came
+    in batches that do not fit the reference.
     """
 
     reference: Profile
@@ -41,6 +42,7 @@ class Evidence:
     kind: str = ""
     cures_tried: int = 0
     expected: ExpectedError | None = None
+    rows_left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +91,13 @@ def judge(
 
 
 def _thin(evidence: Evidence, report: Report, policy: DriftPolicy) -> Report:
-    """Too few rows to judge: that is a fault where earlier weeks had many."""
+    """Too few rows to judge: that is a fault where earlier weeks had many, or where others do not fit the reference."""
     weeks = evidence.season.weeks if evidence.season else ()
-    found = volume(report.rows, weeks, policy)
-    if found is None or not found.is_bad:
+    found = (unfit(evidence.rows_left_out, report.rows, policy), volume(report.rows, weeks, policy))
+    fault = next((each for each in found if each is not None and each.is_bad), None)
+    if fault is None:
         return report
-    return silent(report, found, weeks, choose_cure(Facts("quality", False, False, False, 0.0, False, 0), 0.0))
+    return broken(report, fault, weeks, choose_cure(Facts("quality", False, False, False, 0.0, False, 0), 0.0))
 
 
 def _look(evidence: Evidence, scope: Scope, paired: Sequence[tuple[str, Pair]], policy: DriftPolicy) -> _Seen:
@@ -112,8 +115,13 @@ def _look(evidence: Evidence, scope: Scope, paired: Sequence[tuple[str, Pair]], 
         estimate = unless_usual(estimate, usual)
         error = unless_usual_error(error, estimate_error(season.profile, recent, evidence.expected, policy))
     weeks = season.weeks if season else ()
-    flow = (volume(recent.rows, weeks, policy), freshness(recent.last_ms, unix_ms(scope.until), policy))
-    return _Seen(columns, [*findings, *(each for each in flow if each is not None and each.is_bad)], estimate, error)
+    flow = (
+        unfit(evidence.rows_left_out, recent.rows, policy),
+        volume(recent.rows, weeks, policy),
+        freshness(recent.last_ms, unix_ms(scope.until), policy),
+    )
+    findings += [each for each in flow if each is not None and each.is_bad]
+    return _Seen(columns, [*findings, *news(reference, recent, policy)], estimate, error)
 
 
 def _facts(kind: DriftKind, seen: _Seen, evidence: Evidence) -> Facts:

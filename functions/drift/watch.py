@@ -91,6 +91,7 @@ class Watch:
             manifest.kind if manifest else "",
             self._cures_tried(scope, until_ms),
             self._expected(scope),
+            gathered.rows_left_out,
         )
         report = self._verdict(evidence, scope, policy)
         if report.status != "stable" or looks_thin(gathered, since_ms, until_ms, policy):

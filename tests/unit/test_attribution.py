@@ -12,6 +12,7 @@ from drift.policy import DEFAULT, DriftPolicy
 from drift.quality import freshness, volume
 from drift.report import Report, Scope
 from drift.season import Season
+from drift.timeline import gather
 from drift.verdict import Evidence, judge
 from pawl.calibration import Labelled
 from pawl.errors import SettingsError
@@ -117,6 +118,60 @@ def test_a_column_that_comes_no_more_is_broken_data() -> None:
     report = _judge(missing=1.0)
 
     assert (report.attribution.kind, report.findings[0].kind) == ("quality", "schema")
+
+
+def test_a_column_that_most_rows_came_without_is_broken_data() -> None:
+    rows = _rows(2)
+    recent, later = Profile.like(REFERENCE, is_open=True), Profile.like(REFERENCE, is_open=True)
+    recent.update({name: values[:200] for name, values in rows.items()})
+    later.update({name: values[200:] for name, values in rows.items() if name != "hour"})
+    recent.merge(later)
+
+    report = judge(Evidence(REFERENCE, recent), SCOPE, policy=DEFAULT, minimum_rows=100)
+
+    assert (report.attribution.kind, report.findings[0].sentence) == (
+        "quality",
+        "hour is missing in 90% of rows, before in 0%",
+    )
+
+
+def test_a_column_that_the_reference_lacks_is_told_and_no_drift() -> None:
+    recent = Profile.like(REFERENCE, is_open=True)
+    recent.update({**_rows(2), "extra": ["a"] * 2000, "latency_ms": [1.0] * 2000})
+
+    report = judge(Evidence(REFERENCE, recent), SCOPE, policy=DEFAULT, minimum_rows=100)
+
+    assert (report.status, [finding.column for finding in report.findings]) == ("stable", ["extra"])
+    assert report.sentence.endswith("beyond chance and its limit; extra is new: the reference has no value of it.")
+
+
+@pytest.mark.parametrize(
+    ("fitting", "left_out", "status", "kind"),
+    [(2000, 100, "stable", "none"), (2000, 110, "drifted", "quality"), (0, 5000, "drifted", "quality")],
+)
+def test_rows_that_do_not_fit_the_reference_are_broken_data_where_they_are_many(
+    fitting: int, left_out: int, status: str, kind: str
+) -> None:
+    recent = _recent() if fitting else Profile.like(REFERENCE)
+
+    report = judge(Evidence(REFERENCE, recent, rows_left_out=left_out), SCOPE, policy=DEFAULT, minimum_rows=100)
+
+    assert (report.rows, report.status, report.attribution.kind) == (fitting, status, kind)
+    if kind == "quality":
+        assert f"{left_out:,} of {left_out + fitting:,} rows do not fit the reference" in report.sentence
+
+
+def test_a_column_that_was_empty_in_the_reference_keeps_no_batch_from_being_judged() -> None:
+    learned = Profile.open()
+    learned.update({"length": _rows(1)["length"], "note": [None] * 2000})
+    later = Profile.open()
+    later.update({"length": _rows(2, length=10)["length"], "note": ["hello"] * 2000})
+
+    gathered = gather([later], learned, 0, 86_400_000, DEFAULT)
+
+    assert (gathered.recent.rows, gathered.left_out, gathered.rows_left_out) == (2000, 0, 0)
+    report = judge(Evidence(learned, gathered.recent), SCOPE, policy=DEFAULT, minimum_rows=100)
+    assert (report.status, report.drifted) == ("drifted", ["length"])
 
 
 def test_a_range_of_the_policy_is_held_against_the_values() -> None:
