@@ -72,18 +72,18 @@ def unfit(left_out: int, rows: int, policy: DriftPolicy) -> Finding | None:
     return Finding("schema", "", 0.0, round(share, 4), 0.0, share >= policy.missing_increase, sentence)
 
 
-def volume(rows: int, earlier: Sequence[int], policy: DriftPolicy) -> Finding | None:
+def volume(rows: int, earlier: Sequence[int], policy: DriftPolicy, where: str = "") -> Finding | None:
     """Whether traffic is far from the same hours of earlier weeks; None without them."""
     if len(earlier) < policy.least_weeks:
         return None
     usual = sorted(earlier)[len(earlier) // 2]
     is_bad = not policy.least_volume * usual <= rows <= policy.most_volume * usual
-    sentence = f"{rows:,} rows, where the same hours of earlier weeks had {usual:,}"
+    sentence = f"{rows:,} rows{where}, where the same hours of earlier weeks had {usual:,}"
     return Finding("volume", "", usual, rows, 0.0, is_bad, sentence)
 
 
 def freshness(last_ms: int | None, until_ms: int, policy: DriftPolicy) -> Finding | None:
-    """Whether the newest row is old; None in a window without any."""
+    """Whether the newest row, within a window or before it, is old; None where there is none."""
     if last_ms is None:
         return None
     hours = max(0.0, (until_ms - last_ms) / 3_600_000)

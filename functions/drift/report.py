@@ -106,18 +106,17 @@ def insufficient(rows: int, reference_rows: int, scope: Scope, minimum_rows: int
     )
 
 
-def broken(report: Report, finding: Finding, weeks: Sequence[int], cure: Cure) -> Report:
+def broken(report: Report, findings: Sequence[Finding], weeks: Sequence[int], cure: Cure) -> Report:
     """The report again of a window with too few rows to judge, and what that is a fault of."""
-    what = "gets broken data" if finding.kind == "schema" else "has fallen silent"
-    sentence = f"{report.model} {report.version} {what}: {finding.sentence}."
-    attribution = Attribution("quality", "", ())
+    what = "gets broken data" if findings[0].kind == "schema" else "has fallen silent"
+    sentence = f"{report.model} {report.version} {what}: {findings[0].sentence}."
     return replace(
         report,
         status="drifted",
         sentence=sentence,
-        attribution=attribution,
+        attribution=Attribution("quality", "", ()),
         cure=cure,
-        findings=(finding,),
+        findings=tuple(findings),
         weeks=tuple(weeks),
     )
 

@@ -347,7 +347,9 @@ def test_silence_where_earlier_weeks_had_traffic_is_broken_data(
         "quality",
         "nothing",
     )
-    assert report["sentence"] == ("triage 1 has fallen silent: 5 rows, where the same hours of earlier weeks had 60.")
+    assert report["sentence"] == (
+        "triage 1 has fallen silent: 5 rows in 1 h, where the same hours of earlier weeks had 60."
+    )
 
 
 @pytest.fixture

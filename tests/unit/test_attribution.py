@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from drift.cure import HOURS, Cure, Facts, choose_cure
+from drift.flow import Flow
 from drift.labels import LabelledQuality
 from drift.policy import DEFAULT, DriftPolicy
 from drift.quality import freshness, volume
 from drift.report import Report, Scope
-from drift.season import Season
 from drift.timeline import gather
 from drift.verdict import Evidence, judge
 from pawl.calibration import Labelled
@@ -223,22 +223,22 @@ def test_labels_that_no_shift_explains_are_concept_drift() -> None:
     )
 
 
-SURGE = Season(_recent(600), (200, 200, 200))
+SURGE = (Flow(2000, (200, 200, 200), 24),)
 """Earlier weeks in which a tenth of the rows came."""
 
 
 def test_a_surge_of_traffic_alone_is_told_as_a_fault_of_the_data() -> None:
-    report = _judge(evidence={"season": SURGE})
+    report = _judge(evidence={"flows": SURGE})
 
     assert (report.status, report.attribution.kind, report.cure.action) == ("drifted", "quality", "nothing")
-    assert "2,000 rows, where the same hours of earlier weeks had 200" in report.sentence
+    assert "2,000 rows in 24 h, where the same hours of earlier weeks had 200" in report.sentence
 
 
 @pytest.mark.parametrize("is_concept", [True, False])
 def test_a_surge_of_traffic_does_not_hide_what_labels_prove(is_concept: bool) -> None:
     labels = replace(LABELS, accuracy=0.7, has_fallen=True, is_concept=is_concept)
 
-    report = _judge(evidence={"labels": labels, "season": SURGE})
+    report = _judge(evidence={"labels": labels, "flows": SURGE})
 
     assert [finding.kind for finding in report.findings] == ["volume"]
     assert (report.attribution.kind, report.cure.action) == ("concept", "fine_tune_head")
@@ -248,7 +248,7 @@ def test_a_surge_of_traffic_does_not_hide_what_labels_prove(is_concept: bool) ->
 
 
 def test_a_surge_of_traffic_does_not_hide_an_estimated_accuracy_that_falls() -> None:
-    report = _judge(evidence={"season": SURGE}, confidence=2)
+    report = _judge(evidence={"flows": SURGE}, confidence=2)
 
     assert (report.attribution.kind, report.cure.action) == ("prediction", "fine_tune_head")
 
