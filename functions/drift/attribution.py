@@ -52,19 +52,23 @@ def kind_of(
 ) -> DriftKind:
     """The kind of drift, the one that explains the others first.
 
-    Broken data explain a shift; no shift explains a changed meaning; inputs that moved explain answers that did.
+    A broken column explains its own shift; no shift explains a changed meaning; inputs that moved explain answers that
+    did. Too much or too little traffic explains none of these.
     """
     moved = [column for column in columns if column.has_drifted]
-    broken = {finding.column for finding in findings if finding.kind in FAULTS and finding.is_bad}
+    bad = [finding for finding in findings if finding.is_bad]
+    broken = {finding.column for finding in bad if finding.kind in FAULTS and finding.column}
     if broken and {column.column for column in moved if column.role == "data" and column.tie is None} <= broken:
         return "quality"
     if labels is not None and labels.is_concept:
         return "concept"
-    if any(column.role == "data" for column in moved) or any(finding.is_bad for finding in findings):
+    if any(column.role == "data" for column in moved) or any(finding.column for finding in bad):
         return "data"
     if moved or (estimate is not None and estimate.has_fallen) or (error is not None and error.has_risen):
         return "prediction"
-    return "concept" if labels is not None and labels.has_fallen else "none"
+    if labels is not None and labels.has_fallen:
+        return "concept"
+    return "quality" if bad else "none"
 
 
 def parts_of(columns: Sequence[ColumnDrift], pairs: dict[str, Pair]) -> tuple[Part, ...]:

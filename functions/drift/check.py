@@ -39,27 +39,44 @@ watch = Watch(
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Check one model, or all of them, over a window that ends now unless the event says otherwise."""
+    """Check one model, or all of them, over a window that ends now unless the event says otherwise.
+
+    A model that cannot be checked keeps no other one from it: its error is raised when all have had their turn.
+    """
     until_ms = unix_ms(event["until"]) if "until" in event else time.time_ns() // 1_000_000
     window_ms = round(settings.window_hours * 3_600_000)
     since_ms = unix_ms(event["since"]) if "since" in event else until_ms - window_ms
     names = [event["model"]] if "model" in event else [*registry.models(), *registry.models_elsewhere()]
-    reports = [watch.check(name, since_ms, until_ms) for name in dict.fromkeys(names)]
-    for report in reports:
-        measure(report)
-        logger.info(
-            "drift checked",
-            extra={
-                "model": report.model,
-                "version": report.version,
-                "rows": report.rows,
-                "status": report.status,
-                "score": report.score,
-                "kind": report.attribution.kind,
-                "cure": report.cure.action,
-            },
-        )
+    reports: list[Report] = []
+    failures: list[Exception] = []
+    for name in dict.fromkeys(names):
+        try:
+            reports.append(watch.check(name, since_ms, until_ms))
+        except Exception as error:
+            logger.exception("model not checked", extra={"model": name})
+            failures.append(error)
+        else:
+            tell(reports[-1])
+    if failures:
+        raise ExceptionGroup(f"{len(failures)} of {len(failures) + len(reports)} models could not be checked", failures)
     return {"reports": [report.to_dict() for report in reports]}
+
+
+def tell(report: Report) -> None:
+    """Log what a check came to, and measure it."""
+    measure(report)
+    logger.info(
+        "drift checked",
+        extra={
+            "model": report.model,
+            "version": report.version,
+            "rows": report.rows,
+            "status": report.status,
+            "score": report.score,
+            "kind": report.attribution.kind,
+            "cure": report.cure.action,
+        },
+    )
 
 
 def measure(report: Report) -> None:

@@ -78,7 +78,10 @@ class DriftPolicy:
     @classmethod
     def from_json(cls, text: bytes | str) -> "DriftPolicy":
         """The policy in a file; SettingsError names a field that is unknown or of the wrong type."""
-        raw: object = json.loads(text)
+        try:
+            raw: object = json.loads(text)
+        except ValueError as error:
+            raise SettingsError("drift.json: want JSON") from error
         if not is_object(raw):
             raise SettingsError("drift.json: want an object with the fields of a drift policy")
         known = {each.name for each in fields(cls)}

@@ -21,7 +21,10 @@ FAULTS = ("missing", "range", "schema", "volume", "freshness")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One look at the data's quality: a share, or a number of rows, before and now."""
+    """One look at the data's quality: a share, or a number of rows, before and now.
+
+    It names no `column` where it is about rows as a whole.
+    """
 
     kind: Kind
     column: str
@@ -45,18 +48,42 @@ def inspect(
     return sorted((each for each in kept if each.is_bad), key=lambda each: each.before - each.now)
 
 
-def volume(rows: int, earlier: Sequence[int], policy: DriftPolicy) -> Finding | None:
+def news(reference: Profile, recent: Profile, policy: DriftPolicy) -> list[Finding]:
+    """Columns that the reference has no value of: told, and no fault, for the model does not know them."""
+    found = [
+        name
+        for name, sketch in recent.columns.items()
+        if name not in policy.ignored_columns
+        and sketch.rows
+        and (name not in reference.columns or not reference.columns[name].rows)
+    ]
+    return [
+        Finding("schema", name, 0.0, 1.0, 1.0, False, f"{name} is new: the reference has no value of it")
+        for name in sorted(found)
+    ]
+
+
+def unfit(left_out: int, rows: int, policy: DriftPolicy) -> Finding | None:
+    """Rows of batches that do not fit the reference, beside those that do; None without any."""
+    if not left_out:
+        return None
+    share = left_out / (left_out + rows)
+    sentence = f"{left_out:,} of {left_out + rows:,} rows do not fit the reference: a column is of another kind"
+    return Finding("schema", "", 0.0, round(share, 4), 0.0, share >= policy.missing_increase, sentence)
+
+
+def volume(rows: int, earlier: Sequence[int], policy: DriftPolicy, where: str = "") -> Finding | None:
     """Whether traffic is far from the same hours of earlier weeks; None without them."""
     if len(earlier) < policy.least_weeks:
         return None
     usual = sorted(earlier)[len(earlier) // 2]
     is_bad = not policy.least_volume * usual <= rows <= policy.most_volume * usual
-    sentence = f"{rows:,} rows, where the same hours of earlier weeks had {usual:,}"
+    sentence = f"{rows:,} rows{where}, where the same hours of earlier weeks had {usual:,}"
     return Finding("volume", "", usual, rows, 0.0, is_bad, sentence)
 
 
 def freshness(last_ms: int | None, until_ms: int, policy: DriftPolicy) -> Finding | None:
-    """Whether the newest row is old; None in a window without any."""
+    """Whether the newest row, within a window or before it, is old; None where there is none."""
     if last_ms is None:
         return None
     hours = max(0.0, (until_ms - last_ms) / 3_600_000)

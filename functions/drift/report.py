@@ -106,17 +106,17 @@ def insufficient(rows: int, reference_rows: int, scope: Scope, minimum_rows: int
     )
 
 
-def silent(report: Report, finding: Finding, weeks: Sequence[int], cure: Cure) -> Report:
-    """The report again of a window with too few rows where earlier weeks had many."""
-    sentence = f"{report.model} {report.version} has fallen silent: {finding.sentence}."
-    attribution = Attribution("quality", "", ())
+def broken(report: Report, findings: Sequence[Finding], weeks: Sequence[int], cure: Cure) -> Report:
+    """The report again of a window with too few rows to judge, and what that is a fault of."""
+    what = "gets broken data" if findings[0].kind == "schema" else "has fallen silent"
+    sentence = f"{report.model} {report.version} {what}: {findings[0].sentence}."
     return replace(
         report,
         status="drifted",
         sentence=sentence,
-        attribution=attribution,
+        attribution=Attribution("quality", "", ()),
         cure=cure,
-        findings=(finding,),
+        findings=tuple(findings),
         weeks=tuple(weeks),
     )
 
@@ -134,7 +134,8 @@ def sentence_of(
     moved = [part.slice if part.column == TOGETHER else part.column for part in attribution.parts]
     if not moved and attribution.kind == "none":
         looked_at = sum(column.tie is None for column in columns)
-        return f"{_name(scope)} is stable: none of {looked_at} columns has moved beyond chance and its limit."
+        new = "".join(f"; {finding.sentence}" for finding in findings[:2])
+        return f"{_name(scope)} is stable: none of {looked_at} columns has moved beyond chance and its limit{new}."
     what = {
         "quality": "gets broken data",
         "concept": "meets a changed meaning",
@@ -143,7 +144,8 @@ def sentence_of(
         "none": "is stable",
     }[attribution.kind]
     since = f" since {attribution.since[:16].replace('T', ' ')} UTC" if attribution.since else ""
-    named = _listed(moved) if moved else "; ".join(finding.sentence for finding in findings[:2])
+    told = findings if attribution.kind in ("quality", "data") else ()
+    named = _listed(moved) if moved else "; ".join(finding.sentence for finding in told[:2])
     about = f": {named}{' moved' if moved else ''}" if named else ""
     return f"{_name(scope)} {what}{since}{about}{_accuracy(estimate, labels, error)}."
 

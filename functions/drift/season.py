@@ -1,62 +1,77 @@
 """The same hours of earlier weeks: what looks like a shift against the training data may be any Monday.
 
 Weeks are read newest first, and only when something looks amiss. A week that lies in an open incident is none to
-compare with: a drift must not become normal by lasting.
+compare with: a drift must not become normal by lasting. Nor must a slow one by being slow, which the last weeks always
+resemble: what is usual looks like the version's first weeks, too.
 """
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from drift.estimate import AccuracyEstimate
 from drift.foresight import ErrorEstimate
 from drift.judgement import ColumnDrift, compare
+from drift.learning import gather
 from drift.policy import DriftPolicy
 from drift.quality import Finding
 from pawl.errors import IncompatibleProfiles
 from pawl.profile import Profile
 
 WEEK_MS = 7 * 86_400_000
+Window = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Season:
-    """Earlier weeks' traffic of the same hours, together, and the rows of each week."""
+    """Traffic of the same hours, the last weeks' together and, where they are known, the first weeks' together."""
 
-    profile: Profile
-    weeks: tuple[int, ...]
+    profiles: tuple[Profile, ...]
 
 
-def windows(since_ms: int, until_ms: int, policy: DriftPolicy, opened_ms: int | None) -> list[tuple[int, int]]:
-    """The same hours of each earlier week, newest first; those that end after `opened_ms` are left out."""
-    earlier = [(since_ms - n * WEEK_MS, until_ms - n * WEEK_MS) for n in range(1, policy.earlier_weeks + 1)]
-    return [(since, until) for since, until in earlier if opened_ms is None or until <= opened_ms]
+def last_weeks(since_ms: int, until_ms: int, policy: DriftPolicy, opened_ms: int | None) -> list[Window]:
+    """The same hours of the last weeks, newest first; those that end after an incident's opening do not count."""
+    newest = 1 if opened_ms is None else max(1, math.ceil((until_ms - opened_ms) / WEEK_MS))
+    return [_weeks_ago(n, since_ms, until_ms) for n in range(newest, newest + policy.earlier_weeks)]
+
+
+def first_weeks(since_ms: int, until_ms: int, policy: DriftPolicy, began_ms: int) -> list[Window]:
+    """The same hours of the first weeks since traffic began, oldest first."""
+    oldest = math.ceil((until_ms - began_ms) / WEEK_MS) - 1
+    return [_weeks_ago(n, since_ms, until_ms) for n in range(oldest, max(0, oldest - policy.least_weeks), -1)]
 
 
 def gather_weeks(
-    weeks: Iterable[Iterable[Profile]], reference: Profile, minimum_rows: int, policy: DriftPolicy
+    read: Callable[[int, int], Iterable[Profile]],
+    last: Sequence[Window],
+    first: Sequence[Window],
+    reference: Profile,
+    minimum_rows: int,
+    least_weeks: int,
 ) -> Season | None:
-    """All weeks with enough rows together; None when they are too few; a week profiled otherwise is left out."""
-    whole = Profile.like(reference, is_open=True)
-    rows: list[int] = []
-    for profiles in weeks:
-        week = Profile.like(reference, is_open=True)
-        try:
-            for profile in profiles:
-                week.merge(profile)
-            if week.rows >= minimum_rows:
-                whole.merge(week)
-                rows.append(week.rows)
-        except IncompatibleProfiles:
+    """The last weeks with enough rows, and the first ones; None when the last ones are too few."""
+    lately, long_ago = (Profile.like(reference, is_open=True) for _ in range(2))
+    weeks = 0
+    for window in dict.fromkeys([*last, *first]):
+        week = gather(read(*window), reference).recent
+        if week.rows < minimum_rows:
             continue
-    return Season(whole, tuple(rows)) if len(rows) >= policy.least_weeks else None
+        if window in last:
+            weeks += _fits(week, lately)
+        if window in first:
+            _fits(week, long_ago)
+    if weeks < least_weeks:
+        return None
+    return Season((lately, long_ago) if long_ago.rows else (lately,))
 
 
 def without_seasonal(
     columns: Sequence[ColumnDrift], season: Season, recent: Profile, policy: DriftPolicy
 ) -> list[ColumnDrift]:
-    """The columns again; what has moved from the reference but not from earlier weeks has not drifted."""
-    usual = {column.column: column for column in compare(season.profile, recent, policy)}
-    return [_against(column, usual.get(column.column)) for column in columns]
+    """The columns again; what has moved from the reference but from no earlier weeks has not drifted."""
+    shared = replace(policy, alpha=policy.alpha / len(season.profiles))
+    usual = [{column.column: column for column in compare(profile, recent, shared)} for profile in season.profiles]
+    return [_against(column, [each[column.column] for each in usual if column.column in each]) for column in columns]
 
 
 def unusual(found: Sequence[Finding], then: Sequence[Finding]) -> list[Finding]:
@@ -65,21 +80,39 @@ def unusual(found: Sequence[Finding], then: Sequence[Finding]) -> list[Finding]:
     return [finding for finding in found if (finding.kind, finding.column) in again]
 
 
-def unless_usual(estimate: AccuracyEstimate | None, usual: AccuracyEstimate | None) -> AccuracyEstimate | None:
-    """The estimate again: accuracy that was as low in earlier weeks has not fallen."""
-    if estimate is None or usual is None:
+def unless_usual(
+    estimate: AccuracyEstimate | None, usual: Sequence[AccuracyEstimate | None]
+) -> AccuracyEstimate | None:
+    """The estimate again: accuracy that was as low in earlier weeks, in the last as in the first, has not fallen."""
+    known = [each.has_fallen for each in usual if each is not None]
+    if estimate is None or not known:
         return estimate
-    return replace(estimate, has_fallen=estimate.has_fallen and usual.has_fallen)
+    return replace(estimate, has_fallen=estimate.has_fallen and any(known))
 
 
-def unless_usual_error(error: ErrorEstimate | None, usual: ErrorEstimate | None) -> ErrorEstimate | None:
+def unless_usual_error(error: ErrorEstimate | None, usual: Sequence[ErrorEstimate | None]) -> ErrorEstimate | None:
     """The same of an error that was as large in earlier weeks."""
-    if error is None or usual is None:
+    known = [each.has_risen for each in usual if each is not None]
+    if error is None or not known:
         return error
-    return replace(error, has_risen=error.has_risen and usual.has_risen)
+    return replace(error, has_risen=error.has_risen and any(known))
 
 
-def _against(column: ColumnDrift, usual: ColumnDrift | None) -> ColumnDrift:
-    if usual is None:
+def _against(column: ColumnDrift, usual: Sequence[ColumnDrift]) -> ColumnDrift:
+    if not usual:
         return column
-    return replace(column, seasonal_effect=usual.effect, has_drifted=column.has_drifted and usual.has_drifted)
+    has_drifted = column.has_drifted and any(each.has_drifted for each in usual)
+    return replace(column, seasonal_effect=max(each.effect for each in usual), has_drifted=has_drifted)
+
+
+def _fits(week: Profile, whole: Profile) -> bool:
+    """Add a week; False where it was profiled otherwise."""
+    try:
+        whole.merge(week)
+    except IncompatibleProfiles:
+        return False
+    return True
+
+
+def _weeks_ago(n: int, since_ms: int, until_ms: int) -> Window:
+    return since_ms - n * WEEK_MS, until_ms - n * WEEK_MS

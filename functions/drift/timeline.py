@@ -4,6 +4,7 @@ Profiles come in order of time, so one stretch is merged at a time and only its 
 with their number.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -35,11 +36,16 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """A window's profiles together, and in stretches; `left_out` is how many did not fit the others."""
+    """A window's profiles together, and in stretches; `left_out` is how many did not fit, with how many rows.
+
+    `hours` are all rows by the hour since 1970.
+    """
 
     recent: Profile
     stretches: Sequence[Stretch]
     left_out: int
+    rows_left_out: int
+    hours: Mapping[int, int]
 
 
 def gather(
@@ -48,11 +54,13 @@ def gather(
     """The profiles of a window, which come in order of time; stretches without rows are left out."""
     builder = _Builder(reference, policy)
     length_ms = stretch_ms(until_ms - since_ms, len(reference.columns))
+    hours: Counter[int] = Counter()
     for profile in profiles:
         first = since_ms if profile.first_ms is None else profile.first_ms
+        hours[first // HOUR_MS] += profile.rows
         builder.add(profile, since_ms + max(0, first - since_ms) // length_ms * length_ms)
     builder.close()
-    return Gathered(builder.whole, builder.stretches, builder.left_out)
+    return Gathered(builder.whole, builder.stretches, builder.left_out, builder.rows_left_out, hours)
 
 
 def stretch_ms(window_ms: int, columns: int) -> int:
@@ -73,14 +81,6 @@ def since_when(columns: Sequence[str], stretches: Sequence[Stretch]) -> int | No
     return since
 
 
-def looks_thin(gathered: Gathered, since_ms: int, until_ms: int, policy: DriftPolicy) -> bool:
-    """Whether the window's last quarter had so few rows a minute, or so many, that earlier weeks must tell why."""
-    edge = until_ms - (until_ms - since_ms) // 4
-    late = sum(stretch.rows for stretch in gathered.stretches if stretch.since_ms >= edge)
-    early = sum(stretch.rows for stretch in gathered.stretches) - late
-    return not policy.least_volume * early <= 3 * late <= policy.most_volume * early
-
-
 class _Builder:
     """Merges one stretch at a time, and the stretches into the whole."""
 
@@ -89,7 +89,7 @@ class _Builder:
         self.whole, self._part = self._empty(), self._empty()
         self._began: int | None = None
         self.stretches: list[Stretch] = []
-        self.left_out = 0
+        self.left_out = self.rows_left_out = 0
 
     def add(self, profile: Profile, start: int) -> None:
         """Take a profile whose stretch begins at `start`."""
@@ -112,6 +112,7 @@ class _Builder:
             into.merge(profile)
         except IncompatibleProfiles:
             self.left_out += 1
+            self.rows_left_out += profile.rows
 
     def _empty(self) -> Profile:
         return Profile.like(self._reference, is_open=True)

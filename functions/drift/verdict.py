@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from drift.attribution import Attribution, DriftKind, binned, kind_of, parts_of
 from drift.cure import Facts, choose_cure
 from drift.estimate import CONFIDENCE, AccuracyEstimate, estimate_accuracy
+from drift.flow import Flow
 from drift.foresight import ErrorEstimate, estimate_error
 from drift.judgement import ColumnDrift, compare_pairs, pairs
 from drift.labels import LabelledQuality
 from drift.pairing import Pair, pair_of
 from drift.policy import DriftPolicy
-from drift.quality import Finding, freshness, inspect, volume
-from drift.report import Distribution, Moment, Report, Scope, insufficient, sentence_of, silent
+from drift.quality import Finding, freshness, inspect, news, unfit, volume
+from drift.report import Distribution, Moment, Report, Scope, broken, insufficient, sentence_of
 from drift.season import Season, unless_usual, unless_usual_error, unusual, without_seasonal
 from drift.timeline import LEAST_ROWS, Stretch, since_when
 from pawl.calibration import Labelled
@@ -29,7 +30,8 @@ class Evidence:
     """All that a judgement rests on; what is not known is None or empty.
 
     `calibration` are labelled predictions of the version's training, `expected` what is known of a regression's errors;
-    `kind` is the model's, `cures_tried` how many trainings drift has caused lately.
+    `kind` is the model's, `cures_tried` how many trainings drift has caused lately, `rows_left_out` how many rows came
+    in batches that do not fit the reference, `newest_ms` the time of the newest row, be it older than the window.
     """
 
     reference: Profile
@@ -41,6 +43,14 @@ class Evidence:
     kind: str = ""
     cures_tried: int = 0
     expected: ExpectedError | None = None
+    rows_left_out: int = 0
+    flows: Sequence[Flow] = ()
+    newest_ms: int | None = None
+
+    @property
+    def weeks(self) -> tuple[int, ...]:
+        """The rows of the same hours of earlier weeks."""
+        return self.flows[0].weeks if self.flows else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +67,7 @@ def judge(
     """The report of a window: `insufficient` below `minimum_rows`, else `drifted` or `stable`."""
     recent, reference = evidence.recent, evidence.reference
     if recent.rows < minimum_rows:
-        return _thin(evidence, insufficient(recent.rows, reference.rows, scope, minimum_rows), policy)
+        return _thin(evidence, scope, insufficient(recent.rows, reference.rows, scope, minimum_rows), policy)
     paired = pairs(reference, recent, policy)
     seen = _look(evidence, scope, paired, policy)
     kind = kind_of(seen.columns, seen.findings, seen.estimate, evidence.labels, seen.error)
@@ -81,39 +91,52 @@ def judge(
         tuple(seen.findings),
         seen.estimate,
         evidence.labels,
-        evidence.season.weeks if evidence.season else (),
+        evidence.weeks,
         tuple(_moment(stretch) for stretch in evidence.stretches),
         _distributions(seen.columns, judged),
         error=seen.error,
     )
 
 
-def _thin(evidence: Evidence, report: Report, policy: DriftPolicy) -> Report:
-    """Too few rows to judge: that is a fault where earlier weeks had many."""
-    weeks = evidence.season.weeks if evidence.season else ()
-    found = volume(report.rows, weeks, policy)
-    if found is None or not found.is_bad:
+def _thin(evidence: Evidence, scope: Scope, report: Report, policy: DriftPolicy) -> Report:
+    """Too few rows to judge: that may be a fault in itself."""
+    faults = _faults(evidence, scope, policy)
+    if not faults:
         return report
-    return silent(report, found, weeks, choose_cure(Facts("quality", False, False, False, 0.0, False, 0), 0.0))
+    cure = choose_cure(Facts("quality", False, False, False, 0.0, False, 0), 0.0)
+    return broken(report, faults, evidence.weeks, cure)
+
+
+def _faults(evidence: Evidence, scope: Scope, policy: DriftPolicy) -> list[Finding]:
+    """What is wrong with the rows as a whole; of the last hours nothing where it is so of all of them."""
+    flows = [volume(each.rows, each.weeks, policy, f" in {each.hours} h") for each in evidence.flows]
+    found = [
+        unfit(evidence.rows_left_out, evidence.recent.rows, policy),
+        *[each for each in flows if each is not None and each.is_bad][:1],
+        freshness(evidence.newest_ms, unix_ms(scope.until), policy),
+    ]
+    return [each for each in found if each is not None and each.is_bad]
 
 
 def _look(evidence: Evidence, scope: Scope, paired: Sequence[tuple[str, Pair]], policy: DriftPolicy) -> _Seen:
     """Columns, findings and estimate against the reference, and what of them is no season's doing."""
-    reference, recent, season = evidence.reference, evidence.recent, evidence.season
+    reference, recent = evidence.reference, evidence.recent
     columns = compare_pairs(paired, reference, recent, policy)
     findings = inspect(reference, recent, paired, policy)
     estimate = estimate_accuracy(_confidences(reference, recent, policy), evidence.calibration, policy)
     error = estimate_error(reference, recent, evidence.expected, policy)
-    if season is not None:
-        columns = without_seasonal(columns, season, recent, policy)
-        then = inspect(season.profile, recent, pairs(season.profile, recent, policy), policy)
-        findings = unusual(findings, then)
-        usual = estimate_accuracy(_confidences(season.profile, recent, policy), evidence.calibration, policy)
+    if evidence.season is not None:
+        earlier = evidence.season.profiles
+        columns = without_seasonal(columns, evidence.season, recent, policy)
+        then = [inspect(each, recent, pairs(each, recent, policy), policy) for each in earlier]
+        findings = unusual(findings, [finding for each in then for finding in each])
+        confident = (_confidences(each, recent, policy) for each in earlier)
+        usual = [estimate_accuracy(each, evidence.calibration, policy) for each in confident]
         estimate = unless_usual(estimate, usual)
-        error = unless_usual_error(error, estimate_error(season.profile, recent, evidence.expected, policy))
-    weeks = season.weeks if season else ()
-    flow = (volume(recent.rows, weeks, policy), freshness(recent.last_ms, unix_ms(scope.until), policy))
-    return _Seen(columns, [*findings, *(each for each in flow if each is not None and each.is_bad)], estimate, error)
+        expected = [estimate_error(each, recent, evidence.expected, policy) for each in earlier]
+        error = unless_usual_error(error, expected)
+    told = [*findings, *_faults(evidence, scope, policy), *news(reference, recent, policy)]
+    return _Seen(columns, told, estimate, error)
 
 
 def _facts(kind: DriftKind, seen: _Seen, evidence: Evidence) -> Facts:

@@ -2,16 +2,18 @@
 
 import json
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 from drift import learning, page, season
+from drift.flow import FlowMeter
 from drift.incidents import TRAINING, Incident, event_id, follow
 from drift.labels import judge_labels
 from drift.late import LateLabels
 from drift.policy import DEFAULT, DriftPolicy
 from drift.report import Report, Scope
 from drift.report import learning as still_learning
-from drift.timeline import gather, looks_thin
+from drift.timeline import gather
 from drift.verdict import Evidence, judge
 from pawl.bucket import Bucket
 from pawl.bundle import Manifest
@@ -77,13 +79,14 @@ class Watch:
         self, scope: Scope, manifest: Manifest | None, reference: Profile, since_ms: int, until_ms: int
     ) -> Report:
         """Against the reference first; where something is amiss, against the same hours of earlier weeks as well."""
-        policy = self._policy(scope.model)
+        policy, opened_ms = self._policy(scope.model), self._opened(scope)
         profiles = self.traffic.profiles(scope.model, scope.version, since_ms, until_ms)
         gathered = gather(profiles, reference, since_ms, until_ms, policy)
+        recent = gathered.recent
         state = self.late.take(scope.model, scope.version, until_ms, policy)
         evidence = Evidence(
             reference,
-            gathered.recent,
+            recent,
             gathered.stretches,
             judge_labels(state, since_ms, until_ms, _holdout(manifest), policy),
             self._calibration(scope),
@@ -91,13 +94,16 @@ class Watch:
             manifest.kind if manifest else "",
             self._cures_tried(scope, until_ms),
             self._expected(scope),
+            gathered.rows_left_out,
+            self._meter.measure(scope.model, scope.version, (since_ms, until_ms), gathered.hours, policy, opened_ms),
+            recent.last_ms or self.traffic.newest_ms(scope.model, scope.version, until_ms),
         )
         report = self._verdict(evidence, scope, policy)
-        if report.status != "stable" or looks_thin(gathered, since_ms, until_ms, policy):
-            earlier = self._season(scope, reference, since_ms, until_ms, policy)
+        if report.status == "drifted":
+            earlier = self._season(scope, reference, (since_ms, until_ms), policy, opened_ms)
             report = self._verdict(replace(evidence, season=earlier), scope, policy) if earlier else report
         if report.status == "stable":
-            learning.complete(self.bucket, scope.model, scope.version, reference, gathered.recent)
+            learning.complete(self.bucket, scope.model, scope.version, reference, recent)
         return replace(report, left_out=gathered.left_out)
 
     def _verdict(self, evidence: Evidence, scope: Scope, policy: DriftPolicy) -> Report:
@@ -109,14 +115,23 @@ class Watch:
             instance_hour_usd=self.instance_hour_usd,
         )
 
-    def _season(
-        self, scope: Scope, reference: Profile, since_ms: int, until_ms: int, policy: DriftPolicy
-    ) -> season.Season | None:
+    @property
+    def _meter(self) -> FlowMeter:
+        return FlowMeter(self.bucket, self.traffic, self.minimum_rows)
+
+    def _opened(self, scope: Scope) -> int | None:
+        """When the version's open incident was opened, if it has one."""
         incident = self.registry.incident(scope.model, scope.version)
-        opened = str(incident.get("opened_at", "")) if incident else ""
-        windows = season.windows(since_ms, until_ms, policy, unix_ms(opened) if opened else None)
-        weeks = (self.traffic.profiles(scope.model, scope.version, *window) for window in windows)
-        return season.gather_weeks(weeks, reference, self.minimum_rows, policy)
+        return unix_ms(str(incident["opened_at"])) if incident and incident.get("opened_at") else None
+
+    def _season(
+        self, scope: Scope, reference: Profile, window: season.Window, policy: DriftPolicy, opened_ms: int | None
+    ) -> season.Season | None:
+        read = partial(self.traffic.profiles, scope.model, scope.version)
+        last = season.last_weeks(*window, policy, opened_ms)
+        began_ms = self.traffic.began_ms(scope.model, scope.version)
+        first = [] if began_ms is None else season.first_weeks(*window, policy, began_ms)
+        return season.gather_weeks(read, last, first, reference, self.minimum_rows, policy.least_weeks)
 
     def _follow(self, report: Report, now_ms: int) -> Report:
         """Open, update or end the version's incident, and keep the report.

@@ -9,10 +9,12 @@ import pytest
 
 from pawl.bundle import Bundle
 from pawl.dataset import FrozenDataset
+from pawl.errors import SettingsError
 from pawl.identity import isoformat
 from pawl.ledger import Ledger
+from pawl.profile import Profile
 from pawl.records import CaptureRecord
-from pawl.registry import Live
+from pawl.registry import Elsewhere, Live
 
 ALIKE = ["refund", "invoice", "password", "login", "hello", "weather"] * 10
 MOVED = ["gibberish"] * 60
@@ -345,7 +347,9 @@ def test_silence_where_earlier_weeks_had_traffic_is_broken_data(
         "quality",
         "nothing",
     )
-    assert report["sentence"] == ("triage 1 has fallen silent: 5 rows, where the same hours of earlier weeks had 60.")
+    assert report["sentence"] == (
+        "triage 1 has fallen silent: 5 rows in 1 h, where the same hours of earlier weeks had 60."
+    )
 
 
 @pytest.fixture
@@ -436,6 +440,33 @@ def test_a_policy_in_the_bucket_moves_the_limits_of_its_model(
     report = look(2)
 
     assert (report["status"], [column["column"] for column in report["columns"]]) == ("stable", ["tokens"])
+
+
+@pytest.mark.parametrize("policy", [b'{"wasserstein_limt": 0.2}', b"wasserstein_limit: 0.2"])
+def test_a_model_that_cannot_be_checked_keeps_no_other_one_from_its_check(
+    policy: bytes,
+    check: ModuleType,
+    traffic: Callable[..., None],
+    event: Callable[[str], dict[str, Any]],
+    cloud: Any,
+    context: Any,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The one that fails is neither the first nor the last of them."""
+    cloud.bucket.write("profiles/aaa/1/reference.json", Profile.of({"x": [1.0, 2.0]}).to_json().encode())
+    cloud.bucket.write("models/aaa/drift.json", policy)
+    cloud.registry.see_elsewhere(Elsewhere("aaa", "1", 0))
+    cloud.registry.see_elsewhere(Elsewhere("zzz", "1", 0))
+    traffic(MOVED)
+
+    with pytest.raises(ExceptionGroup, match="1 of 3 models could not be checked") as failure:
+        check.handler(event("scheduled_event"), context)
+
+    assert [type(each) for each in failure.value.exceptions] == [SettingsError]
+    assert [each["subject"] for each in cloud.announced()] == ["triage"]
+    assert len(list(cloud.bucket.keys("reports/zzz/1/"))) == 2
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith('{"_aws"')]
+    assert {line["model"] for line in lines if "RowsChecked" in line} == {"triage", "zzz"}
 
 
 def test_a_check_measures_its_figures_by_model(

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from drift.cure import HOURS, Cure, Facts, choose_cure
+from drift.flow import Flow
 from drift.labels import LabelledQuality
 from drift.policy import DEFAULT, DriftPolicy
 from drift.quality import freshness, volume
 from drift.report import Report, Scope
+from drift.timeline import gather
 from drift.verdict import Evidence, judge
 from pawl.calibration import Labelled
 from pawl.errors import SettingsError
@@ -39,10 +41,14 @@ def _rows(seed: int, rows: int = 2000, **moved: Any) -> dict[str, Any]:
 REFERENCE = Profile.of(_rows(1, 4000), RANGES)
 
 
-def _judge(policy: DriftPolicy = DEFAULT, evidence: Mapping[str, Any] | None = None, **moved: Any) -> Report:
+def _recent(rows: int = 2000, **moved: Any) -> Profile:
     recent = Profile.like(REFERENCE)
-    recent.update(_rows(2, **moved))
-    found = replace(Evidence(REFERENCE, recent), **(evidence or {}))
+    recent.update(_rows(2, rows, **moved))
+    return recent
+
+
+def _judge(policy: DriftPolicy = DEFAULT, evidence: Mapping[str, Any] | None = None, **moved: Any) -> Report:
+    found = replace(Evidence(REFERENCE, _recent(**moved)), **(evidence or {}))
     return judge(found, SCOPE, policy=policy, minimum_rows=100, instance_hour_usd=0.526)
 
 
@@ -114,6 +120,60 @@ def test_a_column_that_comes_no_more_is_broken_data() -> None:
     assert (report.attribution.kind, report.findings[0].kind) == ("quality", "schema")
 
 
+def test_a_column_that_most_rows_came_without_is_broken_data() -> None:
+    rows = _rows(2)
+    recent, later = Profile.like(REFERENCE, is_open=True), Profile.like(REFERENCE, is_open=True)
+    recent.update({name: values[:200] for name, values in rows.items()})
+    later.update({name: values[200:] for name, values in rows.items() if name != "hour"})
+    recent.merge(later)
+
+    report = judge(Evidence(REFERENCE, recent), SCOPE, policy=DEFAULT, minimum_rows=100)
+
+    assert (report.attribution.kind, report.findings[0].sentence) == (
+        "quality",
+        "hour is missing in 90% of rows, before in 0%",
+    )
+
+
+def test_a_column_that_the_reference_lacks_is_told_and_no_drift() -> None:
+    recent = Profile.like(REFERENCE, is_open=True)
+    recent.update({**_rows(2), "extra": ["a"] * 2000, "latency_ms": [1.0] * 2000})
+
+    report = judge(Evidence(REFERENCE, recent), SCOPE, policy=DEFAULT, minimum_rows=100)
+
+    assert (report.status, [finding.column for finding in report.findings]) == ("stable", ["extra"])
+    assert report.sentence.endswith("beyond chance and its limit; extra is new: the reference has no value of it.")
+
+
+@pytest.mark.parametrize(
+    ("fitting", "left_out", "status", "kind"),
+    [(2000, 100, "stable", "none"), (2000, 110, "drifted", "quality"), (0, 5000, "drifted", "quality")],
+)
+def test_rows_that_do_not_fit_the_reference_are_broken_data_where_they_are_many(
+    fitting: int, left_out: int, status: str, kind: str
+) -> None:
+    recent = _recent() if fitting else Profile.like(REFERENCE)
+
+    report = judge(Evidence(REFERENCE, recent, rows_left_out=left_out), SCOPE, policy=DEFAULT, minimum_rows=100)
+
+    assert (report.rows, report.status, report.attribution.kind) == (fitting, status, kind)
+    if kind == "quality":
+        assert f"{left_out:,} of {left_out + fitting:,} rows do not fit the reference" in report.sentence
+
+
+def test_a_column_that_was_empty_in_the_reference_keeps_no_batch_from_being_judged() -> None:
+    learned = Profile.open()
+    learned.update({"length": _rows(1)["length"], "note": [None] * 2000})
+    later = Profile.open()
+    later.update({"length": _rows(2, length=10)["length"], "note": ["hello"] * 2000})
+
+    gathered = gather([later], learned, 0, 86_400_000, DEFAULT)
+
+    assert (gathered.recent.rows, gathered.left_out, gathered.rows_left_out) == (2000, 0, 0)
+    report = judge(Evidence(learned, gathered.recent), SCOPE, policy=DEFAULT, minimum_rows=100)
+    assert (report.status, report.drifted) == ("drifted", ["length"])
+
+
 def test_a_range_of_the_policy_is_held_against_the_values() -> None:
     allowed = replace(DEFAULT, ranges={"length": (0.0, 25.0)})
     reference = Profile.of({"length": [20.0] * 1000})
@@ -161,6 +221,36 @@ def test_labels_that_no_shift_explains_are_concept_drift() -> None:
     assert report.sentence == (
         "triage 3 meets a changed meaning; 70% of labelled answers are right, where 90% were expected."
     )
+
+
+SURGE = (Flow(2000, (200, 200, 200), 24),)
+"""Earlier weeks in which a tenth of the rows came."""
+
+
+def test_a_surge_of_traffic_alone_is_told_as_a_fault_of_the_data() -> None:
+    report = _judge(evidence={"flows": SURGE})
+
+    assert (report.status, report.attribution.kind, report.cure.action) == ("drifted", "quality", "nothing")
+    assert "2,000 rows in 24 h, where the same hours of earlier weeks had 200" in report.sentence
+
+
+@pytest.mark.parametrize("is_concept", [True, False])
+def test_a_surge_of_traffic_does_not_hide_what_labels_prove(is_concept: bool) -> None:
+    labels = replace(LABELS, accuracy=0.7, has_fallen=True, is_concept=is_concept)
+
+    report = _judge(evidence={"labels": labels, "flows": SURGE})
+
+    assert [finding.kind for finding in report.findings] == ["volume"]
+    assert (report.attribution.kind, report.cure.action) == ("concept", "fine_tune_head")
+    assert report.sentence == (
+        "triage 3 meets a changed meaning; 70% of labelled answers are right, where 90% were expected."
+    )
+
+
+def test_a_surge_of_traffic_does_not_hide_an_estimated_accuracy_that_falls() -> None:
+    report = _judge(evidence={"flows": SURGE}, confidence=2)
+
+    assert (report.attribution.kind, report.cure.action) == ("prediction", "fine_tune_head")
 
 
 def test_confidences_that_are_off_while_the_answers_are_right_want_to_be_recalibrated() -> None:

@@ -7,7 +7,7 @@ import pytest
 from drift import page
 from drift.policy import DEFAULT
 from drift.report import Report, Scope, insufficient, learning
-from drift.timeline import gather, looks_thin, since_when, stretch_ms
+from drift.timeline import gather, since_when, stretch_ms
 from drift.verdict import Evidence, judge
 from pawl.identity import isoformat
 from pawl.profile import Profile
@@ -96,21 +96,6 @@ def test_a_shift_that_went_away_again_did_not_begin() -> None:
 )
 def test_a_window_has_at_most_24_stretches_and_fewer_the_more_columns(hours: int, columns: int, length: int) -> None:
     assert stretch_ms(hours * HOUR_MS, columns) == length * HOUR_MS
-
-
-def test_a_quarter_without_traffic_asks_for_earlier_weeks() -> None:
-    reference = Profile.of({"length": [1.0, 2.0] * 50})
-    profiles: list[Profile] = []
-    for hour in range(12):
-        profile = Profile.like(reference)
-        profile.update({"length": [1.0, 2.0] * 50}, START_MS + hour * HOUR_MS, START_MS + hour * HOUR_MS)
-        profiles.append(profile)
-
-    full = gather(profiles, reference, START_MS, START_MS + 12 * HOUR_MS, DEFAULT)
-    thin = gather(profiles[:9], reference, START_MS, START_MS + 12 * HOUR_MS, DEFAULT)
-
-    assert not looks_thin(full, START_MS, START_MS + 12 * HOUR_MS, DEFAULT)
-    assert looks_thin(thin, START_MS, START_MS + 12 * HOUR_MS, DEFAULT)
 
 
 def test_a_batch_of_other_columns_is_left_out_and_counted() -> None:

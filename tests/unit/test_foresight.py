@@ -36,7 +36,7 @@ def _judged(oldest: float, season: bool = False) -> Report:
     recent, earlier = Profile.like(reference), Profile.like(reference)
     recent.update(_rows(2, 2000, oldest)[0])
     earlier.update(_rows(3, 4000, oldest)[0])
-    weeks = Season(earlier, (2000, 2000)) if season else None
+    weeks = Season((earlier,)) if season else None
     evidence = Evidence(reference, recent, season=weeks, expected=_known())
     return judge(evidence, SCOPE, policy=DEFAULT, minimum_rows=100)
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pawl.errors import IncompatibleProfiles
+from pawl.joint import Axis, JointSketch
 from pawl.numeric import BINS
 from pawl.profile import CategorySketch, FloatSketch, NumericSketch, Profile
 
@@ -215,7 +216,8 @@ def test_an_open_profile_takes_columns_as_they_come() -> None:
     tokens, reason = profile.columns["tokens"], profile.columns["finish_reason"]
     assert isinstance(tokens, FloatSketch) and isinstance(reason, CategorySketch)
     assert (profile.rows, tokens.rows, tokens.mean) == (5, 3, 4.0)
-    assert (reason.counts, reason.missing) == ({"stop": 1, "length": 1}, 1)
+    assert (reason.counts, reason.missing) == ({"stop": 1, "length": 1}, 3)
+    assert tokens.missing == 2
 
 
 def test_an_open_profile_like_a_reference_keeps_its_bins_beside_what_else_comes() -> None:
@@ -230,7 +232,58 @@ def test_an_open_profile_like_a_reference_keeps_its_bins_beside_what_else_comes(
     assert sorted(recent.columns) == ["amount", "label", "latency_ms"]
     assert isinstance(recent.columns["amount"], NumericSketch)
     assert isinstance(recent.columns["latency_ms"], FloatSketch)
-    assert (recent.rows, recent.columns["latency_ms"].rows) == (2, 1)
+    assert (recent.rows, recent.columns["latency_ms"].rows, recent.columns["latency_ms"].missing) == (2, 1, 1)
+
+
+@given(st.lists(st.tuples(tables, st.booleans(), st.booleans()), max_size=5), st.randoms(use_true_random=False))
+def test_rows_that_came_without_a_column_miss_it_in_whatever_order_parts_are_merged(
+    parts: list[tuple[Table, bool, bool]], order: random.Random
+) -> None:
+    """Each part lacks a column or two; one that lacks both has no rows."""
+    profiles: list[Profile] = []
+    for rows, has_amount, has_label in parts:
+        profiles.append(Profile.open())
+        kept = {"amount": has_amount, "label": has_label}
+        profiles[-1].update({name: values for name, values in _columns(rows).items() if kept[name]})
+    shuffled = order.sample(profiles, len(profiles))
+    cut = order.randint(0, len(parts))
+
+    whole = _merged(_empty(True), *profiles)
+    merged = _merged(_empty(True), _merged(_empty(True), *shuffled[:cut]), _merged(_empty(True), *shuffled[cut:]))
+
+    assert merged.to_json() == whole.to_json()
+    for sketch in whole.columns.values():
+        assert sketch.rows + sketch.missing == whole.rows == sum(profile.rows for profile in profiles)
+
+
+def test_rows_counted_without_a_column_miss_it() -> None:
+    profile = Profile.like(REFERENCE, is_open=True)
+    profile.update({"amount": [5.0, 6.0]})
+    profile.update({"label": ["a"]})
+
+    assert (profile.columns["amount"].missing, profile.columns["label"].missing) == (1, 2)
+
+
+def test_a_column_that_a_reference_has_nothing_but_missing_values_of_may_turn_out_to_be_of_any_kind() -> None:
+    learned = Profile.open()
+    learned.update({"amount": [1.0, 2.0], "note": [None, None]})
+    for reference in (learned, Profile.of({"amount": [1.0, 2.0], "note": [None, None]})):
+        recent = Profile.like(reference, is_open=True)
+        recent.update({"amount": [3.0], "note": ["hello"]})
+
+        assert isinstance(recent.columns["note"], CategorySketch)
+    assert sorted(Profile.like(reference).columns) == ["amount", "note"]
+
+
+def test_what_a_reference_tells_of_a_columns_kind_is_not_forgotten_while_values_are_missing() -> None:
+    reference, text = Profile.open(), Profile.open()
+    reference.update({"amount": [1.0, 2.0]})
+    text.update({"amount": ["a"]})
+    recent = Profile.like(reference, is_open=True)
+    recent.update({"amount": [None]})
+
+    with pytest.raises(IncompatibleProfiles, match="column 'amount' is of two kinds"):
+        recent.merge(text)
 
 
 def test_a_column_of_which_nothing_but_missing_values_has_come_is_of_any_kind() -> None:
@@ -311,6 +364,23 @@ def test_what_was_counted_on_the_axes_of_another_reference_is_not_merged() -> No
     ours.merge(theirs)
 
     assert (ours.rows, ours.joints["columns together"].rows) == (3, 0)
+
+
+@given(st.permutations([0, 1, 2, 3]), st.integers(1, 3))
+def test_of_parts_on_different_axes_the_same_remain_whatever_the_order(order: list[int], cut: int) -> None:
+    parts = [Profile.open() for _ in range(4)]
+    for number, part in enumerate(parts):
+        axes = [Axis(name, float(number // 2), 1.0) for name in ("length", "words")]
+        part.joints["columns together"] = JointSketch.over(axes)
+        rows = {"length": [1.0 * number, 2.0], "words": [0.5, 3.0]}
+        part.update({name: rows[name] for name in (rows if number else ["length"])})
+    shuffled = [parts[place] for place in order]
+
+    merged = _merged(_merged(*shuffled[:cut]), _merged(*shuffled[cut:]))
+
+    assert merged.to_json() == _merged(*parts).to_json()
+    joint = merged.joints["columns together"]
+    assert (joint.axes[0].centre, joint.rows, merged.rows) == (0.0, 2, 8)
 
 
 def test_a_column_that_is_called_like_a_joint_sketch_stands_alone() -> None:

@@ -192,7 +192,7 @@ def test_columns_that_went_together_so_in_earlier_weeks_have_not_drifted() -> No
     weeks.update(_columns(then))
     recent.update(_columns(now))
 
-    evidence = Evidence(reference, recent, season=Season(weeks, (1000, 1000)))
+    evidence = Evidence(reference, recent, season=Season((weeks,)))
     report = judge(evidence, SCOPE, policy=DEFAULT, minimum_rows=100)
 
     (together,) = [column for column in report.columns if column.column == TOGETHER]

@@ -5,6 +5,7 @@ Its layout:
     traffic/<model>/<version>/<yyyy-mm-dd>/<batch>.jsonl.gz    captured records, read again only to freeze a dataset
     profiles/<model>/<version>/<yyyy-mm-dd>/<batch>.json       one small profile beside each traffic object
     profiles/<model>/<version>/reference.json                  learned from the first traffic of a model without one
+    profiles/<model>/<version>/rows.json                       how many rows came in which hour of the last weeks
     profiles/<model>/<version>/calibration.json, errors.json   what the labelled rows of a dropped reference teach
     inbox/traffic/<model>/<version>/<file>                     dropped by people: traffic of models served elsewhere
     inbox/feedback/<file>                                      dropped by people: feedback, as POST /feedback takes it
@@ -143,6 +144,14 @@ class Bucket:
         ):
             for entry in page.get("Contents", []):
                 yield entry["Key"]  # pyright: ignore[reportTypedDictNotRequiredAccess]
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        """The names of the folders directly under `prefix`, in order."""
+        for page in self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self.name, Prefix=prefix, Delimiter="/"
+        ):
+            for entry in page.get("CommonPrefixes", []):
+                yield entry.get("Prefix", "")[len(prefix) : -1]
 
     def read_folder(self, prefix: str) -> dict[str, bytes]:
         """Every object directly under `prefix` by its name there; NotFound when there is none."""

@@ -97,6 +97,10 @@ class JointSketch:
             np.multiply(placed, placed, out=placed)
             self.squares += (placed @ placed.T).astype(np.int64)
 
+    def comes_before(self, other: "JointSketch") -> bool:
+        """Which of two to keep where their axes differ: one that counted anything, then the one with the lower axes."""
+        return (not self.rows, self.axes) < (not other.rows, other.axes)
+
     def merge(self, other: "JointSketch") -> None:
         """Add what `other` counted, if its axes are the same; else nothing: the sums would be of other things."""
         if self.axes == other.axes:

@@ -6,8 +6,9 @@ with sketches that need no reference. Merging is exact and does not care about o
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -47,8 +48,9 @@ _READERS: Mapping[str, Callable[[Mapping[str, Any]], Sketch]] = {
 class Profile:
     """One sketch a column, with how many rows they saw and when (milliseconds since 1970).
 
-    An open profile takes on columns that it does not have yet when it counts or merges them, and does without others.
-    `joints` tell what columns have to do with each other; those over other axes than ours are not merged.
+    An open profile takes on columns that it does not have yet when it counts or merges them; rows that came without a
+    column miss it. `joints` tell what columns have to do with each other. `given` names what a reference has told: the
+    kinds of these columns and the axes of these joint sketches are not up to what is counted or merged.
     """
 
     columns: dict[str, Sketch]
@@ -57,6 +59,7 @@ class Profile:
     last_ms: int | None = None
     is_open: bool = False
     joints: dict[str, JointSketch] = field(default_factory=dict[str, JointSketch])
+    given: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, columns: Mapping[str, Values], ranges: Mapping[str, tuple[float, float]] | None = None) -> Self:
@@ -74,16 +77,22 @@ class Profile:
 
     @classmethod
     def like(cls, reference: "Profile", is_open: bool | None = None) -> Self:
-        """An empty profile with the reference's columns, bins and names; open as it is, unless told otherwise."""
-        columns = {name: sketch.empty() for name, sketch in reference.columns.items()}
+        """An empty profile with the reference's columns, bins and names; open as it is, unless told otherwise.
+
+        An open one is without the columns that the reference has nothing but missing values of: they may turn out to be
+        of any kind.
+        """
+        is_open = reference.is_open if is_open is None else is_open
+        kept = {name: sketch for name, sketch in reference.columns.items() if not (is_open and _is_void(sketch))}
+        columns = {name: sketch.empty() for name, sketch in kept.items()}
         joints = {name: joint.empty() for name, joint in reference.joints.items()}
-        return cls(columns, is_open=reference.is_open if is_open is None else is_open, joints=joints)
+        return cls(columns, is_open=is_open, joints=joints, given=frozenset([*columns, *joints]))
 
     @classmethod
     def open(cls, reference: "Profile | None" = None) -> Self:
         """An empty profile that takes columns as they come, and counts them together on the reference's axes."""
         joints = {name: joint.empty() for name, joint in reference.joints.items()} if reference else {}
-        return cls({}, is_open=True, joints=joints)
+        return cls({}, is_open=True, joints=joints, given=frozenset(joints))
 
     def update(self, columns: Mapping[str, Values], first_ms: int | None = None, last_ms: int | None = None) -> None:
         """Count rows: columns equally long, and exactly the profile's own unless it is open."""
@@ -91,11 +100,9 @@ class Profile:
         rows = _rows(columns)
         columns = self._read_once(columns)
         for name in sorted(columns) if rows else ():
-            ours = self.columns.get(name)
-            if ours is None or self._is_undetermined(ours):
-                ours = _with_missing(_open_sketch(columns[name]), ours)
+            ours = self._taking(name, partial(_open_sketch, columns[name]))
             ours.update(columns[name])
-            self.columns[name] = ours
+        self._miss(columns, rows)
         for joint in self.joints.values() if rows else ():
             joint.update(columns)
         self.rows += rows
@@ -121,7 +128,7 @@ class Profile:
         _rows(columns)
         for name, values in columns.items():
             ours = self.columns.get(name)
-            if ours is None or self._is_undetermined(ours):
+            if ours is None or self._is_undetermined(name):
                 ours = _open_sketch(values)
             is_text = isinstance(ours, CategorySketch)
             if not all(map(_is_category if is_text else _is_number, values)):
@@ -131,27 +138,27 @@ class Profile:
     def holds_names(self, column: str) -> bool | None:
         """Whether a column is one of names rather than of numbers; None while nobody knows."""
         sketch = self.columns.get(column)
-        return None if sketch is None or self._is_undetermined(sketch) else isinstance(sketch, CategorySketch)
+        return None if sketch is None or self._is_undetermined(column) else isinstance(sketch, CategorySketch)
 
     def merge(self, other: "Profile") -> None:
         """Add what `other` saw; IncompatibleProfiles when its columns, bins or names differ, and nothing is added.
 
-        An open profile takes over columns that only `other` has.
+        An open profile takes over columns that only `other` has. Of joint sketches that no reference has given, and
+        whose axes differ, those with the lower axes remain, whichever came first.
         """
         if not self.is_open and set(other.columns) != set(self.columns):
             raise IncompatibleProfiles(f"columns {sorted(other.columns)}: want {sorted(self.columns)}")
-        both = [name for name in other.columns if name in self.columns]
-        for name in both:
-            ours, theirs = self.columns[name], other.columns[name]
-            if not (self._is_undetermined(ours) or self._is_undetermined(theirs)):
-                _require_alike(name, ours, theirs)
         for name, theirs in other.columns.items():
-            ours = self.columns.get(name)
-            if ours is None or self._is_undetermined(ours):
-                ours = _with_missing(theirs.empty(), ours)
-            self.columns[name] = _merged(ours, theirs)
+            if name in self.columns and not (self._is_undetermined(name) or other._is_undetermined(name)):
+                _require_alike(name, self.columns[name], theirs)
+        for name, theirs in other.columns.items():
+            _merge(self._taking(name, theirs.empty), theirs)
+        self._miss(other.columns, other.rows)
         for name, joint in other.joints.items():
-            self.joints.setdefault(name, joint.empty()).merge(joint)
+            ours = self.joints.get(name)
+            if ours is None or (name not in self.given and joint.comes_before(ours)):
+                self.joints[name] = joint.empty()
+            self.joints[name].merge(joint)
         self.rows += other.rows
         self._widen(other.first_ms, other.last_ms)
 
@@ -192,9 +199,24 @@ class Profile:
         if not self.is_open and set(columns) != set(self.columns):
             raise IncompatibleProfiles(f"columns {sorted(columns)}: want {sorted(self.columns)}")
 
-    def _is_undetermined(self, sketch: Sketch) -> bool:
+    def _taking(self, name: str, new: Callable[[], Sketch]) -> Sketch:
+        """The sketch that counts a column from now on; a new one misses it in all rows before."""
+        ours = self.columns.get(name)
+        if ours is None or self._is_undetermined(name):
+            self.columns[name] = new()
+            self.columns[name].missing = self.rows if ours is None else ours.missing
+        return self.columns[name]
+
+    def _miss(self, present: Container[str], rows: int) -> None:
+        """Count rows that came with these columns alone."""
+        for name, sketch in self.columns.items() if rows else ():
+            if name not in present:
+                sketch.missing += rows
+
+    def _is_undetermined(self, name: str) -> bool:
         """Whether a column has held nothing but missing values yet, so that nobody knows what it will hold."""
-        return self.is_open and isinstance(sketch, FloatSketch) and sketch.missing > 0 == sketch.rows
+        sketch = self.columns[name]
+        return self.is_open and name not in self.given and isinstance(sketch, FloatSketch) and _is_void(sketch)
 
     def _widen(self, first_ms: int | None, last_ms: int | None) -> None:
         firsts = [each for each in (self.first_ms, first_ms) if each is not None]
@@ -222,8 +244,8 @@ def _require_alike(name: str, ours: Sketch, theirs: Sketch) -> None:
             raise IncompatibleProfiles(f"column {name!r} is of two kinds: {kinds}")
 
 
-def _merged(ours: Sketch, theirs: Sketch) -> Sketch:
-    """`ours` with what `theirs` counted; of two kinds only where one of them has counted nothing."""
+def _merge(ours: Sketch, theirs: Sketch) -> None:
+    """Add what `theirs` counted; of two kinds only where one of them has counted nothing."""
     match ours, theirs:
         case NumericSketch(), NumericSketch():
             ours.merge(theirs)
@@ -233,12 +255,11 @@ def _merged(ours: Sketch, theirs: Sketch) -> Sketch:
             ours.merge(theirs)
         case _:
             ours.missing += theirs.missing
-    return ours
 
 
-def _with_missing(sketch: Sketch, before: Sketch | None) -> Sketch:
-    sketch.missing = before.missing if before else 0
-    return sketch
+def _is_void(sketch: Sketch) -> bool:
+    """Whether it has counted nothing but missing values."""
+    return sketch.missing > 0 == sketch.rows
 
 
 def _open_sketch(values: Values) -> Sketch:

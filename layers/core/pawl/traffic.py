@@ -12,6 +12,9 @@ from pawl.identity import day_of, days_within, unix_ms_of, uuids_from
 from pawl.profile import Profile
 from pawl.records import CaptureRecord, inference_id_in
 
+_PARTS = 4
+"""Slashes in a batch's key; other things of a version lie a folder higher."""
+
 
 class Traffic:
     """Captured traffic by model, version and time: raw records in the lake, a profile beside each batch of them."""
@@ -43,6 +46,21 @@ class Traffic:
         """The profiles of batches that began within [since, until)."""
         for text in self._bucket.read_each(self._window("profiles", model, version, since_ms, until_ms)):
             yield Profile.from_json(text)
+
+    def began_ms(self, model: str, version: str) -> int | None:
+        """When the oldest batch that is stored began; None without any."""
+        oldest = next(self._bucket.keys(f"profiles/{model}/{version}/"), "")
+        return unix_ms_of(oldest.rpartition("/")[2][:32]) if oldest.count("/") == _PARTS else None
+
+    def newest_ms(self, model: str, version: str, until_ms: int) -> int | None:
+        """When the newest batch from before `until_ms` began; None without any."""
+        days = [each for each in self._bucket.folders(f"profiles/{model}/{version}/") if each[:10] <= day_of(until_ms)]
+        for day in sorted(days, reverse=True):
+            names = (key.rpartition("/")[2][:32] for key in self._bucket.keys(f"profiles/{model}/{version}/{day}/"))
+            began = [each for each in map(unix_ms_of, names) if each < until_ms]
+            if began:
+                return max(began)
+        return None
 
     def records(self, model: str, version: str, since_ms: int, until_ms: int) -> Iterator[CaptureRecord]:
         """The records of batches that began within [since, until), each once however often it was delivered."""
