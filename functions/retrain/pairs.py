@@ -145,20 +145,19 @@ def _pairs(preferred: Iterable[Preferred], compared: Compared) -> Iterator[Offer
     """The rows of preferences, in the order of their texts."""
     for each in sorted(preferred, key=lambda each: (each.better, each.worse)):
         better, worse = compared.texts[each.better], compared.texts[each.worse]
-        subject, is_rater = compared.subjects[min(each.better, each.worse), max(each.better, each.worse)]
+        subject, is_rater, people = compared.whose[min(each.better, each.worse), max(each.better, each.worse)]
         answers = tuple(sorted({better.answer, worse.answer} - {""}))
-        margin, weight = each.margin, each.weight
-        row = PairRow(better.prompt, better.text, worse.text, margin, weight, {}, "traffic", answers, subject)
-        yield row, "" if is_rater else subject
+        texts, about = (better.prompt, better.text, worse.text), (answers, subject, people)
+        yield PairRow(*texts, each.margin, each.weight, {}, "traffic", *about), "" if is_rater else subject
 
 
 def _thumbs(liked: Iterable[Liked], rated: Rated) -> Iterator[Offered]:
     """The rows of single answers, in the order of their texts."""
     for each in sorted(liked):
-        text, (subject, is_rater) = rated.texts[each.text], rated.subjects[each.text]
-        chosen, rejected = (text.text, "") if each.is_good else ("", text.text)
-        row = PairRow(text.prompt, chosen, rejected, None, each.weight, {}, "traffic", (text.answer,), subject)
-        yield row, "" if is_rater else subject
+        text, (subject, is_rater, people) = rated.texts[each.text], rated.whose[each.text]
+        texts = (text.prompt, text.text, "") if each.is_good else (text.prompt, "", text.text)
+        about = ((text.answer,), subject, people)
+        yield PairRow(*texts, None, each.weight, {}, "traffic", *about), "" if is_rater else subject
 
 
 def _count_thumbs(splits: Splits) -> int:
@@ -187,7 +186,7 @@ def _inherited(parent: PairDataset | None, erased: Tombstones) -> tuple[dict[str
     if parent is None:
         return {}, 0
     splits = {
-        split: [row for row in rows if not erased.cover_any(row.answers, row.subject)]
+        split: [row for row in rows if not erased.cover_any(row.answers, *row.whose)]
         for split, rows in parent.splits.items()
     }
     return splits, sum(map(len, parent.splits.values())) - sum(map(len, splits.values()))
