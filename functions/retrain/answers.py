@@ -2,12 +2,14 @@
 
 Equal texts to one prompt are one item, whichever answers they were; so is a text that a rater wrote. An answer of
 several texts (`n` of them, or to several prompts) has no text of its own to compare: nothing says which one was meant.
+
+A text that no answer held is that of the rater who calls it their own; one that a single rater brings is taken for it.
 """
 
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -17,6 +19,7 @@ from pawl.votes import Item, Value, Vote
 from retrain.comparisons import Better, Opinion
 from retrain.gold import Gold
 from retrain.thumbs import Thumb
+from retrain.whose import Whose, whose
 
 Prompt = str | list[dict[str, str]]
 Pair = tuple[str, str]
@@ -38,35 +41,41 @@ class Text(NamedTuple):
 class Compared:
     """Texts by what makes them equal, votes on pairs of them, and what else is known of those.
 
-    `margins` are by vote, `gold` the better of pairs that are known. `subjects` are whose a pair is, by digest or
-    pseudonym, with whether it is only known by its rater.
+    `margins` are by vote, `gold` the better of pairs that are known. `brought` are, by text, the raters with whose word
+    it came and not with an answer, by digest, and whether they call it their own.
     """
 
     texts: dict[str, Text] = field(default_factory=dict[str, Text])
     votes: list[Vote] = field(default_factory=list[Vote])
     margins: dict[str, float] = field(default_factory=dict[str, float])
     gold: dict[Item, Value] = field(default_factory=dict[Item, Value])
-    subjects: dict[Pair, tuple[str, bool]] = field(default_factory=dict[Pair, tuple[str, bool]])
+    brought: dict[str, dict[str, bool]] = field(default_factory=dict[str, dict[str, bool]])
+    whose: dict[Pair, Whose] = field(default_factory=dict[Pair, Whose])
     left_out: Counter[str] = field(default_factory=Counter[str])
 
 
 @dataclass(frozen=True, slots=True)
 class Rated:
-    """Texts by what makes them equal, votes on each by metric, and whose it is, as `Compared` has them of pairs."""
+    """Texts by what makes them equal, votes on each by metric, and whose it is."""
 
     texts: dict[str, Text] = field(default_factory=dict[str, Text])
     votes: dict[str, list[Vote]] = field(default_factory=dict[str, list[Vote]])
-    subjects: dict[str, tuple[str, bool]] = field(default_factory=dict[str, tuple[str, bool]])
+    whose: dict[str, Whose] = field(default_factory=dict[str, Whose])
     left_out: Counter[str] = field(default_factory=Counter[str])
 
 
 class Given(NamedTuple):
-    """A captured answer; `prompt` or `text` is None where there are several."""
+    """A captured answer; `prompt` is None where there are several."""
 
     uuid: str
     prompt: Prompt | None
-    text: str | None
+    texts: tuple[str, ...]
     subject: str
+
+    @property
+    def text(self) -> str | None:
+        """Its text, if it has one alone."""
+        return self.texts[0] if len(self.texts) == 1 else None
 
 
 def given_in(records: Iterable[CaptureRecord]) -> dict[str, Given]:
@@ -86,7 +95,8 @@ def compare(given: Mapping[str, Given], said: Iterable[Opinion], gold: Mapping[s
             if pair is not None:
                 told.setdefault(pair, []).append(opinion)
     for pair, opinions in told.items():
-        found.subjects[pair] = _whose(opinions, given)
+        authors = {author for key in pair for author in _authors(found.brought.get(key, {}))}
+        found.whose[pair] = whose(opinions, _askers(opinions, given), authors)
     return found
 
 
@@ -106,7 +116,7 @@ def rate(given: Mapping[str, Given], said: Iterable[Thumb]) -> Rated:
             vote = Vote(thumb.feedback_id, thumb.rater, key, thumb.value, thumb.given_ms / 1000)
             found.votes.setdefault(thumb.metric, []).append(vote)
             told.setdefault(key, []).append(thumb)
-    found.subjects.update({key: _whose(thumbs, given) for key, thumbs in told.items()})
+    found.whose.update({key: whose(thumbs, _askers(thumbs, given)) for key, thumbs in told.items()})
     return found
 
 
@@ -127,6 +137,10 @@ def _vote(
     if first == second:
         found.left_out["same text"] += 1
         return None
+    for key, name in ((first, better.first), (second, better.second)):
+        if not _is_given(name, opinion, given):
+            by, rater = found.brought.setdefault(key, {}), subject_digest(opinion.rater)
+            by[rater] = by.get(rater, False) or opinion.is_own
     pair = (min(first, second), max(first, second))
     at = opinion.given_ms / 1000
     found.votes.append(Vote(vote_id, opinion.rater, pair, None if better.is_tie else first, at))
@@ -148,6 +162,23 @@ def _text(name: str, opinion: Opinion, given: Mapping[str, Given]) -> Text | Non
     return Text(answer.prompt, _digest(answer.prompt), text, "" if opinion.is_own and not is_given else answer.uuid)
 
 
+def _is_given(name: str, opinion: Opinion, given: Mapping[str, Given]) -> bool:
+    """Whether what an opinion names is an answer, or a text that the answer beside it holds."""
+    if not opinion.beside or (opinion.is_own and name == ""):
+        return True
+    return name.strip() in map(str.strip, given[opinion.beside].texts)
+
+
+def _authors(brought: Mapping[str, bool]) -> set[str]:
+    """Who wrote a text: whoever calls it their own, else who alone brought it."""
+    own = {rater for rater, is_own in brought.items() if is_own}
+    return own or (set(brought) if len(brought) == 1 else set())
+
+
+def _askers(told: Iterable[Opinion | Thumb], given: Mapping[str, Given]) -> set[str]:
+    return {given[name].subject for each in told for name in each.answers}
+
+
 def _add(texts: dict[str, Text], text: Text) -> str:
     """The key of a text, which is kept as it was answered first."""
     key = text.prompt_key + _digest(text.text.strip())
@@ -162,8 +193,7 @@ def _given(record: CaptureRecord) -> Given:
     prompts, texts = record.inputs[column], record.outputs.get("text", [])
     is_one = len(set(prompts)) == 1
     prompt = _prompt(column, prompts[0]) if is_one else None
-    text = str(texts[0]) if len(texts) == 1 else None
-    return Given(answer_uuid(record.inference_id), prompt, text, record.subject)
+    return Given(answer_uuid(record.inference_id), prompt, tuple(map(str, texts)), record.subject)
 
 
 def _prompt(column: str, captured: Any) -> Prompt:
@@ -171,21 +201,6 @@ def _prompt(column: str, captured: Any) -> Prompt:
     if column != _MESSAGES:
         return str(captured)
     return [{name: str(each[name]) for name in ("role", "content")} for each in json.loads(captured)]
-
-
-def _whose(opinions: Sequence[Opinion] | Sequence[Thumb], given: Mapping[str, Given]) -> tuple[str, bool]:
-    """The subject of a pair or a text, and whether it is only known by its rater, as with labelled texts."""
-    told = sorted(opinions)
-    for each in told:
-        if each.subject:
-            return each.subject, False
-    askers = sorted({given[name].subject for each in told for name in each.answers} - {""})
-    if askers:
-        return askers[0], False
-    raters = {each.rater for each in told}
-    if len(raters) == 1 and all(each.is_named for each in told):
-        return subject_digest(told[0].rater), True
-    return "", False
 
 
 def _digest(value: Prompt) -> str:

@@ -82,10 +82,8 @@ def assemble(
     left_out.update(agreed.without.get(key, "rare label") for key in offered if key not in agreed.labels)
     fresh = _without_repeats([key for key in offered if key in agreed.labels], texts, inherited)
     left_out["near duplicate"] += sum(key in agreed.labels for key in offered) - len(fresh)
-    rows = [
-        Row(texts[key].text, agreed.labels[key], {}, "traffic", texts[key].answer, texts[key].subject) for key in fresh
-    ]
-    belongings = [Belonging(key, texts[key].subject, texts[key].is_rater) for key in fresh]
+    rows = [_row(texts[key], agreed.labels[key]) for key in fresh]
+    belongings = [Belonging(key, texts[key].whose.subject, texts[key].whose.is_rater) for key in fresh]
     sides = [RECENT if is_out else TRAIN for is_out in held_out(belongings, inherited)]
     labels = _learnable_labels(inherited, zip(rows, sides, strict=True))
     splits = {name: list(given) for name, given in inherited.items()} | {RECENT: list(inherited.get(RECENT, []))}
@@ -110,6 +108,10 @@ def learnable(votes: Sequence[Vote], known: Set[str]) -> list[Vote]:
     return [vote for vote in votes if vote.value in labels]
 
 
+def _row(asked: Asked, label: str) -> Row:
+    return Row(asked.text, label, {}, "traffic", asked.answer, asked.whose.subject, asked.whose.people)
+
+
 def _answers(
     said: Iterable[Said], selection: Selection, traffic: Traffic, erased: Tombstones
 ) -> Iterator[CaptureRecord]:
@@ -126,7 +128,7 @@ def _answers(
 def _inherited(parent: FrozenDataset, erased: Tombstones) -> tuple[dict[str, list[Row]], int]:
     """The parent's rows less those of erased subjects and answers, and how many these are."""
     splits = {
-        split: [row for row in rows if not erased.cover(row.answer, row.subject)]
+        split: [row for row in rows if not erased.cover_any(row.answers, *row.whose)]
         for split, rows in parent.splits.items()
     }
     return splits, sum(map(len, parent.splits.values())) - sum(map(len, splits.values()))

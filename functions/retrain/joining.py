@@ -4,24 +4,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pawl.records import CaptureRecord
-from pawl.tombstones import answer_uuid, subject_digest
+from pawl.tombstones import answer_uuid
 from pawl.votes import Vote
 from retrain.selection import Said
+from retrain.whose import Whose, whose
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A text as it was asked first, by the uuid of that answer and the row in it.
-
-    `subject` is the digest of whose it is: whom the feedback names, else the pseudonym of who asked, else the digest of
-    its only rater (`is_rater`), or empty.
-    """
+    """A text as it was asked first, by the uuid of that answer and the row in it, and whose it is."""
 
     text: str
     answer: str
     row: int
-    subject: str
-    is_rater: bool
+    whose: Whose
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,28 +43,14 @@ def join(records: Iterable[CaptureRecord], said: Iterable[Said]) -> Joined:
     votes: list[Vote] = []
     for record in records:
         told = waiting.pop(record.inference_id, [])
-        answer, (subject, is_rater) = answer_uuid(record.inference_id), _whose(told, record.subject)
+        answer, theirs = answer_uuid(record.inference_id), whose(told, [record.subject])
         for row, text in enumerate(record.inputs["text"] if told else []):
             key, voters = text_key(text), [each for each in told if row < len(each.labels)]
             known = texts.get(key)
             if voters and (known is None or (answer, row) < (known.answer, known.row)):
-                texts[key] = Asked(text, answer, row, subject, is_rater)
+                texts[key] = Asked(text, answer, row, theirs)
             votes += [
                 Vote(f"{each.feedback_id}#{row:06d}", each.rater, key, each.labels[row], each.given_ms / 1000)
                 for each in voters
             ]
     return Joined(texts, votes, sum(map(len, waiting.values())))
-
-
-def _whose(told: Iterable[Said], asked_by: str) -> tuple[str, bool]:
-    """The subject of an answer, and whether it is only known by its rater."""
-    told = sorted(told)
-    for each in told:
-        if each.subject:
-            return each.subject, False
-    if asked_by:
-        return asked_by, False
-    raters = {each.rater for each in told}
-    if len(raters) == 1 and all(each.is_named for each in told):
-        return subject_digest(told[0].rater), True
-    return "", False

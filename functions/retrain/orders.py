@@ -5,9 +5,10 @@
     align                   those of the judge   a version of the model, as its judge prefers it
     align by kto            thumbs and pairs     a version of the model
 
-An alignment takes the dataset that its judge has learned from, so what is held out was seen by neither. One by KTO
-needs no judge and learns from what is frozen now; a judge that is released compares its answers all the same. A model
-may have its own knobs for a recipe, a JSON file `models/<model>/knobs/<recipe>.json` in the bucket.
+An alignment takes the dataset that its judge has learned from, so what is held out was seen by neither; rows of whoever
+was erased since are left out, which makes it another one. One by KTO needs no judge and learns from what is frozen now;
+a judge that is released compares its answers all the same. A model may have its own knobs for a recipe, a JSON file
+`models/<model>/knobs/<recipe>.json` in the bucket.
 """
 
 from collections.abc import Mapping
@@ -27,6 +28,7 @@ from retrain.comparisons import METRICS
 from retrain.decision import ALIGN, KTO, REWARD
 from retrain.freezing import Frozen, Rules, freeze_traffic
 from retrain.gold import gold_in
+from retrain.inheritance import less_erased
 from retrain.pairs import TRAIN, freeze_comparisons
 from retrain.selection import Selection
 from retrain.thumbs import graded
@@ -103,8 +105,12 @@ class Orders:
         judge = self.judge(live.model)
         if judge is None:
             return f"no reward model of {live.model} is released"
-        dataset = self.registry.manifest(judge.model, judge.version).lineage.dataset
-        order = self._order(ALIGN, live, dataset)
+        learned = self.registry.manifest(judge.model, judge.version).lineage.dataset
+        dataset = less_erased(Datasets(self.bucket).load_pairs(learned), Tombstones.of(self.bucket))
+        if TRAIN not in dataset.splits:
+            return f"nothing is left to learn from of what the reward model of {live.model} learned from"
+        Datasets(self.bucket).store(dataset)
+        order = self._order(ALIGN, live, dataset.digest)
         return replace(order, more={**order.more, "reward": self._folder(judge)}, judge=judge.version)
 
     def _alignment_by_thumbs(self, live: Live, now_ms: int) -> Order | str:

@@ -21,6 +21,7 @@ from retrain.comparisons import METRICS, Opinion, Opinions
 from retrain.freezing import Frozen, Rules
 from retrain.gold import Gold
 from retrain.grading import Liked, grade
+from retrain.inheritance import ERASED, left_by
 from retrain.paircard import LEFT_OUT, pair_card
 from retrain.selection import Selection
 from retrain.sides import Belonging, held_out
@@ -44,13 +45,13 @@ def freeze_comparisons(
     Without a parent what is held out becomes the holdout, which every later dataset inherits as it is.
     """
     said, thumbs = _heard(feedback, selection, rules.erased)
-    inherited, erased_rows = _inherited(parent, rules.erased)
+    inherited, erased_rows = left_by(parent, rules.erased)
     given = given_in(_answers([*said.said, *thumbs.said], selection, traffic, rules.erased))
     compared, rated = compare(given, said.said, gold), rate(given, thumbs.said)
     weighed = weigh(compared, said.said, rules.trust, rules.restored)
     found = grade(rated, thumbs.said, selection.graded, rules.trust, rules.restored)
     left_out = said.left_out + thumbs.left_out + compared.left_out + rated.left_out + weighed.without + found.without
-    left_out["erased row"] += erased_rows
+    left_out[ERASED] += erased_rows
     offered = [*_pairs(weighed.preferred, compared), *_thumbs(found.liked, rated)]
     splits = assemble(inherited, offered, left_out)
     learned = sum(map(len, splits.values())) - sum(map(len, inherited.values()))
@@ -145,20 +146,19 @@ def _pairs(preferred: Iterable[Preferred], compared: Compared) -> Iterator[Offer
     """The rows of preferences, in the order of their texts."""
     for each in sorted(preferred, key=lambda each: (each.better, each.worse)):
         better, worse = compared.texts[each.better], compared.texts[each.worse]
-        subject, is_rater = compared.subjects[min(each.better, each.worse), max(each.better, each.worse)]
+        subject, is_rater, people = compared.whose[min(each.better, each.worse), max(each.better, each.worse)]
         answers = tuple(sorted({better.answer, worse.answer} - {""}))
-        margin, weight = each.margin, each.weight
-        row = PairRow(better.prompt, better.text, worse.text, margin, weight, {}, "traffic", answers, subject)
-        yield row, "" if is_rater else subject
+        texts, about = (better.prompt, better.text, worse.text), (answers, subject, people)
+        yield PairRow(*texts, each.margin, each.weight, {}, "traffic", *about), "" if is_rater else subject
 
 
 def _thumbs(liked: Iterable[Liked], rated: Rated) -> Iterator[Offered]:
     """The rows of single answers, in the order of their texts."""
     for each in sorted(liked):
-        text, (subject, is_rater) = rated.texts[each.text], rated.subjects[each.text]
-        chosen, rejected = (text.text, "") if each.is_good else ("", text.text)
-        row = PairRow(text.prompt, chosen, rejected, None, each.weight, {}, "traffic", (text.answer,), subject)
-        yield row, "" if is_rater else subject
+        text, (subject, is_rater, people) = rated.texts[each.text], rated.whose[each.text]
+        texts = (text.prompt, text.text, "") if each.is_good else (text.prompt, "", text.text)
+        about = ((text.answer,), subject, people)
+        yield PairRow(*texts, None, each.weight, {}, "traffic", *about), "" if is_rater else subject
 
 
 def _count_thumbs(splits: Splits) -> int:
@@ -180,17 +180,6 @@ def _asked(prompt: Prompt) -> str:
     if isinstance(prompt, str):
         return prompt
     return "\n".join(message["content"] for message in prompt if message["role"] == "user")
-
-
-def _inherited(parent: PairDataset | None, erased: Tombstones) -> tuple[dict[str, list[PairRow]], int]:
-    """The parent's rows less those of erased subjects and answers, and how many these are."""
-    if parent is None:
-        return {}, 0
-    splits = {
-        split: [row for row in rows if not erased.cover_any(row.answers, row.subject)]
-        for split, rows in parent.splits.items()
-    }
-    return splits, sum(map(len, parent.splits.values())) - sum(map(len, splits.values()))
 
 
 def _heard(feedback: Iterable[Mapping[str, Any]], selection: Selection, erased: Tombstones) -> tuple[Opinions, Thumbs]:

@@ -2,7 +2,8 @@
 
 A reward, or the loss on the pairs trained on, is a proxy: pushed far enough, it rises while what people prefer falls
 (Gao, Schulman, Hilton 2022). Gold is what nothing trains on: how surely the policy, by its own likelihoods, prefers
-the chosen answers of held-out pairs. A look is better only when gold has not fallen by more than its standard error.
+the chosen answers of held-out pairs. A look is better only when gold has not fallen by more than its standard error
+from the highest that was seen: from the best one, it could slide by as much again and again.
 """
 
 import math
@@ -46,18 +47,21 @@ def gold(margins: Floats, weights: Floats) -> tuple[float, float, float]:
     return mean, error, float(shares @ (0.5 * (np.sign(margins) + 1)))
 
 
-def is_better(new: Look, best: Look, most_kl: float) -> bool:
-    """Whether the policy is to be kept as it is at `new` rather than at `best`; never beyond `most_kl` an answer."""
-    if new.kl_per_answer > most_kl or has_fallen(new, best):
+def is_better(new: Look, best: Look, highest: Look, most_kl: float) -> bool:
+    """Whether the policy is to be kept as it is at `new` rather than at `best`; never beyond `most_kl` an answer.
+
+    `highest` is the look with the most gold of those so far that may be kept.
+    """
+    if new.kl_per_answer > most_kl or has_fallen(new, highest):
         return False
     return new.reward > best.reward or new.gold > best.gold + best.gold_error
 
 
-def is_over_optimized(new: Look, best: Look) -> bool:
-    """Whether the reward has risen since the best look while gold has fallen."""
-    return new.reward > best.reward and has_fallen(new, best)
+def is_over_optimized(new: Look, best: Look, highest: Look) -> bool:
+    """Whether the reward has risen since the best look while gold is lower than it was at its highest."""
+    return new.reward > best.reward and has_fallen(new, highest)
 
 
-def has_fallen(new: Look, best: Look) -> bool:
-    """Whether gold is lower than at the best look by more than chance would have it."""
-    return new.gold < best.gold - max(best.gold_error, new.gold_error)
+def has_fallen(new: Look, highest: Look) -> bool:
+    """Whether gold is lower than at its highest by more than chance would have it."""
+    return new.gold < highest.gold - max(highest.gold_error, new.gold_error)

@@ -91,9 +91,15 @@ class Watch(TrainerCallback):
         self.looks.append(look)
         seen = asdict(look)
         self._report.step(seen.pop("step"), 0.1 + 0.55 * share, **seen)
-        if self.best is None or is_better(look, self.best, self._rules.most_kl):
+        highest = self._highest()
+        if self.best is None or is_better(look, self.best, highest, self._rules.most_kl):
             self.best, self._weights, self._over_optimized = look, weights_of(self._model), 0
-        elif is_over_optimized(look, self.best) or look.kl_per_answer > self._rules.most_kl:
+        elif is_over_optimized(look, self.best, highest) or look.kl_per_answer > self._rules.most_kl:
             self._over_optimized += 1
         else:
             self._over_optimized = 0
+
+    def _highest(self) -> Look:
+        """The look with the most gold of those that may be kept, the newest included; checkpoints hold them all."""
+        within = (look for look in self.looks if look.kl_per_answer <= self._rules.most_kl)
+        return max(within, key=lambda look: look.gold, default=self.looks[0])

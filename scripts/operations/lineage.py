@@ -61,7 +61,7 @@ class Origins:
 
     def cover(self, row: Row | PairRow) -> bool:
         """Whether a row comes from one of them; one whose origin was not kept comes from nobody known."""
-        return not self.answers.isdisjoint(row.answers) or row.subject in self.subjects
+        return not (self.answers.isdisjoint(row.answers) and self.subjects.isdisjoint(row.whose))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from feedback.labelling import identify
 from feedback.pairs import parse
 from pawl.bundle import Bundle, Lineage, seal
 from pawl.compared import apart
+from pawl.dataset import CARD
 from pawl.datasets import Datasets
 from pawl.identity import isoformat
 from pawl.profile import Profile
@@ -20,6 +21,7 @@ from pawl.quarantine import Quarantine
 from pawl.receipt import Receipt, ReceiptKeys
 from pawl.records import CaptureRecord
 from pawl.registry import Live, VersionRecord
+from pawl.tombstones import bury, subject_digest
 from retrain.gold import gold_in
 
 HOUR_MS = 3_600_000
@@ -214,6 +216,45 @@ def test_a_released_reward_model_aligns_the_generator_on_its_own_dataset_before_
     assert cloud.registry.active_run(MODEL) == run
     (announced,) = cloud.announced()
     assert announced["data"] == {"run": trained, "model": JUDGE, "version": "1"}
+
+
+def test_an_alignment_learns_nothing_of_whoever_was_erased_after_its_judge_had_learned_it(
+    compare: Any, handle: Any, told: Any, jobs: Any, cloud: Any, release_judge: Any
+) -> None:
+    compare(12)
+    compare(8, first=12, rater="eve")
+    handle(told("sqs_feedback_ready"))
+    trained = cloud.registry.active_run(MODEL)
+    learned = Datasets(cloud.bucket).load_pairs(cloud.registry.run(trained)["dataset"])
+    bury(cloud.bucket, [subject_digest("eve")], [])
+
+    handle(release_judge(trained))
+
+    (job,) = (job for job in jobs() if job["parameters"]["recipe"] == "align")
+    frozen = Datasets(cloud.bucket).load_pairs(cloud.registry.run(cloud.registry.active_run(MODEL))["dataset"])
+    assert job["parameters"]["dataset"] == f"s3://pawl-data/datasets/{frozen.digest}/"
+    eve = subject_digest("eve")
+    assert sum(row.subject == eve for rows in learned.splits.values() for row in rows) == 8
+    assert frozen.splits == {
+        split: [row for row in rows if row.subject != eve] for split, rows in learned.splits.items()
+    }
+    assert (frozen.lineage["parent"], frozen.lineage["feedback"]) == (learned.digest, 0)
+    assert frozen.lineage["left_out"]["erased row"] == 8
+    assert "| 8 | erased row |" in frozen.files[CARD].decode()
+
+
+def test_an_alignment_of_which_everybody_was_erased_waits(
+    compare: Any, handle: Any, told: Any, jobs: Any, cloud: Any, release_judge: Any
+) -> None:
+    compare(20)
+    handle(told("sqs_feedback_ready"))
+    trained = cloud.registry.active_run(MODEL)
+    bury(cloud.bucket, [subject_digest("ada")], [])
+
+    handle(release_judge(trained))
+
+    assert [job["parameters"]["recipe"] for job in jobs()] == ["reward"]
+    assert cloud.registry.active_run(MODEL) is None
 
 
 def test_the_same_events_again_submit_nothing_more(

@@ -1,15 +1,15 @@
 """Tiny checkpoints aligned by every method, cut off and gone on with, packaged and then asked as they are served."""
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from peft import get_peft_model
+from peft import PeftModel, get_peft_model
 from tests.functional.checkpoints import save_decoder, save_encoder
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
@@ -234,31 +234,71 @@ def test_a_run_that_was_cut_off_ends_with_the_weights_of_one_that_was_not(
     assert all(bool((again.weights[name] == weight).all()) for name, weight in whole.weights.items())
 
 
+@dataclass
+class Seen:
+    """A policy whose weights at a step are the step's number, and the looks that its watch is given."""
+
+    policy: PeftModel
+    looks: Mapping[int, tuple[float, float]]
+
+    def watch(self, report: RunReport, error: float) -> Watch:
+        """A watch over it; every second step has a look, a reward and gold, with gold's error."""
+
+        def look(step: int) -> Look:
+            reward, gold = self.looks[step]
+            return Look(step, reward, gold, error, gold, 0.0, 1.0, 0.0, 8.0)
+
+        return Watch(self.policy, look, Rules(steps=2, patience=2, most_kl=10.0), report)
+
+    def train(self, watch: Watch, steps: Iterable[int], saved: Path) -> int:
+        """Take steps until the watch ends the run, with a checkpoint at each; the last one taken."""
+        control, state, last = TrainerControl(), TrainerState(max_steps=100), 0
+        arguments = TrainingArguments(str(saved), report_to="none")
+        for last in steps:
+            self.set_to(float(last))
+            state.global_step = last
+            watch.on_step_end(arguments, state, control)
+            (saved / f"checkpoint-{last}").mkdir(parents=True)
+            watch.on_save(arguments, state, control)
+            if control.should_training_stop:
+                break
+        return last
+
+    def set_to(self, value: float) -> None:
+        tensors = weights_of(self.policy).items()
+        set_weights(self.policy, {name: torch.full_like(tensor, value) for name, tensor in tensors})
+
+    def is_at(self, value: float) -> bool:
+        return all(bool((tensor == value).all()) for tensor in weights_of(self.policy).values())
+
+
 def test_a_policy_whose_reward_rises_against_gold_is_stopped_and_set_back_to_its_best(
-    checkpoint: Checkpoint, report: RunReport
+    checkpoint: Checkpoint, report: RunReport, tmp_path: Path
 ) -> None:
-    policy = get_peft_model(checkpoint.model(), config_of(2))
-    seen = {0: (0.0, 0.5), 2: (1.0, 0.7), 4: (2.0, 0.6), 6: (3.0, 0.5), 8: (4.0, 0.9)}
-
-    def look(step: int) -> Look:
-        reward, gold = seen[step]
-        return Look(step, reward, gold, 0.02, gold, 0.0, 1.0, 0.0, 8.0)
-
-    def set_to(value: float) -> None:
-        set_weights(policy, {name: torch.full_like(tensor, value) for name, tensor in weights_of(policy).items()})
-
-    watch = Watch(policy, look, Rules(steps=2, patience=2, most_kl=10.0), report)
+    looks = {0: (0.0, 0.5), 2: (1.0, 0.7), 4: (2.0, 0.6), 6: (3.0, 0.5), 8: (4.0, 0.9)}
+    seen = Seen(get_peft_model(checkpoint.model(), config_of(2)), looks)
+    watch = seen.watch(report, error=0.02)
     watch.begin(None)
-    control, state = TrainerControl(), TrainerState(max_steps=10)
-    for step in range(1, 11):
-        set_to(float(step))
-        state.global_step = step
-        watch.on_step_end(TrainingArguments(report_to="none"), state, control)
-        if control.should_training_stop:
-            break
-    assert (state.global_step, watch.was_stopped) == (6, True)
+    assert (seen.train(watch, range(1, 11), tmp_path), watch.was_stopped) == (6, True)
     assert watch.restore_best().step == 2
-    assert all(bool((tensor == 2.0).all()) for tensor in weights_of(policy).values())
+    assert seen.is_at(2.0)
+
+
+@pytest.mark.parametrize("cut_at", [None, 2, 3, 4])
+def test_gold_that_slides_by_less_than_its_error_at_each_look_is_stopped_where_it_has_fallen_by_more_in_all(
+    cut_at: int | None, checkpoint: Checkpoint, report: RunReport, tmp_path: Path
+) -> None:
+    looks = {2 * number: (number / 2, round(0.7 - 0.028 * number, 3)) for number in range(9)}
+    seen = Seen(get_peft_model(checkpoint.model(), config_of(2)), looks)
+    watch = seen.watch(report, error=0.03)
+    watch.begin(None)
+    if cut_at is not None:
+        seen.train(watch, range(1, cut_at + 1), tmp_path)
+        watch = seen.watch(report, error=0.03)
+        watch.begin(str(tmp_path / f"checkpoint-{cut_at}"))
+    assert (seen.train(watch, range((cut_at or 0) + 1, 17), tmp_path), watch.was_stopped) == (6, True)
+    assert watch.restore_best().gold == 0.672
+    assert seen.is_at(2.0)
 
 
 def test_the_next_version_starts_where_the_last_one_stood(

@@ -39,7 +39,8 @@ def rewritten(files: Mapping[str, bytes], folder: Path, query: str, compression:
 
 
 words = st.text(max_size=12)
-rows = st.builds(Row, words, words, st.dictionaries(words, words, max_size=2), words, words, words)
+people = st.lists(words, max_size=2).map(tuple)
+rows = st.builds(Row, words, words, st.dictionaries(words, words, max_size=2), words, words, words, people)
 
 
 @settings(max_examples=50, deadline=None)
@@ -63,6 +64,17 @@ def test_equal_rows_give_an_equal_digest_whatever_the_order_of_splits() -> None:
 
 def test_the_digest_is_the_same_on_every_machine() -> None:
     assert FROZEN.digest == "a23dfd3add6edaf5979966279c23c3bece755dd0e1812c763b08a0e9b1956d50"
+
+
+def test_a_column_that_came_later_is_there_where_a_row_fills_it_and_columns_that_nobody_knows_are_refused() -> None:
+    filled = freeze("triage", {**SPLITS, "recent": [Row("a", "b", people=("ada",))]}, LINEAGE)
+    manifest = json.loads(filled.files[MANIFEST])
+
+    assert manifest["columns"] == {**LABELS.columns, **LABELS.added}
+    assert [row.whose for row in thaw(filled.files).splits["recent"]] == [("", "ada")]
+    for columns in ({**LABELS.columns, "age": "BIGINT"}, {"text": "VARCHAR"}, {**LABELS.columns, "people": "VARCHAR"}):
+        with pytest.raises(InvalidDataset, match=r"columns \['.*want \['answer', 'label', 'slices'"):
+            thaw({**FROZEN.files, MANIFEST: json.dumps({**manifest, "columns": columns}).encode()})
 
 
 def test_other_bytes_of_the_same_rows_are_the_same_dataset(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.freezes import PARENT, World, new_rows
 
-from pawl.dataset import CARD, MANIFEST, Row, freeze, thaw
+from pawl.dataset import CARD, MANIFEST, FrozenDataset, Row, freeze, thaw
 from pawl.errors import InvalidDataset
 from pawl.tombstones import Tombstones, subject_digest
 from retrain.freezing import Rules
@@ -241,6 +241,20 @@ def test_what_an_erased_subject_asked_is_in_no_later_dataset_though_others_label
     assert new_rows(frozen) == {"asked by bob": "outage"}
     again = World().freeze(frozen.dataset, Rules(erased=Tombstones(frozenset({"77f0"}))))
     assert again.dataset.lineage["left_out"]["erased row"] == 1
+
+
+def test_who_asked_takes_their_text_along_though_feedback_names_another() -> None:
+    world = World()
+    world.say(world.answer("lamp dead", asked_by="5c1a"), "outage", user="session-17")
+    frozen = world.freeze()
+    assert isinstance(frozen.dataset, FrozenDataset)
+
+    (row,) = (row for rows in frozen.dataset.splits.values() for row in rows if row.text == "lamp dead")
+
+    assert row.whose == (subject_digest("session-17"), "5c1a")
+    for erased in row.whose:
+        again = World().freeze(frozen.dataset, Rules(erased=Tombstones(frozenset({erased}))))
+        assert again.dataset.lineage["left_out"]["erased row"] == 1
 
 
 def test_what_is_erased_leaves_the_rows_that_were_inherited_too() -> None:

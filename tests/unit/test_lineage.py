@@ -82,5 +82,6 @@ def test_a_row_without_an_origin_comes_from_nobody() -> None:
 
     assert wanted.cover(Row("text", "label", answer="u1"))
     assert wanted.cover(Row("text", "label", answer="u2", subject="s1"))
+    assert wanted.cover(Row("text", "label", answer="u2", subject="s2", people=("s1",)))
     assert not wanted.cover(Row("text", "label"))
     assert not wanted.cover(Row("text", "label", answer="s1", subject="u1"))

@@ -302,6 +302,53 @@ def test_who_was_erased_is_in_no_later_dataset_not_even_in_inherited_rows() -> N
     assert later.dataset.lineage["left_out"]["erased row"] == 3
 
 
+def _leaves(world: Conversations, *names: str) -> set[str]:
+    """Which texts are chosen in a dataset that inherits all rows of a world, once these were erased."""
+    parent = world.freeze().dataset
+    assert isinstance(parent, PairDataset)
+    stones = Tombstones(frozenset({*names, *map(subject_digest, names)}))
+    return {chosen for chosen, _ in preferred(Conversations().freeze(parent, Rules(erased=stones)))}
+
+
+@pytest.mark.parametrize("metric", ["demonstration", "correction"])
+def test_what_a_rater_wrote_goes_with_them_whoever_asked_and_whoever_agrees(metric: str) -> None:
+    world = Conversations()
+    beside = world.answer("Where is Oslo?", "No idea.", asked_by="a-pseudonym")
+    text = "In Norway, where I live."
+    corrected = {"outputs": [{"name": "text", "data": [text]}]}
+    world.say(metric, corrected if metric == "correction" else text, beside=beside)
+    world.say("preference", {"chosen": text, "rejected": "No idea."}, "bob", beside, (text, "No idea."))
+
+    assert {row.subject for row in rows_of(world.freeze())} == {"a-pseudonym"}
+    assert _leaves(world, "ada") == set()
+    assert _leaves(world, "bob") == {text}
+    assert _leaves(world, "a-pseudonym") == set()
+
+
+def test_what_one_rater_brought_is_theirs_and_what_several_bring_or_the_answer_held_is_nobody_s() -> None:
+    world = Conversations()
+    for place, (texts, raters) in enumerate([(1, "ada"), (1, "ada bob"), (2, "ada")]):
+        prompt, chosen, rejected = f"Where is town {place}?", f"In the north {place}.", f"No idea {place}."
+        beside = world.answer(prompt, *(rejected, chosen)[:texts], asked_by=f"asker-{place}")
+        for rater in raters.split():
+            world.say("preference", {"chosen": chosen, "rejected": rejected}, rater, beside, (chosen, rejected))
+
+    assert _leaves(world, "ada") == {"In the north 1.", "In the north 2."}
+
+
+def test_a_row_goes_with_each_of_those_whose_it_is() -> None:
+    world = Conversations()
+    ids = [world.answer("Name a bird.", text, asked_by=who) for text, who in (("A wren.", "x-1"), ("A cat.", "x-2"))]
+    world.prefer(*ids, "eve", user="carol")
+    world.prefer(*ids, "bob", subject="dave")
+
+    (row,) = rows_of(world.freeze())
+
+    assert row.subject == subject_digest("carol")
+    assert set(row.people) == {"x-1", "x-2", subject_digest("dave")}
+    assert [len(_leaves(world, name)) for name in ("carol", "dave", "x-1", "x-2", "eve", "bob")] == [0, 0, 0, 0, 1, 1]
+
+
 def test_what_a_person_restored_counts_and_a_trusted_rater_is_never_hasty() -> None:
     world = Conversations()
     for number in range(70):

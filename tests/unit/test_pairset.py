@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from pawl.dataset import Row, freeze, thaw
@@ -17,6 +19,21 @@ def test_comparisons_come_back_as_they_were_frozen() -> None:
     assert thaw_pairs(frozen.files) == frozen
     assert frozen.splits == SPLITS
     assert frozen.digest == freeze_pairs("assistant", SPLITS, LINEAGE, "# Card").digest
+
+
+def test_whose_a_comparison_is_beside_its_subject_comes_back_as_well() -> None:
+    splits = {"train": [*SPLITS["train"], replace(SPLITS["train"][0], people=("t", "u"))]}
+
+    frozen = freeze_pairs("assistant", splits, LINEAGE)
+
+    assert frozen.splits == splits
+    assert [row.whose for row in frozen.splits["train"]] == [("s",), ("s", "t", "u")]
+
+
+def test_comparisons_that_are_their_subject_s_alone_have_the_digest_that_they_had_before_there_was_more() -> None:
+    frozen = freeze_pairs("assistant", SPLITS, LINEAGE)
+
+    assert frozen.digest == "65497c5b41ac187ca29c5de0a19dd82c2f5c66b65f18829e44dc2eb58cdd9edf"
 
 
 def test_a_comparison_that_was_changed_is_refused_by_the_name_of_its_file() -> None:

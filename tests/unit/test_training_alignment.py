@@ -25,27 +25,34 @@ ROWS = [PairRow(f"question {i}", "yes", "no", weight=1.0 + i) for i in range(4)]
 
 
 def test_a_higher_reward_is_better_while_gold_stays_within_its_error() -> None:
-    assert is_better(replace(LOOK, reward=1.1, gold=0.69), LOOK, most_kl=10.0)
+    assert is_better(replace(LOOK, reward=1.1, gold=0.69), LOOK, LOOK, most_kl=10.0)
 
 
 def test_a_higher_reward_with_less_gold_is_over_optimized_and_not_better() -> None:
     worse = replace(LOOK, reward=1.5, gold=0.6)
-    assert is_over_optimized(worse, LOOK)
-    assert not is_better(worse, LOOK, most_kl=10.0)
+    assert is_over_optimized(worse, LOOK, LOOK)
+    assert not is_better(worse, LOOK, LOOK, most_kl=10.0)
 
 
 def test_less_gold_with_a_lower_reward_is_no_over_optimization() -> None:
     worse = replace(LOOK, reward=0.5, gold=0.6)
     assert has_fallen(worse, LOOK)
-    assert not is_over_optimized(worse, LOOK)
+    assert not is_over_optimized(worse, LOOK, LOOK)
+
+
+def test_gold_that_has_fallen_by_its_error_twice_is_over_optimized_although_the_best_look_was_in_between() -> None:
+    best, lower = replace(LOOK, reward=1.5, gold=0.685), replace(LOOK, reward=2.0, gold=0.67)
+    assert is_better(best, LOOK, LOOK, most_kl=10.0)
+    assert is_over_optimized(lower, best, LOOK)
+    assert not is_better(lower, best, LOOK, most_kl=10.0)
 
 
 def test_more_gold_is_better_even_for_less_reward() -> None:
-    assert is_better(replace(LOOK, reward=0.9, gold=0.8), LOOK, most_kl=10.0)
+    assert is_better(replace(LOOK, reward=0.9, gold=0.8), LOOK, LOOK, most_kl=10.0)
 
 
 def test_nothing_beyond_the_divergence_allowed_is_better() -> None:
-    assert not is_better(replace(LOOK, reward=2.0, kl_per_answer=10.1), LOOK, most_kl=10.0)
+    assert not is_better(replace(LOOK, reward=2.0, kl_per_answer=10.1), LOOK, LOOK, most_kl=10.0)
 
 
 def test_gold_counts_pairs_by_what_their_raters_are_worth() -> None:

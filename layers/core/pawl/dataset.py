@@ -9,12 +9,15 @@
 The digest is over the rows themselves, as lines of JSON, and over all else that the manifest says, but not over the
 bytes of the Parquet files: compressors and writers differ from machine to machine. Those have a sha256 each, beside
 what the digest covers. Engines that read a folder as a table skip names that begin with "_". No AWS and no pickle.
+
+Columns that came later are left out where no row fills them, so a dataset has the digest that it always had.
 """
 
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from pawl.errors import InvalidDataset
@@ -28,12 +31,15 @@ SPLITS = ("train", "holdout", "recent")
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What the rows of a dataset are: a name for it, and their columns with SQL types."""
+    """What the rows of a dataset are: a name for it, and their columns with SQL types; `added` are those of later."""
 
     name: str
     columns: Mapping[str, str]
+    added: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
+PEOPLE = {"people": "VARCHAR[]"}
+"""Whose a row is beside its subject."""
 LABELS = Kind(
     "labels",
     {
@@ -44,6 +50,7 @@ LABELS = Kind(
         "answer": "VARCHAR",
         "subject": "VARCHAR",
     },
+    PEOPLE,
 )
 """A dataset of labelled texts."""
 
@@ -53,7 +60,7 @@ class Row:
     """One labelled text. `slices` are attributes to judge fairness by, such as channel and variety.
 
     A row of traffic knows the uuid of its answer, and whose it is by the digest of their name, so that either can be
-    erased from later datasets.
+    erased from later datasets. `people` are all whose it is beside its subject.
     """
 
     text: str
@@ -62,11 +69,17 @@ class Row:
     source: str = "starter"
     answer: str = ""
     subject: str = ""
+    people: tuple[str, ...] = ()
 
     @property
     def answers(self) -> tuple[str, ...]:
         """The answers that it comes from, as every kind of row names them."""
         return (self.answer,) if self.answer else ()
+
+    @property
+    def whose(self) -> tuple[str, ...]:
+        """Everybody whose it is."""
+        return (self.subject, *self.people)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +108,7 @@ def freeze(
 def thaw(files: Mapping[str, bytes]) -> FrozenDataset:
     """The dataset in `files`, every digest checked; InvalidDataset names the file that does not match."""
     manifest, found = unbind(files, LABELS)
-    splits = {split: [Row(**values) for values in rows] for split, rows in found.items()}
+    splits = {split: [_row_of(values) for values in rows] for split, rows in found.items()}
     return FrozenDataset(manifest["model"], digest_of(manifest), splits, manifest["lineage"], dict(files))
 
 
@@ -105,14 +118,15 @@ def bind(
     """The files of a dataset of this kind: each split that has rows becomes one, and the manifest covers all."""
     if unknown := set(splits) - set(SPLITS):
         raise InvalidDataset(f"splits {sorted(unknown)}: want some of {list(SPLITS)}")
-    lines = {split: [line_of(values) for values in splits.get(split, ())] for split in SPLITS}
-    lines = {split: given for split, given in lines.items() if given}
-    files = {_file_of(split): pack(given, kind.columns, split) for split, given in lines.items()}
+    rows = {split: given for split in SPLITS if (given := list(splits.get(split, ())))}
+    columns = _columns(kind, chain(*rows.values()))
+    lines = {split: [line_of({name: row[name] for name in columns}) for row in given] for split, given in rows.items()}
+    files = {_file_of(split): pack(given, columns, split) for split, given in lines.items()}
     manifest = {
         "schema": SCHEMA,
         "kind": kind.name,
         "model": model,
-        "columns": dict(kind.columns),
+        "columns": columns,
         "splits": {split: {"rows": len(given), "sha256": _digest(*given)} for split, given in lines.items()},
         "lineage": dict(lineage),
         "card": _digest(card.encode()) if card else None,
@@ -141,7 +155,8 @@ def unbind(files: Mapping[str, bytes], kind: Kind) -> tuple[dict[str, Any], dict
             raise InvalidDataset(f"{name} is missing")
         if _digest(files[name]) != digest:
             raise InvalidDataset(f"{name} does not match its digest")
-    return manifest, {split: _rows(files, split, kind, digest) for split, digest in rows.items()}
+    columns = {name: type for name, type in {**kind.columns, **kind.added}.items() if name in manifest["columns"]}
+    return manifest, {split: _rows(files, split, columns, digest) for split, digest in rows.items()}
 
 
 def writing_order(files: Mapping[str, bytes]) -> list[str]:
@@ -160,17 +175,30 @@ def _check_kind(manifest: Mapping[str, Any], kind: Kind) -> None:
         raise InvalidDataset(f"{MANIFEST}: schema {manifest['schema']!r}, want {SCHEMA}")
     if manifest["kind"] != kind.name:
         raise InvalidDataset(f"a dataset of {manifest['kind']}: want one of {kind.name}")
+    if not kind.columns.items() <= manifest["columns"].items() <= {**kind.columns, **kind.added}.items():
+        raise InvalidDataset(f"{MANIFEST}: columns {sorted(manifest['columns'])}, want {sorted(kind.columns)}")
 
 
-def _rows(files: Mapping[str, bytes], split: str, kind: Kind, digest: str) -> list[Values]:
-    rows = list(unpack(files[_file_of(split)], kind.columns))
+def _columns(kind: Kind, rows: Iterable[Values]) -> dict[str, str]:
+    """A kind's columns, and those that were added since as far as a row fills them."""
+    filled = {name for row in rows for name in kind.added if row[name]}
+    return {**kind.columns, **{name: type for name, type in kind.added.items() if name in filled}}
+
+
+def _rows(files: Mapping[str, bytes], split: str, columns: Mapping[str, str], digest: str) -> list[Values]:
+    rows = list(unpack(files[_file_of(split)], columns))
     if _digest(*map(line_of, rows)) != digest:
         raise InvalidDataset(f"the rows of {_file_of(split)} do not match their digest")
     return rows
 
 
 def _values_of(row: Row) -> Values:
-    return {name: getattr(row, name) for name in LABELS.columns}
+    return {name: getattr(row, name) for name in (*LABELS.columns, *LABELS.added)}
+
+
+def _row_of(values: Values) -> Row:
+    people = tuple(values.pop("people", ()))
+    return Row(**values, people=people)
 
 
 def _file_of(split: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pawl.dataset import MANIFEST, Kind, bind, digest_of, unbind
+from pawl.dataset import MANIFEST, PEOPLE, Kind, bind, digest_of, unbind
 from pawl.narrowing import is_object
 from pawl.parquet import Values
 
@@ -27,6 +27,7 @@ PAIRS = Kind(
         "answers": "VARCHAR[]",
         "subject": "VARCHAR",
     },
+    PEOPLE,
 )
 """A dataset of comparisons; a prompt that is a conversation stands in `messages`, and `prompt` is null."""
 _JUDGE = "-reward"
@@ -38,8 +39,9 @@ class PairRow:
 
     `margin` is by how much the chosen answer is better, where anybody said so; `weight` what its raters are worth, 0 to
     1; `answers` the uuids of both answers where they were captured, so that either can be erased; `subject` whose they
-    are, by the digest of their name. A row that lacks one of its texts compares nothing: it is a thumb, up for what was
-    chosen or down for what was rejected, of which only KTO can learn.
+    are, by the digest of their name, and `people` all whose they are too, authors of texts among them. A row that
+    lacks one of its texts compares nothing: it is a thumb, up for what was chosen or down for what was rejected, of
+    which only KTO can learn.
     """
 
     prompt: str | list[dict[str, str]]
@@ -51,6 +53,12 @@ class PairRow:
     source: str = "traffic"
     answers: tuple[str, ...] = ()
     subject: str = ""
+    people: tuple[str, ...] = ()
+
+    @property
+    def whose(self) -> tuple[str, ...]:
+        """Everybody whose it is."""
+        return (self.subject, *self.people)
 
     @property
     def is_thumb(self) -> bool:
@@ -121,12 +129,13 @@ def judged_by(judge: str) -> str:
 
 def _values_of(row: PairRow) -> Values:
     is_text = isinstance(row.prompt, str)
-    values = {name: getattr(row, name) for name in PAIRS.columns if name != "messages"}
+    values = {name: getattr(row, name) for name in (*PAIRS.columns, *PAIRS.added) if name != "messages"}
     numbers = {"margin": None if row.margin is None else float(row.margin), "weight": float(row.weight)}
     prompt = {"prompt": row.prompt if is_text else None, "messages": None if is_text else row.prompt}
-    return {**values, **numbers, **prompt, "answers": list(row.answers)}
+    return {**values, **numbers, **prompt, "answers": list(row.answers), "people": list(row.people)}
 
 
 def _row_of(values: Values) -> PairRow:
     text, messages, answers = (values.pop(name) for name in ("prompt", "messages", "answers"))
-    return PairRow(text if messages is None else messages, answers=tuple(answers), **values)
+    people = tuple(values.pop("people", ()))
+    return PairRow(text if messages is None else messages, answers=tuple(answers), people=people, **values)
