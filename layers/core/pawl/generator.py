@@ -153,7 +153,8 @@ class TextGenerator:
             "text": [each.text for each in done],
             "finish_reason": [each.finish_reason for each in done],
         }
-        return Answer(outputs, lambda: completion_features([len(prompt) for prompt in prompts], done))
+        features = completion_features([len(prompt) for prompt in prompts], done)
+        return Answer(outputs, lambda: features)  # made at once: they are small beside the tokens that they are made of
 
     def _begin(self, prompt: Sequence[int], sampling: Sampling, deadline: Callable[[], bool]) -> "_Text":
         self._check_prompt(prompt)
