@@ -21,14 +21,13 @@ from pawl.records import CaptureRecord
 Make = Callable[[], CaptureRecord]
 
 _LINGER_S = 0.005
-_USUAL_BYTES = 4_096
 _AT_ONCE = 10
-_FEW = 8  # so few are taken without counting their bytes
+_FEW, _SMALL_BYTES = 8, 65_536  # so few that are so small are taken without counting their bytes
 _EXIT_S = 2.0
 
 
 class Capture:
-    """Keeps offered records, 10,000 and 64 MiB at most, until its thread has delivered them."""
+    """Keeps offered records, 10,000 that hold 64 MiB at most, until its thread has delivered them."""
 
     def __init__(self, delivery: Delivery, record_limit: int = 10_000, byte_limit: int = 64 * 2**20) -> None:
         self._delivery = delivery
@@ -45,9 +44,9 @@ class Capture:
         self._waits_for_reply = False
         threading.Thread(target=self._run, name="capture", daemon=True).start()
 
-    def offer(self, make: Make, size: int = _USUAL_BYTES) -> None:
+    def offer(self, make: Make, size: int) -> None:
         """Hand a record over; `make` is called later, by another thread, and `size` is about what it holds in bytes."""
-        if len(self._offered) < _FEW:
+        if size < _SMALL_BYTES and len(self._offered) < _FEW:
             self._offered.append((make, 0))
         else:
             self._offer_more(make, size)
@@ -86,7 +85,7 @@ class Capture:
             self.report(LOST, left, "the process ended before they were sent")
 
     def _offer_more(self, make: Make, size: int) -> None:
-        """Hand over a record while many wait; locks are for this path only: cold, one costs more than all the rest."""
+        """Hand over a large record or one of many; for others a lock would cost more, cold, than all the rest."""
         with self._lock:
             if len(self._offered) < self._record_limit and self._held_bytes + size <= self._byte_limit:
                 self._offered.append((make, size))
@@ -106,7 +105,11 @@ class Capture:
 
     def _send_all(self) -> None:
         while taken := self._take():
-            self._delivery(body for make, _ in taken if (body := self._make(make)) is not None)
+            try:
+                self._delivery(body for make, _ in taken if (body := self._make(make)) is not None)
+            except Exception as error:  # nobody would start this thread again
+                log_failure(error, "capture")
+                self._count_lost(len(taken), "sending them failed")
             with self._lock:
                 self._in_flight = 0
                 self._held_bytes -= sum(size for _, size in taken)
@@ -117,7 +120,7 @@ class Capture:
             self._in_flight = len(taken)
             refused, self._refused = self._refused, 0
         if refused:
-            self.report(LOST, refused, "too many were waiting to be sent")
+            self._count_lost(refused, "too many were waiting to be sent")
         return taken
 
     def _make(self, make: Make) -> str | None:
@@ -125,8 +128,14 @@ class Capture:
             return message_body(make())
         except Exception as error:
             log_failure(error, "capture")
-            self.report(LOST, 1, "the record could not be made")
+            self._count_lost(1, "the record could not be made")
             return None
+
+    def _count_lost(self, count: int, reason: str) -> None:
+        try:
+            self.report(LOST, count, reason)
+        except Exception as error:
+            log_failure(error, "capture")
 
 
 def open_capture(settings: Settings, function: str) -> Capture:

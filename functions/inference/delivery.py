@@ -4,14 +4,13 @@ A dead letter has the very body that the queue would have got, so it can be move
 through every attempt is tried once a batch until it answers again, so that a long outage does not multiply the waiting.
 """
 
-import json
 import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
+from pawl.errors import write_log
 from pawl.records import CaptureRecord
 
 if TYPE_CHECKING:
@@ -116,8 +115,7 @@ def print_metric(function: str, metric: str, count: int, reason: str, version: s
     of = {"function": function, "version": version} if version else {"function": function}
     about = {"Namespace": "Pawl", "Dimensions": [[*of]], "Metrics": [{"Name": metric, "Unit": "Count"}]}
     aws = {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [about]}
-    with suppress(OSError, ValueError, RuntimeError):  # standard output is closed, or a signal came while it was in use
-        print(json.dumps({"_aws": aws, **of, metric: count, "reason": reason}), flush=True)
+    write_log({"_aws": aws, **of, metric: count, "reason": reason})
 
 
 def _attempt(send: Sender, bodies: Sequence[str]) -> Sequence[str]:

@@ -61,10 +61,11 @@ def embed(service: Service, body: str | bytes, call: Call) -> Reply:
         raise Fields({}).refuse("dimensions", f"{manifest.name} has {size}: leave it out", "unsupported_value")
     answer, took_ns = _run(service, model, texts)
     features = answer.features()
-    inference_id, unix_ms = service.receipt(manifest, len(texts), "\0".join(texts).encode(), call)
+    payload = "\0".join(texts).encode()
+    inference_id, unix_ms = service.receipt(manifest, len(texts), payload, call)
     service.statistics.count_success(manifest, len(texts), took_ns, unix_ms)
     features = timed(features, len(texts), took_ns)
-    service.record(partial(_captured, inference_id, unix_ms, model, texts, features), request.user)
+    service.record(partial(_captured, inference_id, unix_ms, model, texts, features), len(payload), request.user)
     tokens = sum(features["tokens"])
     rows = np.asarray(answer.outputs["embedding"], "<f4")
     vectors = [_write(manifest.outputs[0], row, request.is_base64) for row in rows]

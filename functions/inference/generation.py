@@ -7,7 +7,6 @@ one after another, for a generator makes one at a time.
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING
 
 from inference.prompts import Options
@@ -93,6 +92,7 @@ class Generation:
         ]
         self._took_ns = 0
         payload = "\0".join(prompt.text for prompt in prompts).encode()
+        self._size = len(payload)
         self.inference_id, self.unix_ms = service.receipt(self.manifest, len(self.choices), payload, call)
 
     def pieces(self) -> Iterator[tuple[Choice, "Piece"]]:
@@ -136,7 +136,9 @@ class Generation:
         else:
             statistics.count_success(self.manifest, len(self.choices), self._took_ns, self.unix_ms)
         if ending != FAILED or (self.options.is_stream and any(choice.tokens for choice in self.choices)):
-            self._service.record(partial(self._captured, ending), self.options.user)
+            record = self._captured(ending)  # made at once: it is small beside the tokens that it is made of
+            size = self._size + sum(len(choice.text) for choice in self.choices)
+            self._service.record(lambda: record, size, self.options.user)
 
     def _captured(self, ending: str) -> CaptureRecord:
         from pawl.generator import Completion, completion_features

@@ -122,9 +122,9 @@ class WatchedCapture:
         self._capture = capture
         self._metrics = metrics
 
-    def offer(self, make: Callable[[], CaptureRecord]) -> None:
-        """Hand over what makes a record."""
-        self._capture.offer(lambda: self._count(make()))
+    def offer(self, make: Callable[[], CaptureRecord], size: int) -> None:
+        """Hand over what makes a record of about `size` bytes."""
+        self._capture.offer(lambda: self._count(make()), size)
 
     def _count(self, record: CaptureRecord) -> CaptureRecord:
         self._metrics.captured(record)

@@ -7,8 +7,8 @@ captured answers are sent, and the process ends with 0. A second signal ends it 
 
 import argparse
 import asyncio
+import fcntl
 import importlib
-import json
 import os
 import secrets
 import signal
@@ -16,7 +16,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from io import FileIO
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -33,7 +35,7 @@ from inference.delivery import Delivery, QueueSender, Sender
 from inference.guard import Guard
 from inference.metrics import Metrics, WatchedCapture, WatchedEngine
 from inference.service import Call, Service
-from pawl.errors import PawlError, SettingsError
+from pawl.errors import PawlError, SettingsError, write_log
 from pawl.receipt import ReceiptKeys
 from pawl.settings import read_settings
 from pawl.signing import read_trust
@@ -87,7 +89,7 @@ class ServerSettings:
 
 
 class FileSender:
-    """Adds captured answers to a file, a line each."""
+    """Adds captured answers to a file, a line each; servers that share it wait for each other."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -96,8 +98,10 @@ class FileSender:
         """Write all of them, or none where the file cannot be written."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write("".join(f"{body}\n" for body in bodies))
+            with self._path.open("ab", buffering=0) as file:  # what a buffer still held would be written when it closes
+                with suppress(OSError):  # some network file systems know no locks
+                    fcntl.flock(file, fcntl.LOCK_EX)
+                _append(file, "".join(f"{body}\n" for body in bodies).encode())
         except OSError:
             return bodies
         return []
@@ -173,6 +177,17 @@ class Server:
         told.set()
 
 
+def _append(file: FileIO, data: bytes) -> None:
+    """Write all of it at the file's end, or leave the file as it was."""
+    end = file.seek(0, os.SEEK_END)
+    try:
+        while data:  # a disk that is nearly full takes a part
+            data = data[file.write(data) :]
+    except OSError:
+        file.truncate(end)
+        raise
+
+
 def mount(folder: Path) -> None:
     """Make a folder of bundles what a mounted layer is: the package that models are looked for in."""
     if not folder.is_dir():
@@ -183,8 +198,8 @@ def mount(folder: Path) -> None:
 
 
 def say(level: str, **about: Any) -> None:
-    """One line of log: an object of JSON."""
-    print(json.dumps({"level": level, **about}), flush=True)
+    """One line of log."""
+    write_log({"level": level, **about})
 
 
 def _delivery(settings: ServerSettings, metrics: Metrics) -> Delivery:
@@ -252,7 +267,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SettingsError as error:
         say("ERROR", error=str(error))
         return 1
-    sys.stdout.flush()
     os._exit(0)  # a run of a model cannot be broken off; what has not ended by now is not waited for
 
 

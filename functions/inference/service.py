@@ -26,6 +26,8 @@ BINARY = "application/octet-stream"
 EVENTS = "text/event-stream"
 _CAPTURED_WIDTH = 64
 """The most values a row of a numeric tensor that is captured; wider ones leave only their features."""
+_TOKEN_BYTES = 40
+"""What a token takes in the list in which a model keeps them for its features; a byte of text makes one at most."""
 
 
 class Call(NamedTuple):
@@ -62,9 +64,9 @@ class Generator(Protocol):
 
 
 class Capturer(Protocol):
-    """Takes what makes a record, and makes it when the reply has left."""
+    """Takes what makes a record, which holds about `size` bytes, and makes it when the reply has left."""
 
-    def offer(self, make: Callable[[], CaptureRecord]) -> None: ...
+    def offer(self, make: Callable[[], CaptureRecord], size: int) -> None: ...
 
 
 class Service:
@@ -84,15 +86,15 @@ class Service:
         """The reply to an Open Inference Protocol request; the answer is captured on the way."""
         model = self.engine.get(model_name, version)
         request = parse_infer(body, header_length, model.manifest, self.row_limit)
-        inference_id, outputs = self.answer(model, request, call)
+        inference_id, outputs = self._answer(model, request, len(body), call)
         text, binary = render_infer(model.manifest, request, inference_id, outputs)
         if not any(wanted.is_binary for wanted in request.outputs):
             return Reply(200, text)
         head = text.encode()
         return Reply(200, head + binary, BINARY, {HEADER_LENGTH: str(len(head))})
 
-    def answer(self, model: Model, request: InferRequest, call: Call) -> tuple[str, dict[str, Column]]:
-        """The receipt and the outputs of a checked request, counted and captured."""
+    def _answer(self, model: Model, request: InferRequest, size: int, call: Call) -> tuple[str, dict[str, Column]]:
+        """The receipt and the outputs of a checked request of `size` bytes, counted and captured."""
         began = time.perf_counter_ns()
         manifest = model.manifest
         try:
@@ -101,9 +103,12 @@ class Service:
             self.statistics.count_failure(manifest, time.perf_counter_ns() - began)
             raise
         took_ns = time.perf_counter_ns() - began
-        inference_id, unix_ms = self.receipt(manifest, request.rows, _payload(request.inputs), call)
+        payload = _payload(request.inputs)
+        inference_id, unix_ms = self.receipt(manifest, request.rows, payload, call)
         self.statistics.count_success(manifest, request.rows, took_ns, unix_ms)
-        self.record(partial(_captured, inference_id, unix_ms, manifest, request, answer, took_ns), request.user)
+        make = partial(_captured, inference_id, unix_ms, manifest, request, answer, took_ns)
+        held = max(size, len(payload)) + _TOKEN_BYTES * min(len(payload), request.rows * manifest.max_tokens)
+        self.record(make, held + sum(map(_size_of, answer.outputs.values())), request.user)
         return inference_id, answer.outputs
 
     def _run(self, model: Model, request: InferRequest, call: Call) -> Answer:
@@ -126,9 +131,12 @@ class Service:
         )
         return inference_id, now_ms
 
-    def record(self, make: Callable[[], CaptureRecord], user: str = "") -> None:
-        """Capture an answer; `make` is called off the reply's path, and what it makes names `user` by a pseudonym."""
-        self._capture.offer(partial(self._of_subject, make, user) if user else make)
+    def record(self, make: Callable[[], CaptureRecord], size: int, user: str = "") -> None:
+        """Capture an answer; `make` is called off the reply's path, and what it makes names `user` by a pseudonym.
+
+        `size` is about how many bytes are held until then.
+        """
+        self._capture.offer(partial(self._of_subject, make, user) if user else make, size)
 
     def _of_subject(self, make: Callable[[], CaptureRecord], user: str) -> CaptureRecord:
         return replace(make(), subject=self._keys.pseudonym(user))
@@ -150,6 +158,11 @@ def _bytes_of(column: Column) -> bytes:
             return column.tobytes()
         column = column.ravel().tolist()
     return "\0".join(column).encode()
+
+
+def _size_of(column: Column) -> int:
+    """About how many bytes an output takes: what is listed one by one is texts."""
+    return column.nbytes if isinstance(column, np.ndarray) else len("".join(column))
 
 
 def _captured(

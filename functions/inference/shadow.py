@@ -35,7 +35,7 @@ def answer_unseen(service: Service, asked: Mapping[str, Any], call: Call) -> dic
     inference_id, unix_ms = service.receipt(unseen, rows, b"", call)
     features = {**timed(answer.features(), rows, took_ns), "agrees": agreement(asked["outputs"], answer.outputs, rows)}
     record = CaptureRecord(inference_id, manifest.name, unseen.version, unix_ms, {}, {}, dict(features))
-    service.record(lambda: record)
+    service.record(lambda: record, 0)  # features alone
     return {"answered": rows}
 
 

@@ -4,18 +4,22 @@ With its adapter switched off it is the reference that alignment is held near. N
 numbers, so that looking at a model in training changes nothing of the training.
 """
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from peft import PeftModel
+from tokenizers import Tokenizer
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerFast
+from transformers import BatchEncoding, PreTrainedTokenizerFast
 
 from pawl.examples import ASSISTANT, Prompt
+from pawl.spelling import Spelling
 from training.checkpoint import Checkpoint
 
 Floats = NDArray[np.float64]
@@ -33,6 +37,36 @@ class Encoded:
     answer: list[int]
 
 
+class TalkTokenizer(PreTrainedTokenizerFast):
+    """A tokenizer to which special tokens that a message spells out are text, as they are when the model is served."""
+
+    def apply_chat_template(
+        self, conversation: Any, *, tokenize: bool = True, return_dict: bool = True, **options: Any
+    ) -> Any:
+        """As transformers has it; with conversations that spell such tokens, rows are neither cut nor padded."""
+        lay_out = partial(super().apply_chat_template, **options)
+        is_batch = not isinstance(conversation[0], Mapping)
+        talks = conversation if is_batch else [conversation]
+        if not tokenize or not any(map(self._spelling.is_in, talks)):
+            return lay_out(conversation, tokenize=tokenize, return_dict=return_dict)
+        rows = [self._spelling.ids(talk, lambda said: str(lay_out(list(said), tokenize=False))) for talk in talks]
+        masks = [[1] * len(row) for row in rows]
+        told = (
+            {"input_ids": rows, "attention_mask": masks}
+            if is_batch
+            else {"input_ids": rows[0], "attention_mask": masks[0]}
+        )
+        return BatchEncoding(told) if return_dict else told["input_ids"]
+
+    @cached_property
+    def _spelling(self) -> Spelling:
+        """Over a copy: transformers leaves what it was last told of cutting and padding in its own."""
+        tokenizer = Tokenizer.from_str(self.backend_tokenizer.to_str())
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        return Spelling(tokenizer)
+
+
 def tokenizer_of(checkpoint: Checkpoint) -> PreTrainedTokenizerFast:
     """A checkpoint's tokenizer as trainers want it: padded on the left, if possible by a token that ends no text."""
     eos = (
@@ -41,7 +75,7 @@ def tokenizer_of(checkpoint: Checkpoint) -> PreTrainedTokenizerFast:
         else checkpoint.eos_token
     )
     others = [token for token in ("<pad>", "<|endoftext|>") if checkpoint.tokenizer.token_to_id(token) is not None]
-    tokenizer = PreTrainedTokenizerFast(
+    tokenizer = TalkTokenizer(
         tokenizer_object=checkpoint.tokenizer,
         bos_token=checkpoint.bos_token,
         eos_token=eos,
@@ -60,8 +94,7 @@ def encode(tokenizer: PreTrainedTokenizerFast, prompt: Prompt, answer: str, max_
         whole = tokenizer(prompt + answer + str(tokenizer.eos_token))["input_ids"]
     else:
         said = [*map(dict, prompt), {"role": ASSISTANT, "content": answer}]
-        rendered = str(tokenizer.apply_chat_template(said, tokenize=False))
-        whole = tokenizer(rendered, add_special_tokens=False)["input_ids"]
+        whole = _laid_out(tokenizer, said)
     start = next(
         (i for i, (a, b) in enumerate(zip(before, whole, strict=False)) if a != b), min(len(before), len(whole))
     )
@@ -72,8 +105,12 @@ def prompt_ids(tokenizer: PreTrainedTokenizerFast, prompt: Prompt) -> list[int]:
     """The tokens that an answer follows."""
     if isinstance(prompt, str):
         return tokenizer(prompt)["input_ids"]
-    rendered = str(tokenizer.apply_chat_template([*map(dict, prompt)], tokenize=False, add_generation_prompt=True))
-    return tokenizer(rendered, add_special_tokens=False)["input_ids"]
+    return _laid_out(tokenizer, [*map(dict, prompt)], add_generation_prompt=True)
+
+
+def _laid_out(tokenizer: PreTrainedTokenizerFast, messages: list[dict[str, str]], **options: bool) -> list[int]:
+    ids: Any = tokenizer.apply_chat_template(messages, return_dict=False, **options)
+    return ids
 
 
 @contextmanager

@@ -14,6 +14,7 @@ def environment(build: Path) -> dict[str, str]:
     return {
         "PYTHONPATH": os.pathsep.join(map(str, path)),
         "PYTHONDONTWRITEBYTECODE": "1",
+        "ORT_DISABLE_TELEMETRY": "1",  # as the template has it
         "TRUSTED_KEYS": local_key().trusted,
     }
 

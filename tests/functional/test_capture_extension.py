@@ -49,7 +49,7 @@ def answer(event, context):
         kept.clear()
         time.sleep(0.1)
     for name in event["records"]:
-        capture.offer(partial(record, name))
+        capture.offer(partial(record, name), 400)
     if "ready" in event:
         ask("POST", "/ready", b"")
     time.sleep(event.get("sleep_s", 0))

@@ -1,7 +1,10 @@
 """Models, versions and aliases side by side in the layers."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from pawl.bundle import Bundle
 from pawl.errors import InvalidBundle, NotFound
 from pawl.signing import read_trust
 
+ROOT = Path(__file__).parents[2]
 UNSIGNED = read_trust("", allow_unsigned=True)
 
 
@@ -182,3 +186,25 @@ def test_no_layer_is_no_model(layer: Callable[[Bundle], Path]) -> None:
     assert Engine(UNSIGNED).models() == {}
     with pytest.raises(NotFound, match=r"no model 'triage' here: there are \[\]"):
         Engine(UNSIGNED).get("triage")
+
+
+OPENED = """
+import sys
+from pathlib import Path
+from pawl.bundle import open_bundle
+from pawl.model import open_model
+open_model(open_bundle(Path(sys.argv[1]))).predict({"text": ["a refund"]})
+"""
+
+
+def test_a_model_that_is_opened_reports_to_nobody_and_leaves_nothing_in_the_home_folder(
+    starter: Bundle, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    environment |= {"HOME": str(home), "PYTHONPATH": str(ROOT / "layers" / "core")}
+
+    subprocess.run([sys.executable, "-c", OPENED, starter.path], env=environment, check=True, timeout=60)
+
+    assert list(home.iterdir()) == []

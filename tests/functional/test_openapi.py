@@ -41,7 +41,7 @@ CONFIG = {
 class Captured:
     """Makes each record at once, so that one that cannot be made fails the test."""
 
-    def offer(self, make: Callable[[], CaptureRecord]) -> None:
+    def offer(self, make: Callable[[], CaptureRecord], size: int) -> None:
         make().to_json()
 
 

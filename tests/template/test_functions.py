@@ -25,6 +25,7 @@ SETTINGS = {
     "RetrainFunction": "retrain.settings.Settings",
     "ReleaseFunction": "release.settings.Settings",
 }
+QUIET = "ORT_DISABLE_TELEMETRY"
 
 
 @pytest.fixture(params=sorted(SETTINGS))
@@ -44,9 +45,21 @@ def test_the_functions_are_those_of_the_loop(of_type: Callable[[str], Resources]
 def test_the_environment_is_what_the_settings_read(name: str, function: dict[str, Any]) -> None:
     module, _, shape = SETTINGS[name].rpartition(".")
     read = variables(getattr(importlib.import_module(module), shape))
-    given = set(function["Environment"]["Variables"])
+    given = set(function["Environment"]["Variables"]) - {QUIET}
     assert given <= set(read)
     assert {variable for variable, is_required in read.items() if is_required} <= given
+
+
+def test_onnxruntime_reports_to_nobody_from_any_function_job_or_image(
+    of_type: Callable[[str], Resources], resources: Resources
+) -> None:
+    for function in of_type("AWS::Lambda::Function").values():
+        assert function["Environment"]["Variables"][QUIET] == "1"
+    (nodes,) = resources["NodesJobDefinition"]["Properties"]["NodeProperties"]["NodeRangeProperties"]
+    for job in (resources["JobDefinition"]["Properties"]["ContainerProperties"], nodes["Container"]):
+        assert {"Name": QUIET, "Value": "1"} in job["Environment"]
+    for image in ("inference", "training"):
+        assert f"    {QUIET}=1 \\\n" in (ROOT / "functions" / image / "Dockerfile").read_text(encoding="utf-8")
 
 
 def test_all_kinds_of_personal_data_that_can_be_found_are_masked_unless_told_otherwise(

@@ -178,4 +178,5 @@ def test_the_images_environment_is_the_servers_settings(instructions: list[list[
 
     assert settings == {"MODELS": "/models", "LISTEN": "0.0.0.0", "HTTP_PORT": "8080", "GRPC_PORT": "8081"}
     assert settings["MODELS"] == container["volumeMounts"][0]["mountPath"]
-    assert not set(given) - set(settings) - {"PATH", "PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"}
+    of_libraries = {"PATH", "PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "ORT_DISABLE_TELEMETRY"}
+    assert not set(given) - set(settings) - of_libraries

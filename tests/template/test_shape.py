@@ -112,5 +112,6 @@ def test_globals_hold_only_what_all_functions_share(template: Template) -> None:
             "Runtime": {"Ref": "PythonRuntime"},
             "Architectures": [{"Ref": "Architecture"}],
             "Layers": [{"Ref": "CoreLayer"}, {"Ref": "ServingLayer"}],
+            "Environment": {"Variables": {"ORT_DISABLE_TELEMETRY": "1"}},
         }
     }

@@ -109,7 +109,7 @@ class World:
         shelf = Shelf(parrot=self.parrot, embed=self.embedder, triage=ParrotsKeeper(manifest))
         self.service = Service(shelf, KEYS, self, row_limit=4)  # type: ignore[arg-type]
 
-    def offer(self, make: Callable[[], CaptureRecord]) -> None:
+    def offer(self, make: Callable[[], CaptureRecord], size: int) -> None:
         self.offered.append(make)
 
     def ask(self, route: str, call: Call = IN_TIME, **body: Any) -> Any:

@@ -6,16 +6,22 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from inference.capture import Capture
 from inference.delivery import Delivery
 from inference.extension import follow
+from inference.service import Call, Service
+from pawl.bundle import Manifest
+from pawl.model import Answer, Column, Parameter
+from pawl.receipt import ReceiptKeys
 from pawl.records import CaptureRecord
 
 Make = Callable[[], CaptureRecord]
@@ -43,22 +49,36 @@ class Outbox:
         return [each for call in self.calls for each in call]
 
 
-class Captured:
-    """A capture, its outbox and the metrics that it reported."""
+class Echo:
+    """A classifier that knows one answer."""
 
-    def __init__(self, refusals: int = 0, **limits: int) -> None:
+    def __init__(self, manifest: Manifest) -> None:
+        self.manifest, self.digest = manifest, "e" * 64
+
+    def predict(self, inputs: Mapping[str, Column], parameters: Mapping[str, Parameter] = {}) -> Answer:
+        return Answer({"label": ["outage"], "probabilities": np.ones((1, 2), np.float32)}, lambda: {"tokens": [6]})
+
+
+class Captured:
+    """A capture, its outbox and the metrics that it reported; the first `silent` reports fail."""
+
+    def __init__(self, refusals: int = 0, silent: int = 0, **limits: int) -> None:
         self.outbox = Outbox(refusals)
         self.metrics: list[tuple[str, int, str]] = []
+        self._silent = silent
         delivery = Delivery(self.outbox, None, self._report, lambda seconds: False)
         self.capture = Capture(delivery, **limits)
 
     def stop_sending(self, make: Make) -> None:
         """Have the thread wait inside the sender, with one record in its hands."""
         self.outbox.open.clear()
-        self.capture.offer(make)
+        self.capture.offer(make, 400)
         assert self.outbox.entered.wait(PATIENCE_S)
 
     def _report(self, metric: str, count: int, reason: str) -> None:
+        if self._silent:
+            self._silent -= 1
+            raise OSError(28, "No space left on device")
         self.metrics.append((metric, count, reason))
 
 
@@ -72,7 +92,7 @@ def test_everything_offered_has_been_sent_in_order_when_a_flush_returns(record: 
     made = Captured()
 
     for name in range(57):
-        made.capture.offer(record(name))
+        made.capture.offer(record(name), 400)
 
     assert made.capture.flush(PATIENCE_S)
     assert made.outbox.sent == [str(name) for name in range(57)]
@@ -86,7 +106,7 @@ def test_a_record_is_made_by_the_thread_that_sends_it(captured: Callable[..., Ca
         makers.append(threading.current_thread().name)
         return captured()
 
-    made.capture.offer(make)
+    made.capture.offer(make, 400)
 
     assert made.capture.flush(PATIENCE_S)
     assert makers == ["capture"]
@@ -95,7 +115,7 @@ def test_a_record_is_made_by_the_thread_that_sends_it(captured: Callable[..., Ca
 def test_offers_from_many_threads_are_all_sent_once(record: Callable[[object], Make]) -> None:
     made = Captured()
     offers = [
-        threading.Thread(target=lambda t=t: [made.capture.offer(record(f"{t}-{n}")) for n in range(40)])
+        threading.Thread(target=lambda t=t: [made.capture.offer(record(f"{t}-{n}"), 400) for n in range(40)])
         for t in range(5)
     ]
     for thread in offers:
@@ -110,7 +130,7 @@ def test_offers_from_many_threads_are_all_sent_once(record: Callable[[object], M
 def test_an_offer_alone_is_sent_soon(record: Callable[[object], Make]) -> None:
     made = Captured()
 
-    made.capture.offer(record("a"))
+    made.capture.offer(record("a"), 400)
 
     assert made.outbox.entered.wait(PATIENCE_S)
 
@@ -122,7 +142,7 @@ def test_an_offer_does_not_wait_for_the_queue_and_what_piled_up_goes_ten_at_a_ti
     made.stop_sending(record("first"))
 
     for name in range(24):
-        made.capture.offer(record(name))
+        made.capture.offer(record(name), 400)
     assert made.outbox.calls == []
     made.outbox.open.set()
 
@@ -134,7 +154,7 @@ def test_a_record_that_waits_for_its_reply_is_sent_when_somebody_says_so(record:
     made = Captured()
     made.capture.wait_for_reply()
 
-    made.capture.offer(record("a"))
+    made.capture.offer(record("a"), 400)
     assert not made.outbox.entered.wait(0.05)
     made.capture.wake()
 
@@ -146,7 +166,7 @@ def test_more_records_than_the_limit_are_lost_and_counted(record: Callable[[obje
     made.stop_sending(record("first"))
 
     for name in range(25):
-        made.capture.offer(record(name))
+        made.capture.offer(record(name), 400)
     made.outbox.open.set()
 
     assert made.capture.flush(PATIENCE_S)
@@ -177,6 +197,55 @@ def test_more_bytes_than_the_limit_are_lost_and_counted_until_there_is_room(
     assert len(made.metrics) == 1
 
 
+def test_large_requests_that_pile_up_behind_a_slow_queue_are_lost_and_counted_not_held(
+    manifest: Manifest, record: Callable[[object], Make]
+) -> None:
+    made = Captured()
+    engine: Any = SimpleNamespace(get=lambda name, version: Echo(manifest))
+    service = Service(engine, ReceiptKeys("1:" + "s" * 32), made.capture, row_limit=1)
+    tensor = {"name": "text", "shape": [1], "datatype": "BYTES", "data": ["a" * 1_000_000]}
+    body = json.dumps({"inputs": [tensor]})
+    made.stop_sending(record("first"))
+
+    for _ in range(100):
+        assert service.infer(body, None, "triage", None, Call("1")).status == 200
+    made.outbox.open.set()
+
+    assert made.capture.flush(PATIENCE_S)
+    assert len(made.outbox.sent) == 1 + 66  # 64 MiB in bodies of 1 MB, with 5 kB for the tokens of each
+    assert made.metrics == [("CaptureLost", 34, "too many were waiting to be sent")]
+
+
+def test_a_report_that_fails_does_not_end_the_capture(
+    record: Callable[[object], Make], capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = Captured(refusals=3, silent=1)
+
+    for name in "ab":
+        made.capture.offer(record(name), 400)
+        assert made.capture.flush(PATIENCE_S)
+
+    assert made.outbox.calls[3:] == [["b"]]
+    assert made.metrics == [("CaptureLost", 1, "sending them failed")]
+    assert json.loads(capsys.readouterr().out)["error"] == "OSError"
+
+
+def test_a_record_is_captured_though_nothing_can_be_logged(
+    record: Callable[[object], Make], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def make() -> CaptureRecord:
+        raise ValueError("some user's text")
+
+    made = Captured(silent=1)
+    with pytest.raises(OSError, match="No space left"), Path("/dev/full").open("w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        made.capture.offer(make, 400)
+        made.capture.offer(record("b"), 400)
+        assert made.capture.flush(PATIENCE_S)
+
+    assert made.outbox.sent == ["b"]
+
+
 def test_a_record_that_cannot_be_made_is_counted_and_does_not_end_the_capture(
     record: Callable[[object], Make], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -184,8 +253,8 @@ def test_a_record_that_cannot_be_made_is_counted_and_does_not_end_the_capture(
         raise ValueError("some user's text")
 
     made = Captured()
-    made.capture.offer(make)
-    made.capture.offer(record("b"))
+    made.capture.offer(make, 400)
+    made.capture.offer(record("b"), 400)
 
     assert made.capture.flush(PATIENCE_S)
     assert made.outbox.sent == ["b"]
@@ -199,7 +268,7 @@ def test_a_refused_record_is_counted_and_the_next_one_is_sent(record: Callable[[
     made = Captured(refusals=3)
 
     for name in "ab":
-        made.capture.offer(record(name))
+        made.capture.offer(record(name), 400)
         assert made.capture.flush(PATIENCE_S)
 
     assert made.outbox.calls == [["a"], ["a"], ["a"], ["b"]]
@@ -219,7 +288,7 @@ def test_what_a_closing_capture_cannot_send_in_time_is_counted_as_lost(record: C
     made = Captured()
     made.stop_sending(record("a"))
     for name in "bc":
-        made.capture.offer(record(name))
+        made.capture.offer(record(name), 400)
 
     made.capture.close(0.02)
 
@@ -231,7 +300,7 @@ def test_what_a_closing_capture_cannot_send_in_time_is_counted_as_lost(record: C
 
 def test_a_closing_capture_with_time_enough_sends_everything(record: Callable[[object], Make]) -> None:
     made = Captured()
-    made.capture.offer(record("a"))
+    made.capture.offer(record("a"), 400)
 
     made.capture.close(PATIENCE_S)
 
@@ -260,7 +329,7 @@ def followed(record: Callable[[object], Make]) -> Iterator[tuple[Captured, Calla
     made = Captured()
 
     def answer(event: dict[str, Any], context: Any) -> dict[str, Any]:
-        made.capture.offer(record(event["id"]))
+        made.capture.offer(record(event["id"]), 400)
         return {"statusCode": 200 // event.get("divisor", 1)}
 
     yield made, follow(answer, made.capture, None)
@@ -295,7 +364,7 @@ def test_a_function_whose_extensions_api_cannot_be_reached_sends_before_its_repl
     made = Captured()
     before = signal.getsignal(signal.SIGTERM)
     try:
-        handler = follow(lambda event, context: made.capture.offer(record("a")) or {}, made.capture, "127.0.0.1:9")
+        handler = follow(lambda event, context: made.capture.offer(record("a"), 400) or {}, made.capture, "127.0.0.1:9")
     finally:
         signal.signal(signal.SIGTERM, before)
 

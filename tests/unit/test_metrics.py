@@ -79,8 +79,8 @@ def test_captured_answers_and_generated_tokens_are_counted_when_their_records_ar
     watched = WatchedCapture(_Offers(offered), metrics)
     text = replace(captured(), model="parrot", version="1", features={"prompt_tokens": [4, 4], "tokens": [7, 5]})
 
-    watched.offer(captured)
-    watched.offer(lambda: text)
+    watched.offer(captured, 400)
+    watched.offer(lambda: text, 400)
     assert _samples(metrics) == {}
     made = [make() for make in offered]
 
@@ -109,5 +109,5 @@ class _Offers:
     def __init__(self, offered: list[Callable[[], CaptureRecord]]) -> None:
         self._offered = offered
 
-    def offer(self, make: Callable[[], CaptureRecord]) -> None:
+    def offer(self, make: Callable[[], CaptureRecord], size: int) -> None:
         self._offered.append(make)

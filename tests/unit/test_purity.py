@@ -2,7 +2,9 @@
 
 import doctest
 import importlib
+import os
 import pkgutil
+import re
 import socket
 import subprocess
 import sys
@@ -13,6 +15,8 @@ from pytest_socket import SocketBlockedError
 
 import pawl
 
+ROOT = Path(__file__).parents[2]
+ROOTS = ("functions", "layers/core", "scripts")
 WITH_MODELS = {"classifier", "decoder", "embedder", "generator", "likelihood", "model", "reward", "tensors", "words"}
 AT_THE_EDGE = {
     "bucket",
@@ -60,6 +64,19 @@ def test_importing_brings_nothing_heavy_along(modules: list[str], unwanted: set[
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
 
     assert done.stdout.strip() == ""
+
+
+def test_every_package_with_onnxruntime_keeps_it_from_reporting_before_it_can_be_loaded() -> None:
+    loads = re.compile(r"^\s*(import|from) onnxruntime\b", re.MULTILINE)
+    found = [path for root in ROOTS for path in (ROOT / root).glob("*/*.py") if loads.search(path.read_text())]
+    packages = sorted({path.parent.name for path in found} - {"benchmarks"})  # whose measured programs are scripts
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    environment["PYTHONPATH"] = os.pathsep.join(str(ROOT / root) for root in ROOTS)
+    for package in packages:
+        code = f"import sys, {package}, os; print(os.environ['ORT_DISABLE_TELEMETRY'], 'onnxruntime' in sys.modules)"
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
+        assert (package, done.stdout) == (package, "1 False\n")
+    assert packages == ["devices", "pawl", "training"]
 
 
 def test_feedback_is_taken_without_the_sdk_s_resources() -> None:

@@ -23,6 +23,9 @@ error means over HTTP, mapped here and nowhere else.
 
 import json
 import traceback
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
 
 
 class PawlError(Exception):
@@ -116,4 +119,10 @@ def log_failure(error: Exception, request_id: str) -> None:
     trace = traceback.extract_tb(error.__traceback__)
     frames = [f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in trace]
     line = {"level": "ERROR", "error": type(error).__name__, "request_id": request_id, "frames": frames}
-    print(json.dumps(line), flush=True)
+    write_log(line)
+
+
+def write_log(about: Mapping[str, Any]) -> None:
+    """One line of log, an object of JSON. It never fails: who tells of a failure must not die of a full disk."""
+    with suppress(OSError, ValueError, RuntimeError):  # full, closed, or in use by whom a signal has interrupted
+        print(json.dumps(about), flush=True)

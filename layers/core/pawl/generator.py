@@ -1,8 +1,9 @@
 """A text generator: prompt in, text out, a token at a time, on plain onnxruntime.
 
 The pieces are apart: `pawl.decoder` runs the graph over its cache, `pawl.sampling` chooses, `pawl.detokenizer` makes
-text, `pawl.constraint` and `pawl.chat` are imported when first asked for. A text holds the generator's lock from its
-first piece to its last: two at once wait for each other, so streams taken in turns by one thread would wait for ever.
+text; `pawl.constraint`, `pawl.chat` and `pawl.spelling` are imported when first asked for. A text holds the generator's
+lock from its first piece to its last: two at once wait for each other, so streams taken in turns by one thread would
+wait for ever.
 """
 
 import functools
@@ -26,6 +27,7 @@ from pawl.sampling import Choice, Sampler, Sampling
 if TYPE_CHECKING:
     from pawl.chat import ChatTemplate
     from pawl.constraint import Constraint, Grammars
+    from pawl.spelling import Spelling
 
 __all__ = ["Completion", "Piece", "Sampling", "TextGenerator", "Token", "never"]
 
@@ -114,12 +116,13 @@ class TextGenerator:
         return self._parts.decoder.computed
 
     def chat_ids(self, messages: Sequence[Mapping[str, Any]]) -> list[int]:
-        """The prompt for the next answer in a conversation, as tokens."""
-        return self._encode(self._template.render(messages), adds_marks=False)
+        """The prompt for the next answer in a conversation, as tokens; special tokens come from the template alone."""
+        return self._spelling.ids(messages, self._render)
 
     def text_ids(self, text: str) -> list[int]:
         """A text to go on with, as tokens; an empty one is the mark of a beginning, where the model has one."""
-        ids = self._encode(text, adds_marks=True)
+        self._check_size(text, adds_marks=True)
+        ids = self._tokenizer.encode(text).ids
         bos = self._tokenizer.token_to_id(self._about.bos_token) if self._about.bos_token else None
         return ids if ids or bos is None else [bos]
 
@@ -153,7 +156,8 @@ class TextGenerator:
             "text": [each.text for each in done],
             "finish_reason": [each.finish_reason for each in done],
         }
-        return Answer(outputs, lambda: completion_features([len(prompt) for prompt in prompts], done))
+        features = completion_features([len(prompt) for prompt in prompts], done)
+        return Answer(outputs, lambda: features)  # made at once: they are small beside the tokens that they are made of
 
     def _begin(self, prompt: Sequence[int], sampling: Sampling, deadline: Callable[[], bool]) -> "_Text":
         self._check_prompt(prompt)
@@ -161,14 +165,18 @@ class TextGenerator:
         limit = min(sampling.max_tokens or self.context, self.context - len(prompt))
         return _Text(self._parts, _Request(tuple(prompt), sampling, limit, deadline), constraint)
 
-    def _encode(self, text: str, *, adds_marks: bool) -> list[int]:
-        """The text's tokens; one that is far too long is refused by its beginning, for megabytes would take seconds."""
+    def _render(self, messages: Sequence[Mapping[str, Any]]) -> str:
+        text = self._template.render(messages)
+        self._check_size(text, adds_marks=False)
+        return text
+
+    def _check_size(self, text: str, *, adds_marks: bool) -> None:
+        """Refuse a text that is far too long by its beginning, for encoding megabytes would take seconds."""
         length = self.context * CHARACTERS_A_TOKEN
         if len(text) > length:
             count = len(self._tokenizer.encode(text[:length], add_special_tokens=adds_marks).ids)
             if count > self.context + CHARACTERS_A_TOKEN:
                 raise self._too_long(f"{count} tokens in its first {length} characters")
-        return self._tokenizer.encode(text, add_special_tokens=adds_marks).ids
 
     def _too_long(self, what: str) -> InvalidRequest:
         return InvalidRequest(
@@ -194,6 +202,12 @@ class TextGenerator:
         if "chat_template.jinja" not in self.manifest.files:
             raise UnsupportedRequest(f"{self.manifest.name} has no chat template: ask it to complete a text instead")
         return ChatTemplate(path.read_text(encoding="utf-8"), self._about.bos_token, self._about.eos_token)
+
+    @functools.cached_property
+    def _spelling(self) -> "Spelling":
+        from pawl.spelling import Spelling
+
+        return Spelling(self._tokenizer)
 
     @functools.cached_property
     def _grammars(self) -> "Grammars":

@@ -26,6 +26,7 @@ class Likelihood:
         shape = Shape(about.layers, about.kv_heads, about.head_size, about.context)
         self._decoder = Decoder(open_session(str(bundle.path / "model.onnx"), 1), shape)
         self._tokenizer = Tokenizer.from_file(str(bundle.path / "tokenizer.json"))
+        self._tokenizer.encode_special_tokens = True  # those that an answer spells out are text
         named = self._tokenizer.token_to_id(about.eos_token) if about.eos_token else None
         self._end = about.eos_ids[0] if named is None else named
 

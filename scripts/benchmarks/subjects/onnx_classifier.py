@@ -4,8 +4,11 @@ Runs in a peer's environment: numpy, onnxruntime and tokenizers, nothing of the 
 """
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import numpy as np
 import onnxruntime as ort
