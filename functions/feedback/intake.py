@@ -9,6 +9,7 @@ from typing import Any
 from feedback.comparisons import compare
 from feedback.schema import Feedback
 from feedback.values import check_value
+from pawl.corrected import teaches
 from pawl.errors import InvalidRequest, TooLarge
 from pawl.masking import Masker, Policy
 from pawl.metrics import Metric
@@ -58,7 +59,8 @@ class Intake:
             "value": value,
             "rater": rater,
         }
-        return Piece(receipt.model, receipt.model_version, receipt.uuid, about, rater, said_ms, metric.teaches, body)
+        does_teach = metric.teaches and (metric.type != "correction" or teaches(value))
+        return Piece(receipt.model, receipt.model_version, receipt.uuid, about, rater, said_ms, does_teach, body)
 
     def _masked(self, feedback: Feedback, metric: Metric, value: Any) -> tuple[Any, dict[str, str]]:
         """The value and the tags without personal data; whom tags name is what an erasure goes by, and stays."""

@@ -372,7 +372,7 @@ def test_a_devices_judgement_and_answer_can_be_learned_from(
 
     window = (now_ms - 60_000, now_ms + 60_000)
     feedback = cloud.feedback.within("triage", *window)
-    said = select(feedback, Selection("triage", "1", window), frozenset(), Tombstones()).said
+    said = select(feedback, Selection("triage", "1", window), Tombstones()).said
     joined = join(cloud.traffic.records("triage", "1", *window), said)
     assert [(vote.item, vote.value, vote.rater) for vote in joined.votes] == [("refund", "billing", "device-7")]
 

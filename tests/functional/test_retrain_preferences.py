@@ -23,6 +23,8 @@ from pawl.registry import Live, VersionRecord
 from retrain.gold import gold_in
 
 HOUR_MS = 3_600_000
+LATER = 50
+"""What has such a number, or a higher one, is said after the test began, and so after its first freeze."""
 JUDGE = f"{MODEL}-reward"
 
 
@@ -88,7 +90,7 @@ def compare(answer: Callable[..., str], cloud: Any, now_ms: int) -> Callable[...
             about = f"preference.{apart(uuids)}"
             body = {"metric": "preference", "value": {"chosen": ids[0], "rejected": ids[1]}, "rater": rater}
             body |= {"feedback_id": f"said-{number}", "tags": {"rater": rater}, "model_version": "1"}
-            body |= {"given_at": isoformat(now_ms - 60_000 * number)}
+            body |= {"given_at": isoformat(now_ms + 60_000 * (number - LATER))}
             cloud.put_feedback(model=MODEL, inference_uuid=max(uuids), metric=about, rater=rater, body=body)
 
     return say
@@ -104,7 +106,7 @@ def thumb(answer: Callable[..., str], cloud: Any, now_ms: int) -> Callable[..., 
             inference_id = answer(f"where does bird {number} of {number} sleep", text)
             body = {"metric": "thumbs_up", "value": good(number), "rater": rater, "inference_id": inference_id}
             body |= {"feedback_id": f"thumb-{number}", "tags": {"rater": rater}, "model_version": "1"}
-            body |= {"given_at": isoformat(now_ms - 60_000 * number)}
+            body |= {"given_at": isoformat(now_ms + 60_000 * (number - LATER))}
             uuid = inference_id.split(".")[1]
             cloud.put_feedback(model=MODEL, inference_uuid=uuid, metric="thumbs_up", rater=rater, body=body)
 
