@@ -170,13 +170,17 @@ def test_a_function_speaks_on_the_bus_in_its_own_name(everything: list[tuple[str
 
 def test_of_feedback_its_function_reads_repeated_requests_and_who_compared_what_alone(statements: Statements) -> None:
     found = [each for each in statements["FeedbackRole"] if each["Resource"] == [FEEDBACK_TABLE]]
-    allowed = {tuple(each["Action"]): each.get("Condition") for each in found}
-    assert allowed == {
-        ("dynamodb:PutItem",): None,
-        ("dynamodb:UpdateItem",): {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [COUNTS]}},
-        ("dynamodb:GetItem",): {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["requests"]}},
-        ("dynamodb:Query",): {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["compared/*"]}},
+    said_again = {
+        "ForAllValues:StringEquals": {"dynamodb:Attributes": ["pk", "sk", "digest", "said_ms"]},
+        "StringEqualsIfExists": {"dynamodb:ReturnValues": "NONE"},
     }
+    assert [(each["Action"], each.get("Condition")) for each in found] == [
+        (["dynamodb:PutItem"], None),
+        (["dynamodb:UpdateItem"], {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [COUNTS]}}),
+        (["dynamodb:UpdateItem"], said_again),
+        (["dynamodb:GetItem"], {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["requests"]}}),
+        (["dynamodb:Query"], {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["compared/*"]}}),
+    ]
 
 
 def test_collect_touches_nothing_of_the_state_table_but_its_ledger_and_the_canary(statements: Statements) -> None:
