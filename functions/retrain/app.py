@@ -12,6 +12,7 @@ from aws_lambda_powertools import Logger
 from pawl.bucket import Bucket
 from pawl.events import Announcer
 from pawl.feedback import FeedbackTable
+from pawl.masking import Policy as MaskingPolicy
 from pawl.metrics import declared
 from pawl.narrowing import is_object
 from pawl.pairset import judged_by
@@ -37,7 +38,14 @@ runs = Runs(
     feedback,
     boto3.client("batch"),
     Announcer(boto3.client("events"), settings.event_bus, "pawl.retrain"),
-    Orders(bucket, registry, feedback, settings.window_days, declared(settings.metrics)),
+    Orders(
+        bucket,
+        registry,
+        feedback,
+        settings.window_days,
+        declared(settings.metrics),
+        MaskingPolicy.of(settings.mask_personal_data, settings.phone_regions),
+    ),
     Policy(settings.minimum_labels, settings.cooldown_hours),
     Fleet.of(settings),
     settings.instance_hour_usd,

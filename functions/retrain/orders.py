@@ -18,6 +18,7 @@ from pawl.datasets import Datasets
 from pawl.errors import InvalidDataset, NotFound
 from pawl.feedback import FeedbackTable
 from pawl.identity import unix_ms
+from pawl.masking import Policy
 from pawl.metrics import Metric
 from pawl.pairset import PairDataset, judge_of
 from pawl.quarantine import Quarantine
@@ -65,6 +66,8 @@ class Orders:
     window_days: float
     metrics: Mapping[str, Metric]
     """What feedback may be given in here."""
+    policy: Policy = field(default_factory=Policy)
+    """What was masked of it before it was stored."""
 
     def selection(self, live: Live, now_ms: int) -> Selection:
         """The answers that are learned from: of the window that ends now, in the metrics that the model's kind has."""
@@ -151,7 +154,7 @@ class Orders:
     def _comparisons(self, selection: Selection) -> Frozen:
         """Freeze what people have compared, after what the last reward model has learned from."""
         feedback = self.feedback.within(selection.model, *selection.window_ms)
-        gold, rules = gold_in(self.bucket, selection.model), self._rules(selection.model)
+        gold, rules = gold_in(self.bucket, selection.model, self.policy), self._rules(selection.model)
         parent = self._pairs_before(Live(selection.model, selection.version))
         frozen = freeze_comparisons(selection, parent, feedback, Traffic(self.bucket), rules, gold)
         Quarantine(self.bucket, selection.model).replace(selection.version, frozen.quarantined)
