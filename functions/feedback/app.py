@@ -33,12 +33,8 @@ from pawl.settings import read_settings
 from pawl.web import application, explain, gateway
 
 settings = read_settings(Settings, os.environ)
-intake = Intake(
-    ReceiptKeys(settings.receipt_keys),
-    declared(settings.metrics),
-    settings.receipt_max_age_days,
-    Policy.of(settings.mask_personal_data, settings.phone_regions),
-)
+policy = Policy.of(settings.mask_personal_data, settings.phone_regions)
+intake = Intake(ReceiptKeys(settings.receipt_keys), declared(settings.metrics), settings.receipt_max_age_days, policy)
 dynamodb = boto3.client("dynamodb")
 opinions = Opinions(dynamodb, settings.feedback_table)
 tally = Tally(dynamodb, settings.feedback_table)
@@ -96,7 +92,7 @@ def labelling() -> Labelling:
     """Made when a page first asks: who only sends feedback waits neither for another client nor for numpy."""
     from pawl.bucket import Bucket
 
-    return Labelling(PairFiles(Bucket(boto3.client("s3"), settings.bucket)), tally, intake)
+    return Labelling(PairFiles(Bucket(boto3.client("s3"), settings.bucket), policy), tally, intake)
 
 
 def _read_or_refuse(item: object, client: str, now_ms: int) -> tuple[Piece | Refused, bool]:

@@ -2,7 +2,8 @@
 
 Without an `inference_id` beside the value, answers are compared by their inference_ids; all must have answered the same
 input: a receipt's digest tells, with no look-up. With one, they are texts, each an answer to the input of that
-inference. So a text never passes for an id, nor an altered id for a text.
+inference. So a text never passes for an id, nor an altered id for a text. Texts are masked before they are told apart:
+by what is kept of them, a pair is found again, whoever compared it and in whatever order.
 """
 
 import re
@@ -16,6 +17,7 @@ from feedback.schema import Preference, Rank, Tie
 from feedback.values import parse
 from pawl.compared import apart
 from pawl.errors import InvalidRequest
+from pawl.masking import Masker
 from pawl.narrowing import is_object
 from pawl.receipt import Receipt
 
@@ -35,7 +37,7 @@ class Comparison:
     apart: str
 
 
-def compare(name: str, type: str, value: Any, inference_id: str | None, verify: Verify) -> Comparison:
+def compare(name: str, type: str, value: Any, inference_id: str | None, verify: Verify, mask: Masker) -> Comparison:
     """The comparison in a value; the same answers in any other order are told apart from others alike."""
     kept, named = _ranking(name, value) if type == "ranking" else _preference(name, value)
     if len(set(named)) < len(named):
@@ -53,7 +55,8 @@ def compare(name: str, type: str, value: Any, inference_id: str | None, verify: 
         raise InvalidRequest(
             f"{name} takes inference_ids in its value alone, or texts with the inference_id of their input"
         )
-    return Comparison(kept, verify(inference_id, "inference_id"), apart(named))
+    mask.meet(named)
+    return Comparison(mask(kept), verify(inference_id, "inference_id"), apart(mask(named)))
 
 
 def _preference(name: str, value: Any) -> tuple[Any, list[str]]:

@@ -9,6 +9,7 @@ from typing import Any
 from feedback.comparisons import compare
 from feedback.schema import Feedback
 from feedback.values import check_value
+from pawl.corrected import teaches
 from pawl.errors import InvalidRequest, TooLarge
 from pawl.masking import Masker, Policy
 from pawl.metrics import Metric
@@ -19,6 +20,7 @@ _NAMESPACE = uuid.UUID("5c1a2f9e-8f0b-5d52-9a51-0e0d6c0c7a11")
 _COMPARISONS = ("preference", "ranking")
 _TEXTS = ("comment", "demonstration", "correction")
 _WHOSE = ("rater", "subject", "user")
+"""Whom tags name is what an erasure goes by, and is never masked."""
 VALUE_BYTES = 98_304
 """A value may have so many bytes as JSON: with its tags then, a transaction's worth of pieces stays below 4 MiB."""
 
@@ -41,7 +43,8 @@ class Intake:
         if metric is None:
             raise InvalidRequest(f"no metric {feedback.metric_name!r}: want one of {sorted(self.metrics)}")
         _require_target(feedback, metric)
-        about, value, receipt = self._say(feedback, metric, said_ms)
+        mask = Masker(self.policy)
+        about, value, receipt = self._say(feedback, metric, said_ms, mask)
         if metric.models and receipt.model not in metric.models:
             raise InvalidRequest(
                 f"{feedback.metric_name} is no metric of {receipt.model}, but of {list(metric.models)}"
@@ -49,25 +52,19 @@ class Intake:
         if len(json.dumps(value, ensure_ascii=False).encode()) > VALUE_BYTES:
             raise TooLarge(f"{feedback.metric_name} takes a value of at most {VALUE_BYTES} bytes")
         rater = feedback.tags.get("rater", client)
-        value, tags = self._masked(feedback, metric, value)
+        value = mask(value) if metric.type in _TEXTS else value
         body = {
             "feedback_id": str(uuid.uuid5(_NAMESPACE, f"{receipt.uuid}/{about}/{rater}")),
             **feedback.model_dump(include={"inference_id", "episode_id"}, exclude_none=True),
-            "tags": tags,
+            "tags": {name: each if name in _WHOSE else mask(each) for name, each in feedback.tags.items()},
             "metric": feedback.metric_name,
             "value": value,
             "rater": rater,
         }
-        return Piece(receipt.model, receipt.model_version, receipt.uuid, about, rater, said_ms, metric.teaches, body)
+        does_teach = metric.teaches and (metric.type != "correction" or teaches(value))
+        return Piece(receipt.model, receipt.model_version, receipt.uuid, about, rater, said_ms, does_teach, body)
 
-    def _masked(self, feedback: Feedback, metric: Metric, value: Any) -> tuple[Any, dict[str, str]]:
-        """The value and the tags without personal data; whom tags name is what an erasure goes by, and stays."""
-        mask = Masker(self.policy)
-        is_text = metric.type in _TEXTS or (metric.type in _COMPARISONS and feedback.inference_id is not None)
-        value = mask(value) if is_text else value
-        return value, {name: each if name in _WHOSE else mask(each) for name, each in feedback.tags.items()}
-
-    def _say(self, feedback: Feedback, metric: Metric, said_ms: int) -> tuple[str, Any, Receipt]:
+    def _say(self, feedback: Feedback, metric: Metric, said_ms: int, mask: Masker) -> tuple[str, Any, Receipt]:
         """In what it is said, told apart from others of that rater; what is said; and of which answer."""
 
         def verify(text: str, called: str) -> Receipt:
@@ -75,7 +72,7 @@ class Intake:
 
         name = feedback.metric_name
         if metric.type in _COMPARISONS:
-            found = compare(name, metric.type, feedback.value, feedback.inference_id, verify)
+            found = compare(name, metric.type, feedback.value, feedback.inference_id, verify, mask)
             return f"{name}.{found.apart}", found.value, found.receipt
         if feedback.inference_id is not None:
             receipt = verify(feedback.inference_id, "inference_id")

@@ -12,6 +12,7 @@ from feedback.intake import Intake
 from feedback.pairs import Answer, Pair, PairFiles
 from feedback.tally import METRIC, TIE, Tally, mark_of
 from pawl.errors import PawlError
+from pawl.masking import NOTHING, Masker
 from pawl.receipt import Receipt
 
 
@@ -70,7 +71,7 @@ def identify(pair: Pair, model: str, verify: Verify) -> str | None:
     """What tells a pair from all others, in whatever order its answers stand; None when a vote on it is refused."""
     tie = {"tie": [answer.name for answer in pair.answers]}
     try:
-        found = compare(METRIC, METRIC, tie, pair.inference_id, verify)
+        found = compare(METRIC, METRIC, tie, pair.inference_id, verify, Masker(NOTHING))  # pairs are masked already
     except PawlError:
         return None
     return f"{found.receipt.uuid}#{METRIC}.{found.apart}" if found.receipt.model == model else None

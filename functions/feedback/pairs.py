@@ -5,7 +5,8 @@
 
 Answers have their own receipts, or are texts beside that of an answer to the same prompt, as a preference has them.
 `gold` is the number of the answer that is known to be better, 0 for neither, and never leaves the server; `chance` is
-how likely a reward model takes the first answer to be better.
+how likely a reward model takes the first answer to be better. Personal data is masked when a file is added, and again
+when it is read, for others may write files too: raters see, and say, what is kept of it.
 """
 
 import hashlib
@@ -17,6 +18,7 @@ from pydantic_core import PydanticCustomError
 
 from feedback.schema import Id, Strict, Text
 from pawl.errors import InvalidRecord
+from pawl.masking import Masker, Policy
 from pawl.web import explain
 
 if TYPE_CHECKING:
@@ -60,12 +62,20 @@ class Pair(Strict):
             raise PydanticCustomError("same", "want two different answers")
         return self
 
+    def masked(self, policy: Policy) -> "Pair":
+        """The same without personal data, by the placeholders that feedback on it gets."""
+        mask = Masker(policy)
+        mask.meet(answer.text for answer in self.answers)
+        answers = [answer.model_copy(update={"text": mask(answer.text)}) for answer in self.answers]
+        return self.model_copy(update={"answers": answers, "prompt": mask(self.prompt)})
+
 
 class PairFiles:
     """The pairs of a bucket; a file is read again when its content has changed."""
 
-    def __init__(self, bucket: "Bucket") -> None:
+    def __init__(self, bucket: "Bucket", policy: Policy) -> None:
         self._bucket = bucket
+        self._policy = policy
         self._read: dict[tuple[str, str], list[Pair]] = {}
 
     def of(self, model: str) -> Iterator[Pair]:
@@ -76,17 +86,19 @@ class PairFiles:
 
     def add(self, model: str, lines: bytes) -> tuple[str, int]:
         """Store a file of pairs under its digest, so that the same one again changes nothing; its key and its pairs."""
-        pairs = parse(lines)
-        key = f"{PREFIX}/{model}/{hashlib.sha256(lines).hexdigest()[:16]}.jsonl"
-        self._bucket.write(key, lines)
-        return key, len(pairs)
+        kept = [pair.masked(self._policy).model_dump_json(exclude_unset=True) for pair in parse(lines)]
+        content = "\n".join(kept).encode()
+        key = f"{PREFIX}/{model}/{hashlib.sha256(content).hexdigest()[:16]}.jsonl"
+        parse(content)  # two texts may be one without what tells them apart
+        self._bucket.write(key, content)
+        return key, len(kept)
 
     def _pairs(self, key: str) -> Sequence[Pair]:
         content = (key, self._bucket.facts(key).etag)
         if content not in self._read:
             while len(self._read) >= _REMEMBERED:
                 del self._read[next(iter(self._read))]
-            self._read[content] = parse(self._bucket.read(key))
+            self._read[content] = [pair.masked(self._policy) for pair in parse(self._bucket.read(key))]
         return self._read[content]
 
 

@@ -8,6 +8,10 @@ from pydantic_core import PydanticCustomError
 from pawl.narrowing import is_object
 
 TEXT_LIMIT = 16_384
+SMALLEST, LARGEST = 1e-9, 1e9
+"""What a number that people give may be in size, unless it is 0: what DynamoDB can hold has an end, on both sides."""
+DIMENSIONS = 8
+"""A tensor has at most so many: DynamoDB holds lists within lists 32 deep."""
 Tag = Annotated[str, Field(max_length=128)]
 Id = Annotated[StrictStr, Field(max_length=256)]
 Text = Annotated[StrictStr, Field(min_length=1, max_length=TEXT_LIMIT)]
@@ -39,7 +43,7 @@ class Feedback(Strict):
     value: JsonValue
     inference_id: Id | None = None
     episode_id: Id | None = None
-    tags: dict[Tag, Tag] = Field(default_factory=dict, max_length=32)
+    tags: dict[Annotated[Tag, Field(min_length=1)], Tag] = Field(default_factory=dict, max_length=32)
     dryrun: bool = False
 
 
@@ -48,7 +52,7 @@ class Preference(Strict):
 
     chosen: Text
     rejected: Text
-    margin: Annotated[StrictFloat | StrictInt, Field(gt=0, le=1e9)] | None = None
+    margin: Annotated[StrictFloat | StrictInt, Field(ge=SMALLEST, le=LARGEST)] | None = None
 
 
 class Tie(Strict):
@@ -69,7 +73,7 @@ class Output(Strict):
 
     name: Annotated[StrictStr, Field(min_length=1, max_length=128)]
     datatype: Annotated[StrictStr, Field(max_length=8)] | None = None
-    shape: Annotated[list[Annotated[StrictInt, Field(ge=0)]], Field(max_length=8)] | None = None
+    shape: Annotated[list[Annotated[StrictInt, Field(ge=0, le=LARGEST)]], Field(max_length=DIMENSIONS)] | None = None
     data: Annotated[list[JsonValue], Field(min_length=1)]
 
 

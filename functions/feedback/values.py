@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from feedback.schema import TEXT_LIMIT, Correction
+from feedback.schema import DIMENSIONS, LARGEST, SMALLEST, TEXT_LIMIT, Correction
 from pawl.errors import InvalidRequest
 from pawl.narrowing import is_list
 from pawl.web import explain
@@ -13,7 +13,6 @@ from pawl.web import explain
 T = TypeVar("T")
 COMMENT_LIMIT = 4000
 LABEL_LIMIT = 128
-_SMALLEST, _LARGEST = 1e-9, 1e9
 # Numbers in a correction: what DynamoDB holds, 38 digits.
 _TINIEST, _HUGEST = 1e-100, 1e38
 _CORRECTION = TypeAdapter(Correction)
@@ -41,8 +40,8 @@ def _boolean(name: str, value: Any, rows: int) -> bool:
 def _float(name: str, value: Any, rows: int) -> float:
     if isinstance(value, bool) or not isinstance(value, float | int):
         raise InvalidRequest(f"{name} takes a number")
-    if value and not _SMALLEST <= abs(value) <= _LARGEST:  # what DynamoDB can hold has an end; NaN fails here too
-        raise InvalidRequest(f"{name} takes 0 or a number of {_SMALLEST:g} to {_LARGEST:g} in size")
+    if value and not SMALLEST <= abs(value) <= LARGEST:  # NaN fails here too
+        raise InvalidRequest(f"{name} takes 0 or a number of {SMALLEST:g} to {LARGEST:g} in size")
     return value
 
 
@@ -70,16 +69,17 @@ def _correction(name: str, value: Any, rows: int) -> dict[str, Any]:
     for output in correction.outputs:
         if (output.shape[0] if output.shape else len(output.data)) != rows:
             raise InvalidRequest(f"{name} takes outputs of {rows} rows, as many as that answer has")
-        if not _can_be_kept(output.data):
+        if not _can_be_kept(output.data, DIMENSIONS):
             raise InvalidRequest(
-                f"{name} takes data of booleans, texts and numbers with at most 38 digits, nested or flat"
+                f"{name} takes data of booleans, texts and numbers with at most 38 digits, flat or nested in at most "
+                f"{DIMENSIONS} dimensions"
             )
     return correction.model_dump(exclude_none=True)
 
 
-def _can_be_kept(value: Any) -> bool:
+def _can_be_kept(value: Any, deep: int) -> bool:
     if is_list(value):
-        return all(_can_be_kept(each) for each in value)
+        return deep > 0 and all(_can_be_kept(each, deep - 1) for each in value)
     if isinstance(value, str):
         return value == "" or _is_text(value, TEXT_LIMIT)
     if isinstance(value, bool):

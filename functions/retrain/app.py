@@ -12,6 +12,7 @@ from aws_lambda_powertools import Logger
 from pawl.bucket import Bucket
 from pawl.events import Announcer
 from pawl.feedback import FeedbackTable
+from pawl.masking import Policy as MaskingPolicy
 from pawl.metrics import declared
 from pawl.narrowing import is_object
 from pawl.pairset import judged_by
@@ -19,7 +20,7 @@ from pawl.registry import Registry
 from pawl.settings import read_settings
 from pawl.web import gateway
 from retrain.api import build
-from retrain.decision import Policy, Reason
+from retrain.decision import Decision, Policy, Reason
 from retrain.fleet import Fleet
 from retrain.orders import Orders
 from retrain.runs import Runs
@@ -37,7 +38,14 @@ runs = Runs(
     feedback,
     boto3.client("batch"),
     Announcer(boto3.client("events"), settings.event_bus, "pawl.retrain"),
-    Orders(bucket, registry, feedback, settings.window_days, declared(settings.metrics)),
+    Orders(
+        bucket,
+        registry,
+        feedback,
+        settings.window_days,
+        declared(settings.metrics),
+        MaskingPolicy.of(settings.mask_personal_data, settings.phone_regions),
+    ),
     Policy(settings.minimum_labels, settings.cooldown_hours),
     Fleet.of(settings),
     settings.instance_hour_usd,
@@ -75,17 +83,16 @@ def take(event: dict[str, Any], message_id: str) -> None:
     reason = _CAUSES[event["detail-type"]]
     for model in models_of(event["detail"], reason):
         cause = event["detail"].get("id") or f"schedule/{model}/{message_id}"
-        decision, run = runs.consider(model, reason, cause, now_ms(), cure_in(event["detail"].get("data")))
-        logger.info(
-            "retrain considered",
-            extra={
-                "model": model,
-                "reason": reason,
-                "action": decision.action,
-                "because": decision.because,
-                "run": run,
-            },
-        )
+        report(model, reason, runs.consider(model, reason, cause, now_ms(), cure_in(event["detail"].get("data"))))
+        if reason == "schedule" and (again := runs.consider_again(model, now_ms())):
+            report(model, "feedback", again)
+
+
+def report(model: str, reason: Reason, considered: tuple[Decision, str | None]) -> None:
+    """Log what was decided."""
+    decision, run = considered
+    about = {"model": model, "reason": reason, "action": decision.action, "because": decision.because, "run": run}
+    logger.info("retrain considered", extra=about)
 
 
 def models_of(detail: dict[str, Any], reason: Reason) -> list[str]:

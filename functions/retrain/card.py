@@ -9,7 +9,7 @@ from retrain.splitting import RECENT_SHARE, Splits
 
 NEW_LABEL_ROWS = 10
 LEFT_OUT: Mapping[str, str] = {
-    "unreadable": "pieces of feedback whose value is no label a row of the answer",
+    "unreadable": "pieces of feedback that give the answer no labels, such as corrections of something else",
     "erased": "pieces of feedback by or about somebody who was erased, or on an erased answer",
     "without answer": "pieces of feedback whose answer is not among the captured traffic",
     "known": "texts that the parent dataset has already",
@@ -32,8 +32,8 @@ tags: [pawl]
 
 # What {model} learns from next
 
-{lineage["feedback"]} new texts of answers by version {lineage["version"]}, given from {since} to {until} and labelled
-by {lineage["raters"]} raters, after the dataset {lineage["parent"]}.
+{lineage["feedback"]} new texts of answers by any version, given from {since} to {until} and labelled by
+{lineage["raters"]} raters, after the dataset {lineage["parent"]} of version {lineage["version"]}.
 
 | split | rows | of these labelled traffic | labels | rows a label |
 |---|---|---|---|---|

@@ -12,6 +12,7 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 from pawl.compared import pair_of
+from pawl.corrected import TEXT, corrected
 from pawl.errors import InvalidReceipt
 from pawl.identity import unix_ms
 from pawl.narrowing import is_list, is_object
@@ -21,8 +22,6 @@ from pawl.tombstones import Tombstones, answer_uuid, subject_digest
 PREFERENCE, RANKING, DEMONSTRATION, CORRECTION = "preference", "ranking", "demonstration", "correction"
 METRICS = frozenset({PREFERENCE, RANKING, DEMONSTRATION, CORRECTION})
 """The metrics that compare a generator's answers."""
-TEXT = "text"
-"""The output of a generator that a correction corrects."""
 
 
 class Better(NamedTuple):
@@ -72,7 +71,7 @@ class Opinions:
 
         What was better stays so, whichever version said it.
         """
-        opinion = _opinion(item)
+        opinion = opinion_in(item)
         if opinion is None:
             self.left_out["unreadable"] += 1
         elif _is_erased(opinion, erased):
@@ -81,7 +80,8 @@ class Opinions:
             self.said.append(opinion)
 
 
-def _opinion(item: Mapping[str, Any]) -> Opinion | None:
+def opinion_in(item: Mapping[str, Any]) -> Opinion | None:
+    """The opinion in a piece of feedback in one of METRICS; None where it compares no answers."""
     told, tags, beside = _told(item), item["tags"], item.get("inference_id", "")
     if told is None:
         return None
@@ -120,12 +120,10 @@ def _ranked(value: Sequence[Mapping[str, Any]]) -> Iterator[Better]:
         yield Better(one["value"], other["value"], is_tie=one["rank"] == other["rank"])
 
 
-def _corrected(value: Any) -> Any:
+def _corrected(value: Any) -> str | None:
     """The text that should have been put out; None where a correction corrects something else, or several texts."""
-    outputs = value.get("outputs") if is_object(value) else None
-    known = outputs if is_list(outputs) else []
-    told = [each["data"] for each in known if is_object(each) and each.get("name") == TEXT]
-    return told[0][0] if len(told) == 1 and len(told[0]) == 1 else None
+    told = corrected(value, TEXT)
+    return told[0] if told is not None and len(told) == 1 else None
 
 
 def _names_answers(answers: Sequence[str]) -> bool:

@@ -67,6 +67,8 @@ class Decision:
     recipe: str | None = None
     method: str = ""
     """How the recipe is to learn, where what there is leaves no choice; empty for its own way."""
+    is_postponed: bool = False
+    """Whether it waits for nothing but another run, or the time since: asked again later, it may be otherwise."""
 
 
 def decide_retrain(state: State, policy: Policy, now_ms: int) -> Decision:
@@ -74,7 +76,7 @@ def decide_retrain(state: State, policy: Policy, now_ms: int) -> Decision:
     if state.kind not in RECIPES:
         return Decision("wait", f"no recipe trains a {state.kind}: {', '.join(RECIPES)} can be retrained")
     if state.active_run is not None:
-        return Decision("wait", f"run {state.active_run} is under way")
+        return postpone(f"run {state.active_run} is under way")
     if state.asked_because == "schedule" and not state.drift_is_open:
         return Decision("wait", "no drift is open")
     if state.asked_because == "judge" or (state.asked_because == "person" and state.judge):
@@ -88,11 +90,16 @@ def decide_retrain(state: State, policy: Policy, now_ms: int) -> Decision:
         found = f"{known} and {thumbs}" if recipe == REWARD and state.thumbs else known
         return Decision("wait", f"{found}, a run needs {policy.minimum_labels}")
     if state.asked_because != "person" and (left := _cooldown_left(state, policy, now_ms)) > 0:
-        return Decision("wait", f"the last run ended too recently: {left:.1f} hours to wait")
+        return postpone(f"the last run ended too recently: {left:.1f} hours to wait")
     if is_few:
         few = f"{known}, too few for a reward model, and {thumbs}"
         return Decision("retrain", f"{state.asked_because}, with {few}: by {KTO}", ALIGN, KTO)
     return Decision("retrain", f"{state.asked_because}, with {known}", recipe)
+
+
+def postpone(because: str) -> Decision:
+    """To wait for another run, or until it is long enough ago."""
+    return Decision("wait", because, is_postponed=True)
 
 
 def decide_elsewhere(model: str) -> Decision:

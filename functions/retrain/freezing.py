@@ -47,7 +47,7 @@ def freeze_traffic(
     selection: Selection, parent: FrozenDataset, feedback: Iterable[Mapping[str, Any]], traffic: Traffic, rules: Rules
 ) -> Frozen:
     """The next dataset of a model: its parent's rows, and what people agree on of its traffic since."""
-    selected = select(feedback, selection, rules.restored, rules.erased)
+    selected = select(feedback, selection, rules.erased)
     inherited, erased_rows = _inherited(parent, rules.erased)
     joined = join(_answers(selected.said, selection, traffic, rules.erased), selected.said)
     left_out = selected.left_out + Counter({"without answer": joined.without_answer, "erased row": erased_rows})

@@ -18,6 +18,8 @@ from pawl.bucket import Bucket
 from pawl.datasets import Datasets
 from pawl.errors import InvalidDataset, NotFound
 from pawl.feedback import FeedbackTable
+from pawl.identity import unix_ms
+from pawl.masking import Policy
 from pawl.metrics import Metric
 from pawl.pairset import PairDataset, judge_of
 from pawl.quarantine import Quarantine
@@ -66,6 +68,8 @@ class Orders:
     window_days: float
     metrics: Mapping[str, Metric]
     """What feedback may be given in here."""
+    policy: Policy = field(default_factory=Policy)
+    """What was masked of it before it was stored."""
 
     def selection(self, live: Live, now_ms: int) -> Selection:
         """The answers that are learned from: of the window that ends now, in the metrics that the model's kind has."""
@@ -74,6 +78,18 @@ class Orders:
         plain = Selection(live.model, live.version, window)
         of_generator = Selection(live.model, live.version, window, METRICS, graded(self.metrics, live.model))
         return of_generator if kind == GENERATOR else plain
+
+    def learned_until_ms(self, live: Live) -> int:
+        """When the dataset that the next one follows was frozen; 0 where it holds no traffic, or there is none."""
+        is_generator = self.registry.manifest(live.model, live.version).kind == GENERATOR
+        digests = self._compared_before(live) if is_generator else [self._dataset_of(live)]
+        for digest in digests:
+            try:
+                window = Datasets(self.bucket).lineage(digest).get("traffic_window")
+            except NotFound:
+                continue
+            return unix_ms(window[1]) if window else 0
+        return 0
 
     def make(self, recipe: str, live: Live, now_ms: int, method: str = "") -> Order | str:
         """The order for a run of a recipe, perhaps by a method; where there is nothing new to learn from, why."""
@@ -135,7 +151,7 @@ class Orders:
 
     def _labels(self, selection: Selection) -> Frozen:
         """Freeze labelled traffic, and leave what it set aside where a person can look at it."""
-        parent = Datasets(self.bucket).load(self.registry.manifest(selection.model, selection.version).lineage.dataset)
+        parent = Datasets(self.bucket).load(self._dataset_of(Live(selection.model, selection.version)))
         feedback = self.feedback.within(selection.model, *selection.window_ms)
         frozen = freeze_traffic(selection, parent, feedback, Traffic(self.bucket), self._rules(selection.model))
         Quarantine(self.bucket, selection.model).replace(selection.version, frozen.quarantined)
@@ -144,23 +160,30 @@ class Orders:
     def _comparisons(self, selection: Selection) -> Frozen:
         """Freeze what people have compared, after what the last reward model has learned from."""
         feedback = self.feedback.within(selection.model, *selection.window_ms)
-        gold, rules = gold_in(self.bucket, selection.model), self._rules(selection.model)
-        parent = self._compared_before(Live(selection.model, selection.version))
+        gold, rules = gold_in(self.bucket, selection.model, self.policy), self._rules(selection.model)
+        parent = self._pairs_before(Live(selection.model, selection.version))
         frozen = freeze_comparisons(selection, parent, feedback, Traffic(self.bucket), rules, gold)
         Quarantine(self.bucket, selection.model).replace(selection.version, frozen.quarantined)
         return frozen
 
-    def _compared_before(self, live: Live) -> PairDataset | None:
+    def _pairs_before(self, live: Live) -> PairDataset | None:
         """The newest dataset that the reward model or the model itself was made of; None where there is none here."""
+        for digest in self._compared_before(live):
+            try:
+                return Datasets(self.bucket).load_pairs(digest)
+            except (NotFound, InvalidDataset):
+                continue
+        return None
+
+    def _compared_before(self, live: Live) -> list[str]:
+        """The datasets of comparisons that the reward model and the model itself were made of, newest first."""
         versions = [live, *([judge] if (judge := self.judge(live.model)) else [])]
         manifests = [self.registry.manifest(each.model, each.version) for each in versions]
-        for manifest in sorted(manifests, key=lambda each: each.created_at, reverse=True):
-            if manifest.lineage.recipe in (REWARD, ALIGN):
-                try:
-                    return Datasets(self.bucket).load_pairs(manifest.lineage.dataset)
-                except (NotFound, InvalidDataset):
-                    continue
-        return None
+        newest_first = sorted(manifests, key=lambda each: each.created_at, reverse=True)
+        return [each.lineage.dataset for each in newest_first if each.lineage.recipe in (REWARD, ALIGN)]
+
+    def _dataset_of(self, live: Live) -> str:
+        return self.registry.manifest(live.model, live.version).lineage.dataset
 
     def _rules(self, model: str) -> Rules:
         restored = Quarantine(self.bucket, model).restored()

@@ -16,10 +16,10 @@ from pawl.events import Announcer
 from pawl.feedback import FeedbackTable
 from pawl.identity import isoformat
 from pawl.registry import Live, Registry
-from retrain.decision import ALIGN, Decision, Policy, Reason, State, decide_elsewhere, decide_retrain
+from retrain.counting import count_learnable
+from retrain.decision import ALIGN, Decision, Policy, Reason, State, decide_elsewhere, decide_retrain, postpone
 from retrain.fleet import Fleet
 from retrain.orders import Order, Orders
-from retrain.selection import count_learnable
 
 if TYPE_CHECKING:
     from mypy_boto3_batch import BatchClient
@@ -58,15 +58,35 @@ class Runs:
         if reason == "judge":
             self._end_run_of_judge(model)
         decision = decide_retrain(self._state(live, reason, run, cure, now_ms), self.policy, now_ms)
-        if decision.recipe is None:  # it waits
+        if decision.recipe is not None and not self.registry.claim_run(model, run):
+            decision = postpone("another run began at the same moment")
+        if decision.is_postponed and reason == "feedback":
+            self.registry.postpone_feedback(model, cause, now_ms)
+        if decision.recipe is None:
             return decision, None
-        if not self.registry.claim_run(model, run):
-            return Decision("wait", "another run began at the same moment"), None
         order = self.orders.make(decision.recipe, live, now_ms, decision.method)
         if isinstance(order, str):
             self.registry.end_run(model, run)
             return Decision("wait", order), None
         self._submit(run, order, decision.because, now_ms)
+        return decision, run
+
+    def consider_again(self, model: str, now_ms: int) -> tuple[Decision, str | None] | None:
+        """Decide once more on feedback that came while no run might begin; None where none waits.
+
+        That there is enough is told once only, and the next time after as much again. What a run has learned from that
+        began since, for whatever cause, is no cause for another.
+        """
+        waiting = self.registry.postponed_feedback(model)
+        if waiting is None:
+            return None
+        cause, since_ms = waiting
+        if any(_served(body) == model and _froze_since(body, since_ms) for body in self.registry.runs()):
+            decision, run = Decision("wait", "a run that began since has learned from it"), None
+        else:
+            decision, run = self.consider(model, "feedback", cause, now_ms)
+        if not decision.is_postponed:
+            self.registry.end_postponement(model)
         return decision, run
 
     def end(self, job: Mapping[str, Any], now_ms: int) -> None:
@@ -135,7 +155,8 @@ class Runs:
         incident = self.registry.incident(live.model, live.version)
         bodies = [body for body in self.registry.runs() if _served(body) == live.model]
         selection = self.orders.selection(live, now_ms)
-        known = count_learnable(self.feedback.within(live.model, *selection.window_ms), selection)
+        feedback = self.feedback.within(live.model, *selection.window_ms)
+        known = count_learnable(feedback, selection, self.orders.learned_until_ms(live))
         return State(
             live.model,
             self.registry.manifest(live.model, live.version).kind,
@@ -221,3 +242,8 @@ class Runs:
 def _served(body: Mapping[str, Any]) -> str:
     """The model whose loop a run turns; one that was recorded before models had judges makes what it serves."""
     return str(body.get("serves", body["model"]))
+
+
+def _froze_since(body: Mapping[str, Any], since_ms: int) -> bool:
+    """Whether a run began since then with a dataset of its own: one that aligns with a judge takes the judge's."""
+    return int(body["created_ms"]) > since_ms and not body.get("judge")

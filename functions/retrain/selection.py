@@ -2,24 +2,24 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from pawl.compared import pair_of
+from pawl.corrected import corrected
 from pawl.identity import unix_ms
 from pawl.metrics import Metric
-from pawl.narrowing import is_list, is_object
+from pawl.narrowing import is_list
 from pawl.tombstones import Tombstones, answer_uuid, subject_digest
 
 LABEL, CORRECTION = "label", "correction"
-_PAIRS = ("preference", "ranking")
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
     """A model's answers within a window, [since, until) in milliseconds, and the metrics that are learned from.
 
+    `version` is the one that the next follows; answers of all versions are learned from.
     `graded` are those in which a generator's single answers get thumbs, by `retrain.thumbs`.
     """
 
@@ -28,13 +28,6 @@ class Selection:
     window_ms: tuple[int, int]
     metrics: frozenset[str] = frozenset({LABEL, CORRECTION})
     graded: Mapping[str, Metric] = field(default_factory=dict[str, Metric])
-
-
-class Learnable(NamedTuple):
-    """How much there is to learn from: answers that people labelled, or pairs that they compared; and thumbs."""
-
-    labels: int
-    thumbs: int
 
 
 class Said(NamedTuple):
@@ -63,18 +56,14 @@ class Selected:
     left_out: Counter[str] = field(default_factory=Counter[str])
 
 
-def select(
-    feedback: Iterable[Mapping[str, Any]], selection: Selection, restored: Set[str], erased: Tombstones
-) -> Selected:
-    """The feedback that a dataset is made of: on the selection's version, or restored by a person on any.
+def select(feedback: Iterable[Mapping[str, Any]], selection: Selection, erased: Tombstones) -> Selected:
+    """The feedback that a dataset is made of, on answers of any version: what is right stays so, whichever was wrong.
 
-    An earlier version's feedback was learned from before this one was live; what was in quarantine then was not.
+    So nothing is lost that is said of a version while the next one is trained, or after that is live.
     """
     found = Selected([])
     for item in feedback:
         if item["metric"] not in selection.metrics:
-            continue
-        if item["model_version"] != selection.version and item["feedback_id"] not in restored:
             continue
         said = _said(item)
         if said is None:
@@ -86,25 +75,16 @@ def select(
     return found
 
 
-def count_learnable(feedback: Iterable[Mapping[str, Any]], selection: Selection) -> Learnable:
-    """How many answers people have labelled, pairs compared, answers graded, whether they will be believed or not.
-
-    Each counts once, whoever speaks of it how often; feedback on other versions than the selection's was counted then.
-    """
-    labels, thumbs = set[str](), set[str]()
-    for item in feedback:
-        if item["model_version"] != selection.version:
-            continue
-        answer = str(item["sk"]).partition("#")[0]
-        if item["metric"] in selection.metrics:
-            labels.add(pair_of(item["sk"]) if item["metric"] in _PAIRS else answer)
-        elif item["metric"] in selection.graded and "inference_id" in item:
-            thumbs.add(answer)
-    return Learnable(len(labels), len(thumbs))
+def labels_in(item: Mapping[str, Any]) -> list[str] | None:
+    """The labels in a piece of feedback, one a row of its answer; None where a correction corrects something else."""
+    if item["metric"] == CORRECTION:
+        return corrected(item["value"], LABEL)
+    told = item["value"]
+    return told if is_list(told) and all(isinstance(each, str) for each in told) else None
 
 
 def _said(item: Mapping[str, Any]) -> Said | None:
-    labels, tags = _labels(item["value"]), item["tags"]
+    labels, tags = labels_in(item), item["tags"]
     if labels is None:
         return None
     whose = tags.get("subject") or tags.get("user")
@@ -119,9 +99,3 @@ def _said(item: Mapping[str, Any]) -> Said | None:
         subject_digest(whose) if whose else "",
         "rater" in tags,
     )
-
-
-def _labels(value: Any) -> list[str] | None:
-    """The labels in a label's or a correction's value; None where a correction corrects something else."""
-    told = value.get("outputs") if is_object(value) else value
-    return told if is_list(told) and all(isinstance(each, str) for each in told) else None

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from pawl.masking import ALL_KINDS, REGIONS
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -27,6 +29,10 @@ class Settings:
     """The Batch job definition of those, by ARN; empty where there are none."""
     metrics: str = ""
     """Metrics of this deployment, as `pawl.metrics` has them; empty for thumbs_up and rating alone."""
+    mask_personal_data: str = ALL_KINDS
+    """The kinds of personal data that feedback has masked before it is stored, or none."""
+    phone_regions: str = REGIONS
+    """The countries whose phone numbers are found without their +code."""
     minimum_labels: int = 50
     """Fewer labelled answers, pairs or thumbs than this since the last training are not worth a run."""
     cooldown_hours: float = 6.0

@@ -46,7 +46,7 @@ class Thumbs:
 
     def take(self, item: Mapping[str, Any], metric: Metric, erased: Tombstones) -> None:
         """Take in a piece of feedback in a metric that grades, as the table keeps it."""
-        thumb = _thumb(item) if _fits(item["value"], metric) else None
+        thumb = thumb_in(item, metric)
         if thumb is None:
             self.left_out["unreadable"] += 1
         elif erased.cover(answer_uuid(thumb.answer), thumb.subject, subject_digest(thumb.rater)):
@@ -71,10 +71,10 @@ def graded(metrics: Mapping[str, Metric], model: str) -> dict[str, Metric]:
     }
 
 
-def _thumb(item: Mapping[str, Any]) -> Thumb | None:
-    """None where it is said of an episode, whose answers it does not tell apart, or of no answer at all."""
+def thumb_in(item: Mapping[str, Any], metric: Metric) -> Thumb | None:
+    """The thumb in a piece of feedback; None where it is said of an episode, whose answers it does not tell apart."""
     answer, tags, value = item.get("inference_id", ""), item["tags"], item["value"]
-    if not _names_answer(answer):
+    if not _fits(value, metric) or not _names_answer(answer):
         return None
     whose = tags.get("subject") or tags.get("user")
     return Thumb(

@@ -95,7 +95,7 @@ def _restore(stack: Stack, arguments: argparse.Namespace) -> Any:
 
 
 def _pairs(stack: Stack, arguments: argparse.Namespace) -> Any:
-    files, model = PairFiles(stack.bucket), arguments.model
+    files, model = PairFiles(stack.bucket, stack.masking), arguments.model
     page = {"page": f"{stack.outputs['ApiUrl']}/label?model={model}"}
     if arguments.file is not None:
         key, number = files.add(model, arguments.file.read_bytes())

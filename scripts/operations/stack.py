@@ -19,6 +19,7 @@ from botocore.exceptions import ClientError
 from pawl.bucket import Bucket
 from pawl.feedback import FeedbackTable
 from pawl.items import error_code
+from pawl.masking import ALL_KINDS, REGIONS, Policy
 from pawl.receipt import ReceiptKeys
 from pawl.registry import Registry
 from pawl.subjects import Deployment
@@ -123,9 +124,18 @@ class Stack:
     @cached_property
     def receipt_keys(self) -> ReceiptKeys:
         """The secrets that inference signs with, and calls subjects by, as that function has them."""
-        name = self.outputs["InferenceFunction"]
-        variables = self.client("lambda").get_function_configuration(FunctionName=name)["Environment"]["Variables"]
-        return ReceiptKeys(variables["RECEIPT_KEYS"])
+        return ReceiptKeys(self._variables("InferenceFunction")["RECEIPT_KEYS"])
+
+    @cached_property
+    def masking(self) -> Policy:
+        """What is masked before it is stored, as the functions have it."""
+        variables = self._variables("RetrainFunction")
+        return Policy.of(variables.get("MASK_PERSONAL_DATA", ALL_KINDS), variables.get("PHONE_REGIONS", REGIONS))
+
+    def _variables(self, output: str) -> dict[str, str]:
+        """The environment of the function named by a stack output."""
+        reply = self.client("lambda").get_function_configuration(FunctionName=self.outputs[output])
+        return reply["Environment"]["Variables"]
 
     @cached_property
     def api_key(self) -> str:

@@ -10,6 +10,8 @@ from typing import Any
 import boto3
 import pytest
 
+from feedback.schema import Feedback
+from feedback.tally import mark_of
 from pawl.identity import isoformat, unix_ms_of
 from pawl.opinions import Opinions
 from pawl.receipt import ReceiptKeys
@@ -361,11 +363,13 @@ def test_a_replay_keeps_the_time_that_the_feedback_was_given_at(
 ) -> None:
     feedback = say(receipt(), "label", "billing")
     post(feedback)
-    before = stored()
+    (before,) = stored()
 
     post(feedback)
 
-    assert stored() == before
+    (after,) = stored()
+    assert after == {**before, "said_ms": after["said_ms"]}
+    assert after["said_ms"] >= before["said_ms"]
 
 
 class OneByOne:
@@ -590,3 +594,31 @@ def test_a_label_from_before_is_replaced_and_not_counted_again(
 
     assert [item["value"] for item in stored()] == [["billing"]]
     assert taught() == 0
+
+
+@pytest.mark.parametrize("metric", ["preference", "thumbs_up"])
+def test_a_word_said_again_counts_from_then_on_and_one_from_in_between_that_is_read_late_does_not(
+    metric: str,
+    app: ModuleType,
+    receipt: Callable[..., str],
+    cloud: Any,
+    stored: Callable[[], list[dict[str, Any]]],
+    taught: Callable[[], int],
+    now_ms: int,
+) -> None:
+    one, other = receipt(), receipt()
+    pair = {"chosen": one, "rejected": other}, {"chosen": other, "rejected": one}
+    first, opposite = pair if metric == "preference" else (True, False)
+    beside = {"inference_id": one} if metric == "thumbs_up" else {}
+
+    for value, said_ms in ((first, now_ms - 3_000), (first, now_ms - 1_000), (opposite, now_ms - 2_000)):
+        sent = Feedback(metric_name=metric, value=value, tags={"rater": "ada"}, **beside)
+        piece = app.intake.read(sent, "key", said_ms)
+        app.opinions.store([piece], said_ms)
+        app.tally.note([piece])
+
+    (item,) = stored()
+    assert (item["value"], item["said_ms"], item["given_at"]) == (first, now_ms - 1_000, isoformat(now_ms - 3_000))
+    votes = list(app.tally.votes("triage").values())
+    assert votes == ([{"ada": mark_of(one)}] if metric == "preference" else [])
+    assert taught() == (1 if metric == "preference" else 0)

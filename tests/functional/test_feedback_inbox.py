@@ -194,6 +194,26 @@ def test_rows_that_are_refused_are_told_beside_the_file_and_the_others_count(
     ]
 
 
+def test_what_the_table_cannot_hold_is_refused_row_by_row_and_the_file_goes_on(
+    drop: Callable[..., None], receipt: Callable[..., str], cloud: Any, stored: Callable[[], list[dict[str, Any]]]
+) -> None:
+    deep: Any = 0.5
+    for _ in range(40):
+        deep = [deep]
+    pair = {"chosen": receipt(), "rejected": receipt()}
+    rows = [
+        {"metric_name": "preference", "value": {**pair, "margin": 1e-200}},
+        {"metric_name": "correction", "value": {"outputs": [{"name": "p", "data": deep}]}, "inference_id": receipt()},
+        label(receipt(), tags={"": "web"}),
+        label(receipt()),
+    ]
+
+    drop("a.jsonl", lines(*rows))
+
+    assert [item["metric"] for item in stored()] == ["label"]
+    assert [line for line, _ in faults(cloud, "a.jsonl")] == [1, 2, 3]
+
+
 def test_a_long_file_goes_on_in_the_next_invocation_where_it_stopped(
     notice: Callable[..., None],
     receipt: Callable[..., str],
@@ -372,7 +392,7 @@ def test_a_devices_judgement_and_answer_can_be_learned_from(
 
     window = (now_ms - 60_000, now_ms + 60_000)
     feedback = cloud.feedback.within("triage", *window)
-    said = select(feedback, Selection("triage", "1", window), frozenset(), Tombstones()).said
+    said = select(feedback, Selection("triage", "1", window), Tombstones()).said
     joined = join(cloud.traffic.records("triage", "1", *window), said)
     assert [(vote.item, vote.value, vote.rater) for vote in joined.votes] == [("refund", "billing", "device-7")]
 

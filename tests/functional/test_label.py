@@ -175,6 +175,28 @@ def test_texts_beside_a_receipt_are_compared_as_texts(ask: Any, put: Any, receip
     assert kept["inference_id"] == own
 
 
+def test_personal_data_is_shown_to_nobody_and_a_label_counts_for_the_pair_it_was_given_on(
+    ask: Any, put: Any, receipt: Any
+) -> None:
+    raw = {"answers": [{"text": "Write to bob@example.org."}, {"text": "Ask ada@example.org."}], "gold": 1}
+    put(
+        {"prompt": "I am eve@example.org. Who helps?", **raw, "inference_id": receipt("hi")},
+        {**raw, "prompt": "b", "inference_id": receipt("b")},
+    )
+    asked = {each["prompt"]: each for each in ask(model="assistant", rater="ada")[1]["pairs"]}
+
+    first = asked["I am <EMAIL_3>. Who helps?"]
+    assert {each["text"] for each in first["answers"]} == {"Write to <EMAIL_2>.", "Ask <EMAIL>."}
+    assert ask("/feedback", prefer(first, 0, "ada"))[0] == 200
+    assert ask("/feedback", prefer(first, 1, "bo"))[0] == 200
+    by_hand = {"chosen": raw["answers"][1]["text"], "rejected": raw["answers"][0]["text"]}
+    body = {"metric_name": "preference", "value": by_hand, "inference_id": first["inference_id"]}
+    assert ask("/feedback", {**body, "tags": {"rater": "cy"}})[0] == 200
+
+    lefts = [ask(model="assistant", rater=rater)[1]["left"] for rater in ("ada", "bo", "cy", "di")]
+    assert lefts == [1, 1, 1, 2]
+
+
 def test_the_sides_are_random_and_what_is_known_of_a_pair_never_leaves(ask: Any, put: Any, pair: Any) -> None:
     put(pair("a", gold=1, chance=0.9))
 

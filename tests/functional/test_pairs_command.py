@@ -15,6 +15,7 @@ from tests.functional.rewards import seal_reward
 from operations.__main__ import COMMANDS
 from operations.stack import OperationError
 from pawl.errors import InvalidRecord
+from pawl.masking import Policy
 from pawl.receipt import ReceiptKeys
 from pawl.records import CaptureRecord
 from pawl.registry import Live, VersionRecord
@@ -27,7 +28,12 @@ PAIR = {"prompt": "Name a bird.", "answers": [{"text": "Wren."}, {"text": "Cat."
 def stack(cloud: Any) -> Any:
     outputs = {"ApiUrl": "https://example/live", "FeedbackTable": "feedback"}
     return SimpleNamespace(
-        bucket=cloud.bucket, registry=cloud.registry, traffic=cloud.traffic, outputs=outputs, client=boto3.client
+        bucket=cloud.bucket,
+        registry=cloud.registry,
+        traffic=cloud.traffic,
+        outputs=outputs,
+        client=boto3.client,
+        masking=Policy(),
     )
 
 
@@ -87,6 +93,25 @@ def test_nothing_is_stored_of_a_file_with_a_wrong_line(add: Any, cloud: Any) -> 
         add(PAIR, {**PAIR, "answers": [{"text": "Wren."}, {"text": "Wren."}]})
 
     assert list(cloud.bucket.keys("pairs/")) == []
+
+
+def test_personal_data_is_masked_before_a_file_is_stored_and_who_chose_the_gold_answer_was_right(
+    add: Any, look: Any, answer: Any, cloud: Any, start: Any, rest: Any, context: Any
+) -> None:
+    id = answer("Whom do I write to?", "+").inference_id
+    texts = ["Write to help@example.org.", "No idea."]
+    pair = {"prompt": "Whom?", "answers": [{"text": text} for text in texts], "inference_id": id, "gold": 1}
+    added = add(pair)
+    assert b"help@" not in cloud.bucket.read(added["key"])
+
+    for chosen, rejected in (texts, ["Write to <EMAIL>.", texts[1]]):
+        body = {"metric_name": "preference", "value": {"chosen": chosen, "rejected": rejected}, "inference_id": id}
+        event = rest("POST", "/feedback", {**body, "tags": {"rater": chosen[9:13]}}, sender="feedback")
+        assert start("feedback.app").handler(event, context)["statusCode"] == 200
+
+    told = look()
+    assert (told["pairs"], told["by_labels"]) == (1, {2: 1})
+    assert told["raters"] == {name: {"labels": 1, "gold": 1, "right": 1} for name in ("<EMA", "help")}
 
 
 def test_how_far_the_labelling_is_and_who_knows_what_is_known(

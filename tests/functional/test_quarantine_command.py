@@ -35,6 +35,12 @@ def test_the_quarantine_is_listed_with_reasons_and_evidence(run: Any) -> None:
     assert run("quarantine", model="assistant") == []
 
 
+def test_what_the_freezes_of_several_versions_set_aside_is_listed_once(run: Any, cloud: Any) -> None:
+    Quarantine(cloud.bucket, "triage").replace("4", ENTRIES[:1])
+
+    assert [each["feedback_id"] for each in run("quarantine", model="triage")] == ["f-1", "f-2"]
+
+
 def test_a_restored_piece_leaves_the_quarantine(run: Any) -> None:
     assert [each["rater"] for each in run("restore", model="triage", feedback_id=["f-2"])["restored"]] == ["bo"]
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pawl.bundle import Bundle
-from pawl.dataset import CARD, FrozenDataset
+from pawl.dataset import CARD, FrozenDataset, freeze
 from pawl.datasets import Datasets
 from pawl.identity import isoformat
 from pawl.quarantine import Quarantine
@@ -462,6 +462,76 @@ def test_the_schedule_alone_is_no_cause(
     handle(event("sqs_retrain_scheduled"))
 
     assert jobs() == []
+
+
+@pytest.mark.parametrize("ended", ["sqs_batch_job_failed", "sqs_batch_job_succeeded"])
+def test_feedback_that_was_ready_while_a_run_was_under_way_is_asked_about_again_after_the_cool_down(
+    ended: str,
+    app: ModuleType,
+    handle: Callable[..., Any],
+    event: Callable[[str], dict[str, Any]],
+    label_traffic: Callable[..., None],
+    jobs: Callable[[], list[dict[str, Any]]],
+    cloud: Any,
+) -> None:
+    label_traffic(FRESH)
+    handle(event("sqs_drift_detected"))
+    label_traffic([f"{text} again and again" for text in FRESH], hours_ago=0.5)
+    handle(event("sqs_feedback_ready"))
+    finish(event(ended), jobs(), handle)
+    handle(event("sqs_retrain_scheduled"))
+    assert len(jobs()) == 1  # the cool-down
+
+    decision, run = app.runs.consider_again("triage", app.now_ms() + 7 * HOUR_MS)
+
+    assert (len(jobs()), decision.because) == (2, "feedback, with 24 labelled answers")
+    assert cloud.registry.active_run("triage") == run
+    assert app.runs.consider_again("triage", app.now_ms() + 14 * HOUR_MS) is None
+
+
+def test_feedback_that_waited_is_no_cause_once_another_run_has_learned_from_it(
+    app: ModuleType,
+    handle: Callable[..., Any],
+    event: Callable[[str], dict[str, Any]],
+    label_traffic: Callable[..., None],
+    jobs: Callable[[], list[dict[str, Any]]],
+    ask: Callable[..., tuple[int, Any]],
+) -> None:
+    label_traffic(FRESH)
+    handle(event("sqs_drift_detected"))
+    handle(event("sqs_feedback_ready"))
+    finish(event("sqs_batch_job_failed"), jobs(), handle)
+    _, job = ask("POST", "/jobs", {"model": "triage"})
+    mine = next(each for each in jobs() if each["jobName"] == f"pawl-{job['id']}")
+    handle(job_event(event("sqs_batch_job_failed"), mine))
+
+    decision, _ = app.runs.consider_again("triage", app.now_ms() + 7 * HOUR_MS)
+
+    assert decision.because == "a run that began since has learned from it"
+    assert app.runs.consider_again("triage", app.now_ms() + 7 * HOUR_MS) is None
+    assert len(jobs()) == 2
+
+
+def test_labels_are_counted_from_when_the_live_versions_dataset_was_frozen(
+    app: ModuleType,
+    label_traffic: Callable[..., None],
+    ask: Callable[..., tuple[int, Any]],
+    cloud: Any,
+    starter: Bundle,
+    dataset: FrozenDataset,
+    now_ms: int,
+) -> None:
+    label_traffic(FRESH)
+    window = [isoformat(now_ms - 30 * 24 * HOUR_MS), isoformat(app.now_ms() + HOUR_MS)]
+    learned = freeze("triage", dataset.splits, {**dataset.lineage, "traffic_window": window})
+    Datasets(cloud.bucket).store(learned)
+    manifest = json.loads(cloud.bucket.read("models/triage/1/manifest.json"))
+    manifest["lineage"]["dataset"] = learned.digest
+    cloud.bucket.write("models/triage/1/manifest.json", json.dumps(manifest).encode())
+
+    status, answer = ask("POST", "/jobs", {"model": "triage"})
+
+    assert (status, answer["error"]) == (409, "no run was started: 0 labelled answers, a run needs 8")
 
 
 def test_labels_of_answers_outside_the_window_do_not_count(

@@ -9,13 +9,17 @@ from typing import Any
 import pytest
 from tests.functional.generators import MODEL, seal_generator
 
+from feedback.intake import Intake
 from feedback.labelling import identify
 from feedback.pairs import parse
+from feedback.schema import Feedback
 from pawl.bundle import Bundle, Lineage, seal
-from pawl.compared import apart
+from pawl.compared import apart, pair_of
 from pawl.dataset import CARD
 from pawl.datasets import Datasets
 from pawl.identity import isoformat
+from pawl.masking import Policy
+from pawl.metrics import declared
 from pawl.profile import Profile
 from pawl.quarantine import Quarantine
 from pawl.receipt import Receipt, ReceiptKeys
@@ -25,6 +29,8 @@ from pawl.tombstones import bury, subject_digest
 from retrain.gold import gold_in
 
 HOUR_MS = 3_600_000
+LATER = 50
+"""What has such a number, or a higher one, is said after the test began, and so after its first freeze."""
 JUDGE = f"{MODEL}-reward"
 
 
@@ -90,7 +96,7 @@ def compare(answer: Callable[..., str], cloud: Any, now_ms: int) -> Callable[...
             about = f"preference.{apart(uuids)}"
             body = {"metric": "preference", "value": {"chosen": ids[0], "rejected": ids[1]}, "rater": rater}
             body |= {"feedback_id": f"said-{number}", "tags": {"rater": rater}, "model_version": "1"}
-            body |= {"given_at": isoformat(now_ms - 60_000 * number)}
+            body |= {"given_at": isoformat(now_ms + 60_000 * (number - LATER))}
             cloud.put_feedback(model=MODEL, inference_uuid=max(uuids), metric=about, rater=rater, body=body)
 
     return say
@@ -106,7 +112,7 @@ def thumb(answer: Callable[..., str], cloud: Any, now_ms: int) -> Callable[..., 
             inference_id = answer(f"where does bird {number} of {number} sleep", text)
             body = {"metric": "thumbs_up", "value": good(number), "rater": rater, "inference_id": inference_id}
             body |= {"feedback_id": f"thumb-{number}", "tags": {"rater": rater}, "model_version": "1"}
-            body |= {"given_at": isoformat(now_ms - 60_000 * number)}
+            body |= {"given_at": isoformat(now_ms + 60_000 * (number - LATER))}
             uuid = inference_id.split(".")[1]
             cloud.put_feedback(model=MODEL, inference_uuid=uuid, metric="thumbs_up", rater=rater, body=body)
 
@@ -459,17 +465,22 @@ def test_hasty_comparisons_wait_in_quarantine_without_their_texts(
 
 
 def test_the_labelling_pages_gold_pairs_are_found_by_the_very_key_of_a_vote_on_them(
-    answer: Callable[..., str], cloud: Any
+    answer: Callable[..., str], cloud: Any, keys: ReceiptKeys, now_ms: int
 ) -> None:
     ids = [answer("Name a bird.", text) for text in ("A wren.", "A cat.")]
     own = {"prompt": "Name a bird.", "gold": 1, "answers": [{"text": "A wren.", "inference_id": ids[0]}]}
     own["answers"].append({"text": "A cat.", "inference_id": ids[1]})
     beside = {"prompt": "Name a bird.", "answers": [{"text": "A kite."}, {"text": "A fox."}], "inference_id": ids[0]}
-    lines = [json.dumps(each) for each in (own, {**beside, "gold": 0}, {**beside, "answers": own["answers"][::-1]})]
-    cloud.bucket.write(f"pairs/{MODEL}/one.jsonl", "\n".join(lines[:2]).encode())
+    personal = {**beside, "answers": [{"text": "Ask eve@example.org."}, {"text": "Ask ada@example.org."}], "gold": 1}
+    lines = [json.dumps(each) for each in (own, {**beside, "gold": 0}, personal, beside)]
+    cloud.bucket.write(f"pairs/{MODEL}/one.jsonl", "\n".join(lines).encode())
 
-    found = gold_in(cloud.bucket, MODEL)
+    found = gold_in(cloud.bucket, MODEL, Policy())
 
-    pairs = parse("\n".join(lines[:2]).encode())
+    pairs = [pair.masked(Policy()) for pair in parse("\n".join(lines[:3]).encode())]
     assert list(found) == [identify(pair, MODEL, Receipt.unproved) for pair in pairs]
-    assert [gold.better for gold in found.values()] == [ids[0], None]
+    assert [gold.better for gold in found.values()] == [ids[0], None, "Ask <EMAIL_2>."]
+    value = {"tie": [answer["text"] for answer in personal["answers"]]}
+    sent = {"metric_name": "preference", "value": value, "inference_id": ids[0]}
+    piece = Intake(keys, declared(""), 90.0).read(Feedback.model_validate(sent), "key", now_ms)
+    assert pair_of(piece.key[1]) == list(found)[2]

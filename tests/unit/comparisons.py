@@ -3,10 +3,10 @@
 import json
 from typing import Any, cast
 
-from tests.unit.freezes import BEGAN_MS, MINUTE_MS, WINDOW, Lake
+from tests.unit.freezes import BEGAN_MS, MINUTE_MS, WINDOW, Lake, receipt, taken
 
 from pawl.compared import apart
-from pawl.identity import isoformat, uuid7_hex
+from pawl.identity import isoformat
 from pawl.metrics import declared
 from pawl.pairset import PairDataset, PairRow
 from pawl.records import CaptureRecord
@@ -37,8 +37,7 @@ class Conversations:
     def answer(self, prompt: str, *texts: str, version: str = "3", asked_by: str = "", is_chat: bool = True) -> str:
         """An answer of one text or several to a prompt; its inference_id."""
         at_ms = BEGAN_MS + MINUTE_MS * len(self.records)
-        uuid = uuid7_hex(at_ms, len(self.records).to_bytes(10, "big"))
-        inference_id = f"k1.{uuid}.{MODEL}.{version}.1.{len(texts)}.digest.mac"
+        inference_id = receipt(MODEL, version, len(texts), at_ms, len(self.records), prompt)
         messages = json.dumps([SYSTEM, {"role": "user", "content": prompt}])
         column, asked = ("messages", messages) if is_chat else ("prompt", prompt)
         outputs = {"text": list(texts), "finish_reason": ["stop"] * len(texts)}
@@ -67,6 +66,12 @@ class Conversations:
         }
         self.feedback.append({**item, "inference_id": beside} if beside else item)
         return item["feedback_id"]
+
+    def send(self, metric: str, value: Any, beside: str = "", **tags: str) -> None:
+        """The same, as it comes through the API a minute after the last answer."""
+        target = {"inference_id": beside} if beside else {}
+        sent = {"metric_name": metric, "value": value, "tags": tags, **target}
+        self.feedback.append(taken(sent, self.records[-1].unix_ms + MINUTE_MS))
 
     def prefer(self, better: str, worse: str, rater: str = "ada", margin: float | None = None, **tags: str) -> str:
         """That one answer is better than the other, both by their ids."""

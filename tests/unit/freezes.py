@@ -3,8 +3,12 @@
 from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any, cast
 
+from feedback.intake import Intake
+from feedback.schema import Feedback
 from pawl.dataset import FrozenDataset, Row, freeze
-from pawl.identity import isoformat, uuid7_hex
+from pawl.identity import isoformat
+from pawl.metrics import declared
+from pawl.receipt import ReceiptKeys
 from pawl.records import CaptureRecord
 from pawl.traffic import Traffic
 from retrain.freezing import Frozen, Rules, freeze_traffic
@@ -12,6 +16,8 @@ from retrain.selection import Selection
 
 BEGAN_MS = 1_767_225_600_000
 MINUTE_MS = 60_000
+KEYS = ReceiptKeys("k1:" + "s" * 32)
+INTAKE = Intake(KEYS, declared(""), 90.0)
 WINDOW = (BEGAN_MS, BEGAN_MS + 86_400_000)
 PARENT = freeze(
     "triage",
@@ -38,6 +44,19 @@ class Lake:
                 yield record
 
 
+def receipt(model: str, version: str, rows: int, at_ms: int, number: int, asked: str = "") -> str:
+    """The signed inference_id of an answer."""
+    about = {"model": model, "model_version": version, "function_version": "1", "rows": rows}
+    return KEYS.sign(**about, payload=asked.encode(), unix_ms=at_ms, random=number.to_bytes(10, "big"))
+
+
+def taken(sent: Mapping[str, Any], said_ms: int, intake: Intake = INTAKE) -> dict[str, Any]:
+    """A piece of feedback that somebody sends, as the table keeps it once the intake has taken it."""
+    piece = intake.read(Feedback.model_validate(sent), "key-1", said_ms)
+    about = {"model_version": piece.version, "said_ms": said_ms, "given_at": isoformat(said_ms)}
+    return {**dict(zip(("pk", "sk"), piece.key, strict=True)), **piece.body, **about}
+
+
 class World:
     """Answers are a minute apart, and raters speak a minute after one."""
 
@@ -48,8 +67,7 @@ class World:
     def answer(self, *texts: str, version: str = "3", asked_by: str = "") -> str:
         """An answer to these texts, by the pseudonym of who asked; its inference_id."""
         at_ms = BEGAN_MS + MINUTE_MS * len(self.records)
-        uuid = uuid7_hex(at_ms, len(self.records).to_bytes(10, "big"))
-        inference_id = f"k1.{uuid}.triage.{version}.1.{len(texts)}.digest.mac"
+        inference_id = receipt("triage", version, len(texts), at_ms, len(self.records))
         outputs = {"label": ["other"] * len(texts)}
         about = (inference_id, "triage", version, at_ms)
         self.records.append(CaptureRecord(*about, {"text": list(texts)}, outputs, {}, asked_by))
@@ -68,11 +86,17 @@ class World:
         record = next(each for each in self.records if each.inference_id == inference_id)
         feedback_id = f"{inference_id.split('.')[1]}/{metric}/{rater}"
         given_at = isoformat(record.unix_ms + round(after_min * MINUTE_MS))
-        value: Any = {"outputs": list(labels)} if metric == "correction" else list(labels)
+        value: Any = {"outputs": [{"name": "label", "data": list(labels)}]} if metric == "correction" else list(labels)
         item = {"feedback_id": feedback_id, "inference_id": inference_id, "metric": metric, "value": value}
         item |= {"rater": rater, "tags": tags, "model_version": record.version, "given_at": given_at}
+        item |= {"sk": f"{inference_id.split('.')[1]}#{metric}#{rater}"}
         self.feedback.append(item)
         return feedback_id
+
+    def send(self, inference_id: str, metric: str, value: Any, **tags: str) -> None:
+        """The same, as it comes through the API a minute after the last answer."""
+        sent = {"metric_name": metric, "value": value, "inference_id": inference_id, "tags": tags}
+        self.feedback.append(taken(sent, self.records[-1].unix_ms + MINUTE_MS))
 
     def label(self, label: str, *texts: str, **said: Any) -> None:
         """One labelled answer a text."""

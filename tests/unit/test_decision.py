@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrain.decision import Decision, Policy, State, decide_elsewhere, decide_retrain
+from retrain.decision import Decision, Policy, State, decide_elsewhere, decide_retrain, postpone
 
 HOUR_MS = 3_600_000
 NOW = 1_700_000_000_000
@@ -50,7 +50,10 @@ def test_a_cause_with_enough_labels_and_nothing_in_the_way_is_a_reason_to_retrai
     ],
 )
 def test_what_stands_in_the_way_is_said(changes: dict[str, object], because: str) -> None:
-    assert decide_retrain(replace(READY, **changes), POLICY, NOW) == Decision("wait", because)
+    decision = decide_retrain(replace(READY, **changes), POLICY, NOW)
+
+    is_in_the_way = because.startswith(("run ", "the last run"))
+    assert decision == Decision("wait", because, is_postponed=is_in_the_way)
 
 
 @pytest.mark.parametrize("reason", ["drift", "schedule"])
@@ -157,11 +160,16 @@ def test_a_generator_is_aligned_with_a_released_reward_model_at_once(reason: str
     [
         (CHATTY, "no reward model of assistant is released that it was not aligned with"),
         (replace(READY, judge="2"), "no reward model of triage is released that it was not aligned with"),
-        (replace(CHATTY, judge="2", active_run="run-1"), "run run-1 is under way"),
     ],
 )
 def test_a_released_reward_model_waits_for_nobody_who_cannot_use_it(state: State, because: str) -> None:
     assert decide_retrain(replace(state, asked_because="judge"), POLICY, NOW) == Decision("wait", because)
+
+
+def test_a_released_reward_model_waits_for_a_run_that_is_under_way() -> None:
+    state = replace(CHATTY, asked_because="judge", judge="2", active_run="run-1")
+
+    assert decide_retrain(state, POLICY, NOW) == postpone("run run-1 is under way")
 
 
 @pytest.mark.parametrize("cure", ["nothing", "full_retrain", "automl"])

@@ -5,6 +5,7 @@ import pytest
 
 from feedback.comparisons import Comparison, compare
 from pawl.errors import InvalidReceipt, InvalidRequest
+from pawl.masking import Masker, Policy
 from pawl.receipt import Receipt, ReceiptKeys
 
 NOW = 1_700_000_000_000
@@ -31,12 +32,12 @@ def verify(text: str, called: str) -> Receipt:
 
 
 def prefer(value: Any, inference_id: str | None = None) -> Comparison:
-    return compare("preference", "preference", value, inference_id, verify)
+    return compare("preference", "preference", value, inference_id, verify, Masker(Policy()))
 
 
 def rank(*answers: tuple[str, int], inference_id: str | None = None) -> Comparison:
     value = [{"value": each, "rank": place} for each, place in answers]
-    return compare("ranking", "ranking", value, inference_id, verify)
+    return compare("ranking", "ranking", value, inference_id, verify, Masker(Policy()))
 
 
 @pytest.mark.parametrize(
@@ -74,6 +75,17 @@ def test_texts_are_compared_as_answers_to_the_input_of_one_inference() -> None:
     assert preference.value == {"chosen": "Paris.", "rejected": "Rome."}
 
 
+def test_texts_are_told_apart_by_what_is_kept_of_them_whoever_prefers_which() -> None:
+    one, other, none = "Write to bob@example.org.", "Write to ada@example.org.", "No idea."
+
+    better, worse = prefer({"chosen": one, "rejected": other}, A), prefer({"chosen": other, "rejected": one}, A)
+
+    assert better.value == {"chosen": "Write to <EMAIL_2>.", "rejected": "Write to <EMAIL>."}
+    assert worse.value == {"chosen": "Write to <EMAIL>.", "rejected": "Write to <EMAIL_2>."}
+    assert better.apart == worse.apart == prefer(better.value, A).apart
+    assert prefer({"tie": [none, one]}, A).value == {"tie": [none, "Write to <EMAIL>."]}
+
+
 SHAPE = r'preference takes \{"chosen": id, "rejected": id, "margin": optional\}'
 
 
@@ -83,7 +95,9 @@ SHAPE = r'preference takes \{"chosen": id, "rejected": id, "margin": optional\}'
         ("better", SHAPE),
         ({"chosen": A}, f"{SHAPE} or .*: rejected: Field required"),
         ({"chosen": A, "rejected": B, "why": "x"}, "no field 'why': want some of chosen, rejected, margin"),
-        ({"chosen": A, "rejected": B, "margin": 0}, "margin.*greater than 0"),
+        ({"chosen": A, "rejected": B, "margin": 0}, "margin.*greater than or equal to 0.000000001"),
+        ({"chosen": A, "rejected": B, "margin": 1e-200}, "margin.*greater than or equal to 0.000000001"),
+        ({"chosen": A, "rejected": B, "margin": 10**40}, "margin"),
         ({"chosen": A, "rejected": B, "margin": True}, "margin"),
         ({"chosen": A, "rejected": B, "margin": float("nan")}, "margin"),
         ({"tie": [A]}, r'preference takes \{"tie": \[id, id\]\}: tie'),
@@ -113,7 +127,7 @@ def test_a_preference_that_is_none_is_refused_with_what_would_be_right(value: An
 )
 def test_a_ranking_that_is_none_is_refused_with_what_would_be_right(value: Any, message: str) -> None:
     with pytest.raises(InvalidRequest, match=message):
-        compare("ranking", "ranking", value, None, verify)
+        compare("ranking", "ranking", value, None, verify, Masker(Policy()))
 
 
 def test_a_ranking_of_more_answers_than_a_person_can_compare_is_refused() -> None:

@@ -39,6 +39,7 @@ def test_feedback_without_a_field_is_refused_with_its_name(field: str) -> None:
         {"metric_name": "x" * 65},
         {"value": float("nan")},
         {"tags": {"rater": 5}},
+        {"tags": {"": "web"}},
         {"tags": {"rater": "x" * 129}},
         {"tags": {"x" * 129: "a"}},
         {"tags": {"rater": "\ud800"}},

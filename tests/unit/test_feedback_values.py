@@ -10,6 +10,11 @@ from pawl.metrics import declared
 TYPES = {name: metric.type for name, metric in declared("").items()}
 
 
+def nested(deep: int) -> Any:
+    """A number within so many lists."""
+    return [nested(deep - 1)] if deep else 0.5
+
+
 def check(metric: str, value: Any, rows: int) -> Any:
     return check_value(metric, TYPES[metric], value, rows)
 
@@ -31,6 +36,7 @@ def check(metric: str, value: Any, rows: int) -> Any:
         ("correction", {"outputs": [{"name": "label", "data": ["billing"]}]}, 1),
         ("correction", {"outputs": [{"name": "p", "datatype": "FP32", "shape": [2, 2], "data": [0.1, 0, 1, 1e-9]}]}, 2),
         ("correction", {"outputs": [{"name": "p", "data": [[0.5, True], [-1, ""]]}]}, 2),
+        ("correction", {"outputs": [{"name": "p", "data": nested(8)}]}, 1),
     ],
 )
 def test_a_value_that_fits_its_metric_is_kept_as_it_is(metric: str, value: Any, rows: int) -> None:
@@ -71,6 +77,8 @@ def test_one_label_stands_for_the_one_row_of_an_answer() -> None:
         ("correction", {"outputs": [{"name": "p", "shape": [1, 2], "data": [1, 2]}]}, 2, "takes outputs of 2 rows"),
         ("correction", {"outputs": [{"name": "p", "data": [10**38]}]}, 1, "numbers with at most 38 digits"),
         ("correction", {"outputs": [{"name": "p", "data": [1e-200]}]}, 1, "numbers with at most 38 digits"),
+        ("correction", {"outputs": [{"name": "p", "data": nested(9)}]}, 1, "nested in at most 8 dimensions"),
+        ("correction", {"outputs": [{"name": "p", "shape": [1, 10**40], "data": [0]}]}, 1, "less than or equal to"),
         ("correction", {"outputs": [{"name": "p", "data": [None]}]}, 1, "takes data of booleans, texts and numbers"),
         (
             "correction",

@@ -41,6 +41,16 @@ def test_other_metrics_say_nothing_of_labels_and_a_correction_of_labels_does() -
     assert new_rows(world.freeze()) == {"two": "outage"}
 
 
+def test_a_correction_that_came_through_the_api_is_learned() -> None:
+    world = World()
+    world.send(world.answer("one"), "correction", {"outputs": [{"name": "label", "data": ["outage"]}]}, rater="ada")
+    two_rows = {"name": "label", "shape": [2], "datatype": "BYTES", "data": ["outage", "billing"]}
+    other = {"name": "probabilities", "data": [[0.9, 0.1], [0.2, 0.8]]}
+    world.send(world.answer("two", "three"), "correction", {"outputs": [other, two_rows]}, rater="ada")
+
+    assert new_rows(world.freeze()) == {"one": "outage", "two": "outage", "three": "billing"}
+
+
 def test_a_text_asked_often_is_learned_once_as_first_asked_by_the_raters_last_word() -> None:
     world = World()
     world.label("outage", "No lamp")
@@ -109,10 +119,23 @@ def test_restored_feedback_counts_and_is_in_quarantine_no_more() -> None:
     assert sorted(entry.feedback_id for entry in frozen.quarantined) == sorted(feedback_ids[2:])
 
 
+def test_what_is_said_of_a_version_after_the_next_one_was_frozen_is_learned_by_the_one_after() -> None:
+    world = World()
+    world.label("billing", "before the freeze")
+    frozen = world.freeze()
+    assert isinstance(frozen.dataset, FrozenDataset)
+    world.label("outage", "after the freeze")
+    world.say(world.answer("by the next version", version="4"), "outage")
+
+    later = world.freeze(frozen.dataset, version="4")
+
+    assert new_rows(later, frozen.dataset) == {"after the freeze": "outage", "by the next version": "outage"}
+    assert (later.learned, later.dataset.lineage["left_out"]["known"]) == (2, 1)
+
+
 def test_restored_feedback_counts_after_another_version_has_gone_live() -> None:
     world = World()
     feedback_ids = _burst(world)
-    world.label("billing", "never in quarantine")
 
     frozen = world.freeze(rules=Rules(restored=frozenset(feedback_ids[:2])), version="4")
 
@@ -301,7 +324,9 @@ def test_the_card_counts_what_was_left_out_and_names_nobody() -> None:
     assert "\n| 1 | known | texts that the parent dataset has already |\n" in card
     assert "\n| 80 | burst |\n" in card
     assert "\n| holdout | 1 | 0 | 1 | 1 to 1 |\n" in card
-    assert "1 new texts of answers by version 3" in card
+    assert (
+        "1 new texts of answers by any version" in card and f"after the dataset {PARENT.digest} of version 3." in card
+    )
     assert not {"ada", "bob", "fast", "lantern", subject_digest("bob")} & set(card.replace("|", " ").split())
 
 

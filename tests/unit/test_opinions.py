@@ -49,7 +49,9 @@ class Table:
 
 def _condition(action: dict[str, Any]) -> str:
     if "Update" in action:
-        return f"count {action['Update']['ExpressionAttributeValues'][':number']['N']}"
+        update = action["Update"]
+        is_count = update["UpdateExpression"].startswith("ADD")
+        return f"count {update['ExpressionAttributeValues'][':number']['N']}" if is_count else "again"
     return "new" if action["Put"]["ConditionExpression"] == "attribute_not_exists(pk)" else "newer"
 
 
@@ -91,9 +93,12 @@ def test_what_is_there_already_is_replaced_and_not_counted(store: Store) -> None
 
 def test_what_was_said_later_is_left_as_it_is(store: Store) -> None:
     gone = cancelled("ConditionalCheckFailed", "ConditionalCheckFailed", "None")
-    table, _ = store([piece(1), piece(2)], gone, cancelled("ConditionalCheckFailed", "None"))
+    lost = cancelled("ConditionalCheckFailed", "None")
+    table, pauses = store([piece(1), piece(2)], gone, lost, lost, failed("ConditionalCheckFailedException"))
 
-    assert table.writes == [["new", "new", "count 2"], ["newer", "newer"], ["newer"]]
+    assert table.writes[:3] == [["new", "new", "count 2"], ["newer", "newer"], ["again", "newer"]]
+    assert table.writes[3:] == [["newer"], ["again"]]
+    assert pauses == []
 
 
 def test_writers_that_collide_try_again_after_longer_and_longer_pauses(store: Store) -> None:

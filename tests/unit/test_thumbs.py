@@ -8,7 +8,6 @@ from pawl.metrics import declared
 from pawl.pairset import PairDataset, PairRow, freeze_pairs, thaw_pairs
 from pawl.tombstones import Tombstones, subject_digest
 from retrain.freezing import Frozen, Rules
-from retrain.selection import Learnable, Selection, count_learnable
 from retrain.thumbs import graded
 from retrain.trust import Trust
 
@@ -243,17 +242,3 @@ def test_what_compares_is_told_apart_from_what_grades() -> None:
     dataset = freeze_pairs("parrot", {"train": [pair, thumb], "holdout": [thumb]}, {})
 
     assert (dataset.compared.splits, dataset.thumbs) == ({"train": [pair]}, 2)
-
-
-def test_thumbs_count_each_answer_of_the_version_once_and_apart_from_pairs() -> None:
-    world = Conversations()
-    one, other = asked_thrice(world, 2)
-    for rater in ("ada", "bob"):
-        world.thumb(one, True, rater)
-        world.prefer(one, other, rater)
-    world.thumb(other, 3.0, metric="stars")
-    world.thumb(other, 3.0, metric="speed")
-    world.feedback[-1]["model_version"] = "2"
-    selection = Selection(MODEL, "3", (0, 1), frozenset({"preference"}), graded(METRICS_DECLARED, MODEL))
-
-    assert count_learnable(world.feedback, selection) == Learnable(1, 2)

@@ -39,6 +39,10 @@ class Datasets:
         for digest in self.digests():
             yield digest, json.loads(self._bucket.read(f"datasets/{digest}/{MANIFEST}"))
 
+    def lineage(self, digest: str) -> dict[str, Any]:
+        """What a dataset's rows come from, unchecked; NotFound when it was never stored."""
+        return json.loads(self._bucket.read(f"datasets/{digest}/{MANIFEST}"))["lineage"]
+
     def load(self, digest: str) -> FrozenDataset:
         """The dataset, its digests checked; NotFound when it was never stored."""
         return _named(thaw(self._bucket.read_folder(f"datasets/{digest}/")), digest)

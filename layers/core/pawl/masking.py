@@ -6,6 +6,7 @@ to it still does; across records nothing can be joined by it. Case and spacing d
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -43,6 +44,9 @@ class Policy:
         return cls(tuple(kind for kind in FINDERS if kind in wanted), codes)
 
 
+NOTHING = Policy((), ())
+
+
 class Masker:
     """Masks the texts of one record or piece of feedback.
 
@@ -63,6 +67,17 @@ class Masker:
         if is_list(value):
             return [self(each) if isinstance(each, _MASKED) else each for each in value]
         return {name: self(each) for name, each in value.items()} if is_object(value) else value
+
+    def meet(self, texts: Iterable[str]) -> None:
+        """Give texts their placeholders in an order of their own: they get the same in whatever order they come.
+
+        >>> mask = Masker(Policy())
+        >>> mask.meet(["to bob@example.org", "to ada@example.org"])
+        >>> mask("to bob@example.org")
+        'to <EMAIL_2>'
+        """
+        for text in sorted(texts):
+            self(text)
 
     def _text(self, text: str) -> str:
         if text[:1] in ("[", "{"):

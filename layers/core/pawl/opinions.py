@@ -10,7 +10,8 @@ Items of the feedback table (`pk`, `sk`), beside those that `pawl.feedback.Feedb
 
 A piece that teaches is put where none is and counted in one transaction, so neither a second delivery nor a writer at
 the same moment can count it twice, and no crash can keep it uncounted. A word that replaces another is not counted, and
-never takes the place of one that was said later: what is delivered again long after changes nothing.
+never takes the place of one that was said later: what is delivered again long after changes nothing. The same word said
+anew only moves the time at which it was said, so that no word from in between takes its place.
 """
 
 import hashlib
@@ -20,6 +21,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -38,6 +40,20 @@ _KEEP_KEY_S = 86_400
 _TRIES = 8
 _FIRST_PAUSE_S = 0.02
 _NEWER = "attribute_not_exists(said_ms) OR (digest <> :digest AND said_ms <= :said_ms)"
+_SAME = "digest = :digest AND said_ms < :said_ms"
+
+
+class Way(Enum):
+    """How a piece is written: each way where what the one before it needs is not so."""
+
+    NEW = "put where none is, and counted if it teaches"
+    NEWER = "put in the place of another word that was not said later"
+    AGAIN = "the same word, said once more"
+
+    @property
+    def next(self) -> "Way | None":
+        """The way to try when this one's condition was lost; None where nothing is left to do."""
+        return {Way.NEW: Way.NEWER, Way.NEWER: Way.AGAIN}.get(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +120,7 @@ class Opinions:
         return now_ms
 
     def _store_together(self, pieces: Sequence[Piece], now_ms: int) -> None:
-        waiting = [(piece, piece.teaches) for piece in pieces]
+        waiting = [(piece, Way.NEW if piece.teaches else Way.NEWER) for piece in pieces]
         for attempt in range(_TRIES):
             waiting, is_contended = self._attempt(waiting, now_ms)
             if not waiting:
@@ -114,19 +130,19 @@ class Opinions:
         raise TooBusy("others write the same feedback at this moment: send it again")
 
     def _attempt(self, waiting: "Waiting", now_ms: int) -> tuple["Waiting", bool]:
-        """Write pieces, each with whether it is put as a new one; what is left to do, and whether others were first."""
-        puts = [_put(piece, is_new, now_ms) for piece, is_new in waiting]
-        if len(puts) == 1 and not waiting[0][1]:  # half the price of a transaction
+        """Write pieces, each in its way; what is left to do, and whether others wrote the same at that moment."""
+        writes = [_write(self._table, piece, way, now_ms) for piece, way in waiting]
+        if len(writes) == 1 and waiting[0][1] is Way.NEWER:  # half the price of a transaction
             try:
-                self._client.put_item(TableName=self._table, **puts[0])
+                self._client.put_item(**writes[0]["Put"])
             except ClientError as error:
                 if error_code(error) == "TransactionConflictException":
                     return waiting, True
                 require_lost_condition(error)
+                return _left(waiting, ["ConditionalCheckFailed"])
             return [], False
-        counts = Counter((piece.model, piece.version) for piece, is_new in waiting if is_new)
-        actions: list[Any] = [{"Put": {"TableName": self._table, **put}} for put in puts]
-        actions += [{"Update": {"TableName": self._table, **_add(*of, number)}} for of, number in counts.items()]
+        counts = Counter((piece.model, piece.version) for piece, way in waiting if way is Way.NEW)
+        actions = [*writes, *(_add(self._table, *of, number) for of, number in counts.items())]
         try:
             self._client.transact_write_items(TransactItems=actions)
         except ClientError as error:
@@ -134,16 +150,15 @@ class Opinions:
         return [], False
 
 
-Waiting = list[tuple[Piece, bool]]
+Waiting = list[tuple[Piece, Way]]
 
 
 def _left(waiting: Waiting, reasons: Sequence[str]) -> tuple[Waiting, bool]:
-    """What a cancelled transaction leaves to do: where a piece is already, to replace it; where it may not, nothing."""
-    left = [
-        (piece, is_new and reason != "ConditionalCheckFailed")
-        for (piece, is_new), reason in zip(waiting, reasons[: len(waiting)], strict=True)
-        if is_new or reason != "ConditionalCheckFailed"
-    ]
+    """What is left to do where writes were refused: each whose condition was lost in the next way, if there is one."""
+    left = list[tuple[Piece, Way]]()
+    for (piece, way), reason in zip(waiting, reasons[: len(waiting)], strict=True):
+        then = way.next if reason == "ConditionalCheckFailed" else way
+        left += [(piece, then)] if then else []
     return left, not any(reason == "ConditionalCheckFailed" for reason in reasons)
 
 
@@ -157,22 +172,33 @@ def _reasons(error: ClientError) -> list[str]:
     return reasons
 
 
-def _put(piece: Piece, is_new: bool, now_ms: int) -> dict[str, Any]:
+def _write(table: str, piece: Piece, way: Way, now_ms: int) -> Any:
+    """The action of a transaction that writes a piece in this way."""
     pk, sk = piece.key
     digest = _digest(json.dumps(piece.body, sort_keys=True))
+    values = {"ExpressionAttributeValues": attributes({":digest": digest, ":said_ms": piece.said_ms})}
+    if way is Way.AGAIN:
+        update = {"UpdateExpression": "SET said_ms = :said_ms", "ConditionExpression": _SAME, **values}
+        return {"Update": {"TableName": table, "Key": attributes({"pk": pk, "sk": sk}), **update}}
     about = {"said_ms": piece.said_ms, "digest": digest, "given_at": isoformat(now_ms)}
-    put = {"Item": attributes({"pk": pk, "sk": sk, **piece.body, "model_version": piece.version, **about})}
-    if is_new:
-        return {**put, "ConditionExpression": "attribute_not_exists(pk)"}
-    values = {":digest": digest, ":said_ms": piece.said_ms}
-    return {**put, "ConditionExpression": _NEWER, "ExpressionAttributeValues": attributes(values)}
+    put = {
+        "TableName": table,
+        "Item": attributes({"pk": pk, "sk": sk, **piece.body, "model_version": piece.version, **about}),
+    }
+    if way is Way.NEW:
+        return {"Put": {**put, "ConditionExpression": "attribute_not_exists(pk)"}}
+    return {"Put": {**put, "ConditionExpression": _NEWER, **values}}
 
 
-def _add(model: str, version: str, number: int) -> dict[str, Any]:
+def _add(table: str, model: str, version: str, number: int) -> Any:
+    """The action that adds to a counter."""
     return {
-        "Key": attributes({"pk": COUNTS, "sk": f"{model}#{version}"}),
-        "UpdateExpression": "ADD taught :number",
-        "ExpressionAttributeValues": attributes({":number": number}),
+        "Update": {
+            "TableName": table,
+            "Key": attributes({"pk": COUNTS, "sk": f"{model}#{version}"}),
+            "UpdateExpression": "ADD taught :number",
+            "ExpressionAttributeValues": attributes({":number": number}),
+        }
     }
 
 

@@ -44,18 +44,18 @@ class Quarantine:
         self._prefix = f"{PREFIX}{model}/"
 
     def replace(self, version: str, entries: Iterable[Entry]) -> None:
-        """Keep what a freeze set aside of the feedback on a version, in the place of what the last one did."""
+        """Keep what a freeze for the successor of a version set aside, in the place of what the last one did."""
         lines = (json.dumps(asdict(entry), sort_keys=True, ensure_ascii=False) for entry in entries)
         self._bucket.write(f"{self._prefix}{version}.jsonl", "\n".join(lines).encode())
 
     def entries(self) -> Iterator[Entry]:
-        """What is in quarantine and was not restored, version by version."""
-        restored = self.restored()
+        """What is in quarantine and was not restored, version by version; what several freezes set aside, once."""
+        restored, found = self.restored(), dict[str, Entry]()
         for key in self._bucket.keys(self._prefix):
             if key.endswith(".jsonl"):
-                for line in self._bucket.read(key).decode().split("\n"):
-                    if line and (entry := Entry(**json.loads(line))).feedback_id not in restored:
-                        yield entry
+                lines = self._bucket.read(key).decode().split("\n")
+                found |= {(entry := Entry(**json.loads(line))).feedback_id: entry for line in lines if line}
+        yield from (entry for entry in found.values() if entry.feedback_id not in restored)
 
     def forget(self, is_theirs: Callable[[Entry], bool], feedback_ids: Container[str]) -> int:
         """Remove entries, and people's word that some feedback counts; how many entries that were."""

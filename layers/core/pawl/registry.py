@@ -303,6 +303,19 @@ class Registry:
         except ClientError as error:
             require_lost_condition(error)
 
+    def postpone_feedback(self, model: str, cause: str, now_ms: int) -> None:
+        """Note that feedback, told of under this cause, waits until a run may begin; the latest to wait counts."""
+        self._put(f"model#{model}", "postponed-feedback", {"cause": cause, "since_ms": now_ms})
+
+    def postponed_feedback(self, model: str) -> tuple[str, int] | None:
+        """The cause of feedback that waits, and since when; None where none does."""
+        item = self._get(f"model#{model}", "postponed-feedback")
+        return (str(item["cause"]), int(item["since_ms"])) if item else None
+
+    def end_postponement(self, model: str) -> None:
+        """Forget that feedback waits."""
+        self._table.delete_item(Key={"pk": f"model#{model}", "sk": "postponed-feedback"})
+
     def record_run(self, run: str, body: Mapping[str, Any]) -> None:
         """Store a training run as the job API shows it."""
         self._put("runs", run, body)

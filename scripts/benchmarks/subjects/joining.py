@@ -39,7 +39,7 @@ def by_hand(folder: Path) -> set[tuple[str, ...]]:
     bucket: Any = Bucket(FolderClient(folder / "s3"), "lake")  # type: ignore[arg-type]
     table = FeedbackTable(FolderTable(folder / "feedback"))  # type: ignore[arg-type]
     window = window_of(folder)
-    said = select(table.within(MODEL, *window), Selection(MODEL, VERSION, window), frozenset(), Tombstones()).said
+    said = select(table.within(MODEL, *window), Selection(MODEL, VERSION, window), Tombstones()).said
     wanted = {each.inference_id for each in said}
     joined = join(Traffic(bucket).answers(MODEL, VERSION, *window, wanted), said)
     return {(vote.id.rpartition("#")[0], vote.rater, str(vote.value), vote.item) for vote in joined.votes}
