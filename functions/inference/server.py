@@ -124,8 +124,8 @@ class Server:
         )
         self.service.run = self.batcher.run
         self._texts_end_at = float("inf")
-        call = Call("0", lambda: self._texts_end_at - time.monotonic())
-        self.application = Guard(web.build(self.service, call), self.admission, metrics, settings.patience_s)
+        self.call = Call("0", lambda: self._texts_end_at - time.monotonic())
+        self.application = Guard(web.build(self.service, self.call), self.admission, metrics, settings.patience_s)
         metrics.show("pawl_requests_in_flight", "Requests under way.", lambda: self.admission.in_flight)
         metrics.show("pawl_queued_requests", "Requests that wait for a run of a model.", self.batcher.waiting)
 
@@ -148,7 +148,7 @@ class Server:
         # keep the text whose turn it is from going on.
         anyio.to_thread.current_default_thread_limiter().total_tokens = settings.concurrency + 8
         opened = listener.open_socket(settings.listen, settings.http_port)
-        answers = rpc.Rpc(self.service, self.admission, self.metrics)
+        answers = rpc.Rpc(self.service, self.admission, self.metrics, self.call)
         calls, grpc_port = rpc.start(answers, settings.listen, settings.grpc_port, settings.concurrency)
         threading.Thread(target=self.open_models, name="models", daemon=True).start()
         http = listener.http_server(self.application, settings.drain_s, settings.patience_s)

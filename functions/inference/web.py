@@ -1,6 +1,7 @@
 """Every route of inference as one web application: the container serves it whole; on Lambda it answers what is not on
 the hot path (health, metadata, statistics, repository, lists of models, the OpenAPI document)."""
 
+import asyncio
 import functools
 from collections.abc import Generator
 from typing import Any
@@ -9,7 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from mangum import Mangum
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from inference import metadata, openai
 from inference.encoding import inflate
@@ -17,7 +18,7 @@ from inference.oip import HEADER_LENGTH, parse_header_length
 from inference.refusals import refuse
 from inference.schema import BYTES, INFER, STREAM, Schema, document, ref, route
 from inference.service import JSON, Call, Reply, Service, Stream
-from pawl.errors import PawlError, UnsupportedRequest
+from pawl.errors import ClientLeft, PawlError, UnsupportedRequest
 from pawl.web import application, gateway
 
 BODY_BYTES = 6_000_000
@@ -120,7 +121,7 @@ def _add_inference_routes(app: FastAPI, service: Service, call: Call) -> None:
 
     async def infer(request: Request, model: str, version: str | None) -> Response:
         length = parse_header_length(request.headers.get(HEADER_LENGTH))
-        return await _respond(service.infer, await _read(request), length, model, version, call)
+        return await _respond(request, call, service.infer, await _read(request), length, model, version)
 
     @app.post("/v2/models/{model}/infer", **about)
     async def infer_live(request: Request, model: str) -> Response:
@@ -137,7 +138,7 @@ def _add_openai_routes(app: FastAPI, service: Service, call: Call, prefix: str) 
             body = await _read(request)
         except PawlError as error:
             return _response(refuse(error))
-        return await _respond(openai.ROUTES[path], service, body, call)
+        return await _respond(request, call, openai.ROUTES[path], service, body)
 
     @app.post(f"{prefix}/chat/completions", **_openai("ChatRequest", json=ref("ChatReply"), events=STREAM))
     async def chat_completions(request: Request) -> Response:
@@ -169,27 +170,61 @@ async def _read(request: Request) -> bytes:
     return inflate(await request.body(), request.headers.get("Content-Encoding"), BODY_BYTES)
 
 
-async def _respond(answer: Any, *arguments: Any) -> Response:
-    """The answer as an HTTP response; a model's run takes a thread, so that others are answered meanwhile."""
-    return _response(await run_in_threadpool(answer, *arguments))
+async def _respond(request: Request, call: Call, answer: Any, *arguments: Any) -> Response:
+    """The answer as an HTTP response; a model's run takes a thread, so that others are answered meanwhile.
+
+    A text whose client leaves ends with the token that is being made.
+    """
+    client = _Client(request.receive)
+    watch = asyncio.create_task(client.watch())
+    try:
+        given = await run_in_threadpool(answer, *arguments, call.within(client.remaining_s))
+    finally:
+        watch.cancel()
+        await asyncio.wait([watch])
+    return _EventResponse(given, client) if isinstance(given, Stream) else _response(given)
+
+
+class _Client:
+    """Whoever waits for an answer, and whether they still do."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.has_left = False
+
+    def remaining_s(self) -> float:
+        """As long as it takes, but ClientLeft once they have."""
+        if self.has_left:
+            raise ClientLeft("whoever asked has left")
+        return float("inf")
+
+    async def receive(self) -> Message:
+        """What comes from them next; that they have left is noted."""
+        message = await self._receive()
+        self.has_left = self.has_left or message["type"] == "http.disconnect"
+        return message
+
+    async def watch(self) -> None:
+        """Note when they leave."""
+        while not self.has_left:
+            await self.receive()
 
 
 class _EventResponse(StreamingResponse):
     """A stream that is closed when its client has gone: a text left open would keep its model's generator to itself."""
 
-    def __init__(self, answer: Stream) -> None:
+    def __init__(self, answer: Stream, client: _Client) -> None:
         super().__init__(answer.chunks, answer.status, media_type=answer.content_type)
         self._chunks = answer.chunks
+        self._client = client
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            await super().__call__(scope, receive, send)
+            await super().__call__(scope, self._client.receive, send)
         finally:  # no thread is in it any more: Starlette waits for the piece that is being made
             if isinstance(self._chunks, Generator):
                 self._chunks.close()
 
 
-def _response(answer: Reply | Stream) -> Response:
-    if isinstance(answer, Stream):
-        return _EventResponse(answer)
+def _response(answer: Reply) -> Response:
     return Response(answer.body, answer.status, dict(answer.headers), answer.content_type)
