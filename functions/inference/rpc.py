@@ -105,11 +105,10 @@ class Rpc:
         """ServerReady."""
         try:
             self._admission.check_ready()
-            for name in self._engine.models():
-                self._engine.get(name)
+            metadata.check_ready(self._engine)
         except PawlError:
             return message("ServerReadyResponse")(ready=False)
-        return message("ServerReadyResponse")(ready=bool(self._engine.models()))
+        return message("ServerReadyResponse")(ready=True)
 
     def server_metadata(self, request: Any, call: Call) -> Any:
         """ServerMetadata."""

@@ -25,7 +25,7 @@ import anyio.to_thread
 import grpc
 import uvicorn
 
-from inference import listener, rpc, web
+from inference import listener, metadata, rpc, web
 from inference.admission import Admission, parse_keys
 from inference.batching import Batcher
 from inference.capture import Capture
@@ -33,7 +33,8 @@ from inference.delivery import Delivery, QueueSender, Sender
 from inference.guard import Guard
 from inference.metrics import Metrics, WatchedCapture, WatchedEngine
 from inference.service import Call, Service
-from pawl.errors import PawlError, SettingsError
+from pawl.bundle import MANIFEST, layer_strays
+from pawl.errors import SettingsError
 from pawl.receipt import ReceiptKeys
 from pawl.settings import read_settings
 from pawl.signing import read_trust
@@ -130,13 +131,14 @@ class Server:
         metrics.show("pawl_queued_requests", "Requests that wait for a run of a model.", self.batcher.waiting)
 
     def open_models(self) -> None:
-        """Open every live version; readiness says so, and names one that cannot be opened."""
-        for name in self.service.engine.models():
-            try:
-                self.service.engine.get(name)
-            except PawlError as error:
+        """Open every live version; the log names what cannot be opened, as readiness does, and what is no version."""
+        try:
+            for folder in layer_strays():
+                say("WARNING", warning=f"{folder} is not served: want <name>/<version>/{MANIFEST}")
+            for error in metadata.failures(self.service.engine):
                 say("ERROR", error=str(error))
-        self.admission.has_loaded = True
+        finally:
+            self.admission.has_loaded = True
 
     async def serve(self) -> None:
         """Serve until a signal comes, then finish what is under way."""

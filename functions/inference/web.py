@@ -1,5 +1,8 @@
 """Every route of inference as one web application: the container serves it whole; on Lambda it answers what is not on
-the hot path (health, metadata, statistics, repository, lists of models, the OpenAPI document)."""
+the hot path (health, metadata, statistics, repository, lists of models, the OpenAPI document).
+
+What asks the engine may read a whole model from the disk, so those routes are not `async`: each takes a thread.
+"""
 
 import asyncio
 import functools
@@ -58,17 +61,16 @@ def _add_server_routes(app: FastAPI, service: Service) -> None:
         return {"live": True}
 
     @app.get("/v2/health/ready", **route(json=ref("Ready")))
-    async def ready() -> dict[str, bool]:
-        for name in service.engine.models():
-            await run_in_threadpool(service.engine.get, name)
-        return {"ready": bool(service.engine.models())}
+    def ready() -> dict[str, bool]:
+        metadata.check_ready(service.engine)
+        return {"ready": True}
 
     @app.get("/v2/models", **route(json=ref("Models")))
-    async def models() -> dict[str, list[str]]:
+    def models() -> dict[str, list[str]]:
         return {"models": list(service.engine.models())}
 
     @app.get("/v2/models/stats", **route(json=ref("Statistics")))
-    async def statistics() -> dict[str, Any]:
+    def statistics() -> dict[str, Any]:
         return service.statistics.report(metadata.versions(service.engine))
 
 
@@ -76,35 +78,35 @@ def _add_model_routes(app: FastAPI, service: Service) -> None:
     engine = service.engine
 
     @app.get("/v2/models/{model}", **route(404, json=ref("Model")))
-    async def live_metadata(model: str) -> dict[str, Any]:
+    def live_metadata(model: str) -> dict[str, Any]:
         return metadata.model(engine, model, None)
 
     @app.get("/v2/models/{model}/versions/{version}", **route(404, json=ref("Model")))
-    async def version_metadata(model: str, version: str) -> dict[str, Any]:
-        return await run_in_threadpool(metadata.model, engine, model, version)
+    def version_metadata(model: str, version: str) -> dict[str, Any]:
+        return metadata.model(engine, model, version)
 
     @app.get("/v2/models/{model}/ready", **route(404, json=ref("ModelReady")))
-    async def live_ready(model: str) -> dict[str, Any]:
+    def live_ready(model: str) -> dict[str, Any]:
         engine.get(model)
         return {"name": model, "ready": True}
 
     @app.get("/v2/models/{model}/versions/{version}/ready", **route(404, json=ref("ModelReady")))
-    async def version_ready(model: str, version: str) -> dict[str, Any]:
-        await run_in_threadpool(engine.get, model, version)
+    def version_ready(model: str, version: str) -> dict[str, Any]:
+        engine.get(model, version)
         return {"name": model, "ready": True}
 
     @app.get("/v2/models/{model}/stats", **route(404, json=ref("Statistics")))
-    async def model_statistics(model: str) -> dict[str, Any]:
+    def model_statistics(model: str) -> dict[str, Any]:
         return service.statistics.report(metadata.versions(engine, model))
 
     @app.get("/v2/models/{model}/versions/{version}/stats", **route(404, json=ref("Statistics")))
-    async def version_statistics(model: str, version: str) -> dict[str, Any]:
+    def version_statistics(model: str, version: str) -> dict[str, Any]:
         return service.statistics.report(metadata.versions(engine, model, version))
 
 
 def _add_repository_routes(app: FastAPI, service: Service) -> None:
     @app.post("/v2/repository/index", **route(json=ref("Index")))
-    async def index() -> list[dict[str, str]]:
+    def index() -> list[dict[str, str]]:
         return metadata.index(service.engine)
 
     @app.post("/v2/repository/models/{model}/load", **route(501))
@@ -153,11 +155,11 @@ def _add_openai_routes(app: FastAPI, service: Service, call: Call, prefix: str) 
         return await answer("embeddings", request)
 
     @app.get(f"{prefix}/models", **route(error="OpenAiError", json=ref("OpenAiModels")))
-    async def models() -> Response:
+    def models() -> Response:
         return _response(openai.models(service))
 
     @app.get(f"{prefix}/models/{{model}}", **route(404, error="OpenAiError", json=ref("OpenAiModel")))
-    async def model(model: str) -> Response:
+    def model(model: str) -> Response:
         return _response(openai.model(service, model))
 
 

@@ -794,6 +794,37 @@ def test_a_model_that_has_been_altered_keeps_the_server_from_being_ready_and_is_
             assert not client.is_server_ready()
 
 
+def test_a_server_without_models_is_not_ready_and_names_the_folder(tmp_path: Path) -> None:
+    with Process(tmp_path) as process:
+        reply = process.get("/v2/health/ready")
+
+        wanted = f"no models here: want <name>/<version>/manifest.json in {tmp_path}"
+        assert (reply.status_code, reply.json()) == (503, {"error": wanted})
+        assert any(wanted in line for line in process.lines)
+        with triton_grpc.InferenceServerClient(process.grpc) as client:
+            assert not client.is_server_ready()
+
+
+def test_a_stray_folder_is_told_and_a_broken_model_named_while_the_others_answer(
+    tmp_path: Path, starter: Bundle
+) -> None:
+    for place in ("triage/1", "triage/1.bak"):
+        shutil.copytree(starter.path, tmp_path / place)
+    (tmp_path / "broken" / "1" / "manifest.json").mkdir(parents=True)
+    with Process(tmp_path) as process:
+        assert process.post("/v2/models/triage/infer", infer_text("refund")).status_code == 200
+        assert process.get("/v2/models").json() == {"models": ["broken", "triage"]}
+        assert [each["id"] for each in process.get("/v1/models").json()["data"]] == ["triage"]
+        reply = process.get("/v2/health/ready")
+        wanted = "broken 1: manifest.json cannot be read: Is a directory"
+        assert (reply.status_code, reply.json()) == (503, {"error": wanted})
+        assert process.post("/v2/models/broken/infer", infer_text("refund")).json() == {"error": wanted}
+        (tmp_path / "broken" / "1" / "manifest.json").rmdir()
+        assert process.get("/v2/health/ready").status_code == 200
+    said = [line for line in process.lines if "1.bak is not served" in line]
+    assert (len(said), "WARNING" in said[0]) == (1, True)
+
+
 def test_a_client_that_never_finishes_a_head_or_a_body_is_left(models: Path) -> None:
     head = b"POST /v2/models/triage/infer HTTP/1.1\r\nHost: here\r\nContent-Length: 10\r\n"
     with Process(models, PATIENCE_S="0.5") as process:
