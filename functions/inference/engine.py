@@ -1,7 +1,9 @@
 """The models of the mounted layers, each opened when it is first asked for and kept for the life of the process."""
 
 import threading
+import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 from pawl.bundle import layer_aliases, layer_folder, layer_models, open_bundle
 from pawl.errors import InvalidBundle, NotFound, PawlError
@@ -10,6 +12,14 @@ from pawl.signing import Trust
 
 LIVE, CANDIDATE = "live", "candidate"
 ALIASES = (LIVE, CANDIDATE)
+_REMEMBERED_S = 10.0
+"""How long a version that failed to open is not tried again: each try reads the whole of it."""
+
+
+class _Failure(NamedTuple):
+    kind: type[PawlError]
+    why: str
+    until_s: float
 
 
 class Engine:
@@ -19,11 +29,14 @@ class Engine:
     knows, and what an alias means is the layers' own to say.
     """
 
-    def __init__(self, trust: Trust, arm: Callable[[], str] = lambda: "") -> None:
+    def __init__(
+        self, trust: Trust, arm: Callable[[], str] = lambda: "", clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._trust = trust
         self._arm = arm
+        self._clock = clock
         self._open: dict[tuple[str, str], Model] = {}
-        self._failed: dict[tuple[str, str], str] = {}
+        self._failed: dict[tuple[str, str], _Failure] = {}
         self._lock = threading.Lock()
 
     def models(self) -> dict[str, list[str]]:
@@ -56,7 +69,8 @@ class Engine:
 
     def failure(self, name: str, version: str) -> str:
         """Why a version could not be opened when that was last tried; empty when it could, or was not tried."""
-        return self._failed.get((name, version), "")
+        failed = self._failed.get((name, version))
+        return failed.why if failed else ""
 
     def _is_elsewhere(self, version: str | None) -> bool:
         """Whether an alias that was named is one that the models here do not stand for."""
@@ -70,6 +84,9 @@ class Engine:
             return model
 
     def _open_version(self, name: str, number: str) -> Model:
+        failed = self._failed.get((name, number))
+        if failed and self._clock() < failed.until_s:
+            raise failed.kind(failed.why)
         try:
             bundle = open_bundle(layer_folder(name, number))
             if (bundle.manifest.name, bundle.manifest.version) != (name, number):
@@ -77,7 +94,7 @@ class Engine:
             self._trust.check(bundle)
             model = open_model(bundle)
         except PawlError as error:
-            self._failed[name, number] = str(error)
+            self._failed[name, number] = _Failure(type(error), str(error), self._clock() + _REMEMBERED_S)
             raise
         self._failed.pop((name, number), None)
         return model

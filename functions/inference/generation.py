@@ -1,6 +1,6 @@
 """The texts of one OpenAI request, as they grow: whichever way they end, they are counted once and captured once.
 
-A stream that its client leaves is captured too, as far as it went, with the finish reason `cancelled`. Texts are made
+A text that its client leaves is captured too, as far as it went, with the finish reason `cancelled`. Texts are made
 one after another, for a generator makes one at a time.
 """
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from inference.prompts import Options
 from inference.service import Call, Service, timed
+from pawl.errors import ClientLeft
 from pawl.records import CaptureRecord
 
 if TYPE_CHECKING:
@@ -105,6 +106,8 @@ class Generation:
                     choice.is_cut = piece.finish_reason == "length" and self._deadline.has_passed
                     yield choice, piece
             ending = ""
+        except ClientLeft:
+            raise
         except Exception:
             ending = FAILED
             raise

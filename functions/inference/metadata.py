@@ -1,10 +1,11 @@
 """What the server says of itself and of its models: one source for REST and gRPC, so that they cannot disagree."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from inference.engine import Engine
-from pawl.bundle import Tensor
-from pawl.errors import NotFound
+from pawl.bundle import MANIFEST, Tensor, layer_roots
+from pawl.errors import NotFound, NotReady, PawlError
 
 PLATFORM = "onnx_onnxv1"
 EXTENSIONS = ["binary_tensor_data", "classification", "model_repository", "statistics"]
@@ -14,6 +15,25 @@ FIXED_MODELS = "models come in immutable layers: a release changes them, no requ
 def server() -> dict[str, Any]:
     """Name, protocol version, extensions."""
     return {"name": "pawl", "version": "2", "extensions": EXTENSIONS}
+
+
+def check_ready(engine: Engine) -> None:
+    """Raise the first of `failures`, if there is one."""
+    for error in failures(engine):
+        raise error
+
+
+def failures(engine: Engine) -> Iterator[PawlError]:
+    """What keeps a server from being ready: the error of each live version that will not open, or that none is here."""
+    names = engine.models()
+    if not names:
+        places = ", ".join(map(str, layer_roots())) or "the folder that MODELS names, or in a layer"
+        yield NotReady(f"no models here: want <name>/<version>/{MANIFEST} in {places}")
+    for name in names:
+        try:
+            engine.get(name)
+        except PawlError as error:
+            yield error
 
 
 def model(engine: Engine, name: str, version: str | None) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 from inference.names import split_name
 from inference.refusals import refuse
 from inference.service import Call, Reply, Service, Stream
-from pawl.bundle import MANIFEST, layer_folder, parse_manifest
+from pawl.bundle import layer_folder, read_manifest
 from pawl.errors import InvalidBundle, NotFound
 from pawl.identity import unix_ms
 
@@ -94,7 +94,7 @@ ROUTES: Mapping[str, Callable[[Service, str | bytes, Call], Reply | Stream]] = {
 
 def _about(base: str, version: str, name: str, versions: Sequence[str]) -> Mapping[str, Any]:
     """A model in OpenAI's words, and in fields of our own what it is; its manifest is read, the model not opened."""
-    manifest = parse_manifest((layer_folder(base, version) / MANIFEST).read_bytes())
+    manifest = read_manifest(layer_folder(base, version))
     return {
         "id": name,
         "object": "model",

@@ -23,7 +23,7 @@ from inference.messages import SERVICE, message
 from inference.metrics import Metrics, Sighting
 from inference.oip import HEADER_LENGTH
 from inference.service import Call, Service
-from pawl.errors import PawlError, SettingsError, UnsupportedRequest, log_failure
+from pawl.errors import ClientLeft, PawlError, SettingsError, UnsupportedRequest, log_failure
 
 CODES: Mapping[int, grpc.StatusCode] = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
@@ -32,10 +32,13 @@ CODES: Mapping[int, grpc.StatusCode] = {
     409: grpc.StatusCode.ABORTED,
     413: grpc.StatusCode.RESOURCE_EXHAUSTED,
     429: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    499: grpc.StatusCode.CANCELLED,
     501: grpc.StatusCode.UNIMPLEMENTED,
     503: grpc.StatusCode.UNAVAILABLE,
 }
 """What an error's HTTP status is here; any other is INTERNAL."""
+MARGIN_S = 0.2
+"""How long before its client's deadline a text must be complete: a token's time, and the way back."""
 _ALWAYS_OPEN = ("ServerLive", "ServerReady")
 _THREADS_BESIDE = 4
 """For probes, which are answered when all the places for requests are taken."""
@@ -62,11 +65,13 @@ def start(rpc: "Rpc", address: str, port: int, limit: int) -> tuple[grpc.Server,
 class Rpc:
     """The calls of the service, each a method with the call's name in lower case."""
 
-    def __init__(self, service: Service, admission: Admission, metrics: Metrics) -> None:
+    def __init__(self, service: Service, admission: Admission, metrics: Metrics, call: Call) -> None:
+        """`call` says who answers, and when to end."""
         self._service = service
         self._engine: Engine = service.engine
         self._admission = admission
         self._metrics = metrics
+        self._call = call
 
     def handler(self) -> grpc.GenericRpcHandler:
         """All calls, as a server takes them; a call that is not among them is UNIMPLEMENTED."""
@@ -100,11 +105,10 @@ class Rpc:
         """ServerReady."""
         try:
             self._admission.check_ready()
-            for name in self._engine.models():
-                self._engine.get(name)
+            metadata.check_ready(self._engine)
         except PawlError:
             return message("ServerReadyResponse")(ready=False)
-        return message("ServerReadyResponse")(ready=bool(self._engine.models()))
+        return message("ServerReadyResponse")(ready=True)
 
     def server_metadata(self, request: Any, call: Call) -> Any:
         """ServerMetadata."""
@@ -145,13 +149,13 @@ class Rpc:
     def _answer(self, name: str, answer: Callable[[Any, Call], Any], request: Any, context: Any) -> Any:
         """Answer a call; what is wrong with it becomes its status, with the message that REST gives."""
         if name in _ALWAYS_OPEN:
-            return answer(request, Call("0"))
+            return answer(request, self._call)
         with self._metrics.watch("grpc") as sighting:
             try:
                 headers = {key: value for key, value in context.invocation_metadata() if isinstance(value, str)}
                 self._admission.check_key(headers.get("x-api-key"), headers.get("authorization"))
                 with self._admission.enter():
-                    response = answer(request, Call("0", partial(_remaining_s, context)))
+                    response = answer(request, self._call.within(partial(_remaining_s, context)))
                 sighting.status = grpc.StatusCode.OK.name
                 return response
             except PawlError as error:
@@ -164,9 +168,11 @@ class Rpc:
 
 
 def _remaining_s(context: Any) -> float:
-    """How long the client still waits."""
+    """How long the client still waits, less the way back; ClientLeft once it has cancelled, or its deadline is over."""
+    if not context.is_active():
+        raise ClientLeft("whoever asked has left")
     remaining: float | None = context.time_remaining()
-    return float("inf") if remaining is None else remaining
+    return float("inf") if remaining is None else remaining - MARGIN_S
 
 
 def _refuse(why: str, request: Any, call: Call) -> Any:

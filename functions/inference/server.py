@@ -27,7 +27,7 @@ import anyio.to_thread
 import grpc
 import uvicorn
 
-from inference import listener, rpc, web
+from inference import listener, metadata, rpc, web
 from inference.admission import Admission, parse_keys
 from inference.batching import Batcher
 from inference.capture import Capture
@@ -35,7 +35,8 @@ from inference.delivery import Delivery, QueueSender, Sender
 from inference.guard import Guard
 from inference.metrics import Metrics, WatchedCapture, WatchedEngine
 from inference.service import Call, Service
-from pawl.errors import PawlError, SettingsError, write_log
+from pawl.bundle import MANIFEST, layer_strays
+from pawl.errors import SettingsError, write_log
 from pawl.receipt import ReceiptKeys
 from pawl.settings import read_settings
 from pawl.signing import read_trust
@@ -128,19 +129,20 @@ class Server:
         )
         self.service.run = self.batcher.run
         self._texts_end_at = float("inf")
-        call = Call("0", lambda: self._texts_end_at - time.monotonic())
-        self.application = Guard(web.build(self.service, call), self.admission, metrics, settings.patience_s)
+        self.call = Call("0", lambda: self._texts_end_at - time.monotonic())
+        self.application = Guard(web.build(self.service, self.call), self.admission, metrics, settings.patience_s)
         metrics.show("pawl_requests_in_flight", "Requests under way.", lambda: self.admission.in_flight)
         metrics.show("pawl_queued_requests", "Requests that wait for a run of a model.", self.batcher.waiting)
 
     def open_models(self) -> None:
-        """Open every live version; readiness says so, and names one that cannot be opened."""
-        for name in self.service.engine.models():
-            try:
-                self.service.engine.get(name)
-            except PawlError as error:
+        """Open every live version; the log names what cannot be opened, as readiness does, and what is no version."""
+        try:
+            for folder in layer_strays():
+                say("WARNING", warning=f"{folder} is not served: want <name>/<version>/{MANIFEST}")
+            for error in metadata.failures(self.service.engine):
                 say("ERROR", error=str(error))
-        self.admission.has_loaded = True
+        finally:
+            self.admission.has_loaded = True
 
     async def serve(self) -> None:
         """Serve until a signal comes, then finish what is under way."""
@@ -152,7 +154,7 @@ class Server:
         # keep the text whose turn it is from going on.
         anyio.to_thread.current_default_thread_limiter().total_tokens = settings.concurrency + 8
         opened = listener.open_socket(settings.listen, settings.http_port)
-        answers = rpc.Rpc(self.service, self.admission, self.metrics)
+        answers = rpc.Rpc(self.service, self.admission, self.metrics, self.call)
         calls, grpc_port = rpc.start(answers, settings.listen, settings.grpc_port, settings.concurrency)
         threading.Thread(target=self.open_models, name="models", daemon=True).start()
         http = listener.http_server(self.application, settings.drain_s, settings.patience_s)

@@ -31,10 +31,14 @@ _TOKEN_BYTES = 40
 
 
 class Call(NamedTuple):
-    """Who answers, and how many seconds are left for it."""
+    """Who answers, and how many seconds are left for it; ClientLeft instead where nobody waits any more."""
 
     function_version: str
     remaining_s: Callable[[], float] = lambda: float("inf")
+
+    def within(self, remaining_s: Callable[[], float]) -> "Call":
+        """The same call for somebody who has no more seconds than `remaining_s` says."""
+        return Call(self.function_version, lambda: min(self.remaining_s(), remaining_s()))
 
 
 class Reply(NamedTuple):

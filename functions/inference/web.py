@@ -1,6 +1,10 @@
 """Every route of inference as one web application: the container serves it whole; on Lambda it answers what is not on
-the hot path (health, metadata, statistics, repository, lists of models, the OpenAPI document)."""
+the hot path (health, metadata, statistics, repository, lists of models, the OpenAPI document).
 
+What asks the engine may read a whole model from the disk, so those routes are not `async`: each takes a thread.
+"""
+
+import asyncio
 import functools
 from collections.abc import Generator
 from typing import Any
@@ -9,7 +13,7 @@ from fastapi import FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from mangum import Mangum
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from inference import metadata, openai
 from inference.encoding import inflate
@@ -17,7 +21,7 @@ from inference.oip import HEADER_LENGTH, parse_header_length
 from inference.refusals import refuse
 from inference.schema import BYTES, INFER, STREAM, Schema, document, ref, route
 from inference.service import JSON, Call, Reply, Service, Stream
-from pawl.errors import PawlError, UnsupportedRequest
+from pawl.errors import ClientLeft, PawlError, UnsupportedRequest
 from pawl.web import application, gateway
 
 BODY_BYTES = 6_000_000
@@ -57,17 +61,16 @@ def _add_server_routes(app: FastAPI, service: Service) -> None:
         return {"live": True}
 
     @app.get("/v2/health/ready", **route(json=ref("Ready")))
-    async def ready() -> dict[str, bool]:
-        for name in service.engine.models():
-            await run_in_threadpool(service.engine.get, name)
-        return {"ready": bool(service.engine.models())}
+    def ready() -> dict[str, bool]:
+        metadata.check_ready(service.engine)
+        return {"ready": True}
 
     @app.get("/v2/models", **route(json=ref("Models")))
-    async def models() -> dict[str, list[str]]:
+    def models() -> dict[str, list[str]]:
         return {"models": list(service.engine.models())}
 
     @app.get("/v2/models/stats", **route(json=ref("Statistics")))
-    async def statistics() -> dict[str, Any]:
+    def statistics() -> dict[str, Any]:
         return service.statistics.report(metadata.versions(service.engine))
 
 
@@ -75,35 +78,35 @@ def _add_model_routes(app: FastAPI, service: Service) -> None:
     engine = service.engine
 
     @app.get("/v2/models/{model}", **route(404, json=ref("Model")))
-    async def live_metadata(model: str) -> dict[str, Any]:
+    def live_metadata(model: str) -> dict[str, Any]:
         return metadata.model(engine, model, None)
 
     @app.get("/v2/models/{model}/versions/{version}", **route(404, json=ref("Model")))
-    async def version_metadata(model: str, version: str) -> dict[str, Any]:
-        return await run_in_threadpool(metadata.model, engine, model, version)
+    def version_metadata(model: str, version: str) -> dict[str, Any]:
+        return metadata.model(engine, model, version)
 
     @app.get("/v2/models/{model}/ready", **route(404, json=ref("ModelReady")))
-    async def live_ready(model: str) -> dict[str, Any]:
+    def live_ready(model: str) -> dict[str, Any]:
         engine.get(model)
         return {"name": model, "ready": True}
 
     @app.get("/v2/models/{model}/versions/{version}/ready", **route(404, json=ref("ModelReady")))
-    async def version_ready(model: str, version: str) -> dict[str, Any]:
-        await run_in_threadpool(engine.get, model, version)
+    def version_ready(model: str, version: str) -> dict[str, Any]:
+        engine.get(model, version)
         return {"name": model, "ready": True}
 
     @app.get("/v2/models/{model}/stats", **route(404, json=ref("Statistics")))
-    async def model_statistics(model: str) -> dict[str, Any]:
+    def model_statistics(model: str) -> dict[str, Any]:
         return service.statistics.report(metadata.versions(engine, model))
 
     @app.get("/v2/models/{model}/versions/{version}/stats", **route(404, json=ref("Statistics")))
-    async def version_statistics(model: str, version: str) -> dict[str, Any]:
+    def version_statistics(model: str, version: str) -> dict[str, Any]:
         return service.statistics.report(metadata.versions(engine, model, version))
 
 
 def _add_repository_routes(app: FastAPI, service: Service) -> None:
     @app.post("/v2/repository/index", **route(json=ref("Index")))
-    async def index() -> list[dict[str, str]]:
+    def index() -> list[dict[str, str]]:
         return metadata.index(service.engine)
 
     @app.post("/v2/repository/models/{model}/load", **route(501))
@@ -120,7 +123,7 @@ def _add_inference_routes(app: FastAPI, service: Service, call: Call) -> None:
 
     async def infer(request: Request, model: str, version: str | None) -> Response:
         length = parse_header_length(request.headers.get(HEADER_LENGTH))
-        return await _respond(service.infer, await _read(request), length, model, version, call)
+        return await _respond(request, call, service.infer, await _read(request), length, model, version)
 
     @app.post("/v2/models/{model}/infer", **about)
     async def infer_live(request: Request, model: str) -> Response:
@@ -137,7 +140,7 @@ def _add_openai_routes(app: FastAPI, service: Service, call: Call, prefix: str) 
             body = await _read(request)
         except PawlError as error:
             return _response(refuse(error))
-        return await _respond(openai.ROUTES[path], service, body, call)
+        return await _respond(request, call, openai.ROUTES[path], service, body)
 
     @app.post(f"{prefix}/chat/completions", **_openai("ChatRequest", json=ref("ChatReply"), events=STREAM))
     async def chat_completions(request: Request) -> Response:
@@ -152,11 +155,11 @@ def _add_openai_routes(app: FastAPI, service: Service, call: Call, prefix: str) 
         return await answer("embeddings", request)
 
     @app.get(f"{prefix}/models", **route(error="OpenAiError", json=ref("OpenAiModels")))
-    async def models() -> Response:
+    def models() -> Response:
         return _response(openai.models(service))
 
     @app.get(f"{prefix}/models/{{model}}", **route(404, error="OpenAiError", json=ref("OpenAiModel")))
-    async def model(model: str) -> Response:
+    def model(model: str) -> Response:
         return _response(openai.model(service, model))
 
 
@@ -169,27 +172,61 @@ async def _read(request: Request) -> bytes:
     return inflate(await request.body(), request.headers.get("Content-Encoding"), BODY_BYTES)
 
 
-async def _respond(answer: Any, *arguments: Any) -> Response:
-    """The answer as an HTTP response; a model's run takes a thread, so that others are answered meanwhile."""
-    return _response(await run_in_threadpool(answer, *arguments))
+async def _respond(request: Request, call: Call, answer: Any, *arguments: Any) -> Response:
+    """The answer as an HTTP response; a model's run takes a thread, so that others are answered meanwhile.
+
+    A text whose client leaves ends with the token that is being made.
+    """
+    client = _Client(request.receive)
+    watch = asyncio.create_task(client.watch())
+    try:
+        given = await run_in_threadpool(answer, *arguments, call.within(client.remaining_s))
+    finally:
+        watch.cancel()
+        await asyncio.wait([watch])
+    return _EventResponse(given, client) if isinstance(given, Stream) else _response(given)
+
+
+class _Client:
+    """Whoever waits for an answer, and whether they still do."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.has_left = False
+
+    def remaining_s(self) -> float:
+        """As long as it takes, but ClientLeft once they have."""
+        if self.has_left:
+            raise ClientLeft("whoever asked has left")
+        return float("inf")
+
+    async def receive(self) -> Message:
+        """What comes from them next; that they have left is noted."""
+        message = await self._receive()
+        self.has_left = self.has_left or message["type"] == "http.disconnect"
+        return message
+
+    async def watch(self) -> None:
+        """Note when they leave."""
+        while not self.has_left:
+            await self.receive()
 
 
 class _EventResponse(StreamingResponse):
     """A stream that is closed when its client has gone: a text left open would keep its model's generator to itself."""
 
-    def __init__(self, answer: Stream) -> None:
+    def __init__(self, answer: Stream, client: _Client) -> None:
         super().__init__(answer.chunks, answer.status, media_type=answer.content_type)
         self._chunks = answer.chunks
+        self._client = client
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            await super().__call__(scope, receive, send)
+            await super().__call__(scope, self._client.receive, send)
         finally:  # no thread is in it any more: Starlette waits for the piece that is being made
             if isinstance(self._chunks, Generator):
                 self._chunks.close()
 
 
-def _response(answer: Reply | Stream) -> Response:
-    if isinstance(answer, Stream):
-        return _EventResponse(answer)
+def _response(answer: Reply) -> Response:
     return Response(answer.body, answer.status, dict(answer.headers), answer.content_type)

@@ -41,6 +41,15 @@ def stranger(tmp_path: Path) -> KeyFile:
     return KeyFile(tmp_path / "stranger.pem")
 
 
+class Clock:
+    """Stands still until it is told to go on."""
+
+    now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
 def write_aliases(root: Path, text: str) -> None:
     (root / "triage" / "aliases.json").write_text(text)
 
@@ -106,6 +115,13 @@ def test_broken_aliases_are_the_layers_fault_and_the_file_is_named(root: Path, t
     assert refusal.value.status == 503
 
 
+def test_aliases_that_cannot_be_read_are_the_layers_fault_too(root: Path) -> None:
+    (root / "triage" / "aliases.json").mkdir()
+
+    with pytest.raises(InvalidBundle, match=r"triage: aliases\.json cannot be read: Is a directory"):
+        Engine(UNSIGNED).get("triage")
+
+
 @pytest.mark.parametrize("name", ["", ".", "..", "../triage", "triage/9", "Triage", "/etc", "pawl_models"])
 def test_a_name_that_is_no_model_reaches_no_file(root: Path, name: str) -> None:
     with pytest.raises(NotFound, match="no model"):
@@ -122,14 +138,17 @@ def test_a_version_that_is_none_reaches_no_file(root: Path, version: str) -> Non
 
 
 def test_a_bundle_must_be_signed_by_somebody_trusted(root: Path, key: KeyFile, stranger: KeyFile) -> None:
-    engine, folder = Engine(read_trust(key.trusted)), root / "triage" / "9"
+    clock, folder = Clock(), root / "triage" / "9"
+    engine = Engine(read_trust(key.trusted), clock=clock)
     with pytest.raises(InvalidBundle, match=r"triage 9: model\.sig is missing, and unsigned bundles are not served"):
         engine.get("triage", "9")
     sign_folder(folder, stranger)
+    clock.now_s += 60
     with pytest.raises(InvalidBundle, match=r"triage 9: model\.sig is by a key that is not trusted here"):
         engine.get("triage", "9")
 
     sign_folder(folder, key)
+    clock.now_s += 60
 
     assert engine.get("triage", "9").manifest.version == "9"
     assert engine.failure("triage", "9") == ""
@@ -169,14 +188,17 @@ def test_only_the_model_that_is_asked_for_is_opened(root: Path) -> None:
     )
 
 
-def test_a_version_that_opens_after_all_has_failed_no_longer(root: Path) -> None:
-    graph = root / "sums" / "1" / "model.onnx"
-    whole, engine = graph.read_bytes(), Engine(UNSIGNED)
+def test_a_version_that_failed_is_read_again_only_after_some_seconds_and_may_open_then(root: Path) -> None:
+    graph, clock = root / "sums" / "1" / "model.onnx", Clock()
+    whole, engine = graph.read_bytes(), Engine(UNSIGNED, clock=clock)
     graph.write_bytes(b"no graph")
     with pytest.raises(InvalidBundle):
         engine.get("sums")
 
     graph.write_bytes(whole)
+    with pytest.raises(InvalidBundle, match=r"sums 1: model\.onnx does not match its digest"):
+        engine.get("sums")
+    clock.now_s += 60
 
     assert engine.get("sums").manifest.version == "1"
     assert engine.failure("sums", "1") == ""

@@ -396,6 +396,20 @@ def test_a_deadline_within_the_prompt_leaves_an_empty_text_and_a_cache_that_stil
     assert generator.computed == 3 * PIECE + 39
 
 
+def test_a_text_that_waits_for_its_turn_looks_at_its_deadline_and_does_not_take_it_any_more(
+    generator: TextGenerator,
+) -> None:
+    prompt = generator.text_ids(PARROT)
+    pieces: Any = generator.stream(prompt, GREEDY)
+    next(pieces)
+    computed = generator.computed
+
+    assert generator.generate(prompt, GREEDY, Clock(2)) == Completion("", (), "length", 0, True)
+
+    assert generator.computed == computed
+    pieces.close()
+
+
 def test_a_stream_left_half_way_lets_the_next_one_in(generator: TextGenerator) -> None:
     prompt = generator.text_ids(PARROT)
     whole = generator.generate(prompt, GREEDY)

@@ -11,8 +11,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,9 @@ class Process:
         for line in self._process.stdout:
             self.lines.append(line)
 
+    def in_flight(self) -> float:
+        return self.metrics()[("pawl_requests_in_flight",)]
+
     def metrics(self) -> dict[tuple[str, ...], float]:
         """Each sample by its name and its labels' values in alphabetical order of the labels."""
         families = text_string_to_metric_families(self.get("/metrics").text)
@@ -136,8 +140,8 @@ class Process:
         }
 
 
-def wait_until(is_so: Callable[[], bool]) -> None:
-    ends = time.monotonic() + 60
+def wait_until(is_so: Callable[[], bool], within_s: float = 60) -> None:
+    ends = time.monotonic() + within_s
     while not is_so():
         assert time.monotonic() < ends
         time.sleep(0.02)
@@ -334,7 +338,42 @@ def test_the_first_piece_of_a_stream_arrives_before_the_last_is_computed_and_lea
     answer = ask_openai.chat.completions.create(model="parrot", messages=SAID, max_tokens=3)
 
     assert answer.usage and answer.usage.completion_tokens == 3
-    wait_until(lambda: server.metrics()[("pawl_requests_in_flight",)] == 0)
+    wait_until(lambda: server.in_flight() == 0)
+
+
+ENDLESS = "a b c d"
+"""A text that the generator goes on with for as long as it may."""
+LONG = {
+    "/v2/models/parrot/infer": {**infer_text(*64 * [ENDLESS]), "parameters": {"max_tokens": 1000, "temperature": 0}},
+    "/v1/completions": {"model": "parrot", "prompt": 64 * [ENDLESS], "max_tokens": 1000, "temperature": 0},
+}
+
+
+@contextmanager
+def asking(server: Process, path: str) -> Generator[None]:
+    """A client that has asked for long texts, and leaves in the end."""
+    host, _, port = server.http.partition(":")
+    body = json.dumps(LONG[path]).encode()
+    head = f"POST {path} HTTP/1.1\r\nHost: here\r\nx-api-key: {KEY}\r\nContent-Length: {len(body)}\r\n\r\n"
+    before = server.in_flight()
+    with socket.create_connection((host, int(port)), 30) as connection:
+        connection.sendall(head.encode() + body)
+        wait_until(lambda: server.in_flight() == before + 1)
+        yield
+
+
+@pytest.mark.parametrize("path", LONG)
+def test_a_client_that_leaves_frees_the_generator_whether_its_text_is_made_or_waits_for_its_turn(
+    server: Process, path: str
+) -> None:
+    with asking(server, path):
+        with asking(server, path):
+            assert server.in_flight() == 2
+        wait_until(lambda: server.in_flight() == 1, within_s=1)
+    wait_until(lambda: server.in_flight() == 0, within_s=1)
+
+    protocol = "rest" if path.startswith("/v2") else "openai"
+    assert server.metrics()[("pawl_requests_total", "parrot", protocol, "499", "1")] == 2
 
 
 def test_many_streams_at_once_all_come_to_their_end(server: Process) -> None:
@@ -594,6 +633,33 @@ def test_a_text_is_generated_over_grpc(triton: triton_grpc.InferenceServerClient
     assert answer.as_numpy("finish_reason").tolist() == [b"length"]
 
 
+def long_texts() -> Any:
+    request = pb2.ModelInferRequest(model_name="parrot")
+    request.inputs.add(name="text", datatype="BYTES", shape=[64]).contents.bytes_contents.extend(
+        64 * [ENDLESS.encode()]
+    )
+    request.parameters["max_tokens"].int64_param = 1000
+    request.parameters["temperature"].double_param = 0
+    return request
+
+
+def test_a_call_that_its_client_cancels_frees_the_generator(server: Process, stub: Any) -> None:
+    asked = stub.ModelInfer.future(long_texts(), metadata=[("x-api-key", KEY)])
+    wait_until(lambda: server.in_flight() == 1)
+
+    asked.cancel()
+
+    wait_until(lambda: server.in_flight() == 0, within_s=1)
+    wait_until(lambda: ("pawl_requests_total", "parrot", "grpc", "CANCELLED", "1") in server.metrics())
+
+
+def test_a_text_is_cut_before_its_clients_deadline(server: Process, stub: Any) -> None:
+    response = stub.ModelInfer(long_texts(), metadata=[("x-api-key", KEY)], timeout=1)
+
+    texts = list(response.outputs[0].contents.bytes_contents)
+    assert (bool(texts[0]), texts[-1]) == (True, b"")
+
+
 def test_both_protocols_count_the_same_answers(server: Process, triton: triton_grpc.InferenceServerClient) -> None:
     server.post("/v2/models/triage/versions/1/infer", infer_text("refund", "hello"))
 
@@ -691,6 +757,17 @@ def test_a_stream_that_goes_on_past_the_deadline_does_not_keep_the_server(models
         assert process.ends() == 0
 
 
+def test_texts_asked_over_grpc_are_answered_as_far_as_they_came_before_the_drain_ends(models: Path) -> None:
+    with Process(models, DRAIN_S="2") as process, grpc.insecure_channel(process.grpc) as channel:
+        asked = service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer.future(long_texts())
+        wait_until(lambda: process.in_flight() == 1)
+        process.signal()
+
+        texts = list(asked.result(30).outputs[0].contents.bytes_contents)
+        assert (bool(texts[0]), texts[-1]) == (True, b"")
+        assert process.ends() == 0
+
+
 def test_a_second_signal_ends_the_server_at_once(models: Path) -> None:
     with Process(models, LINGER_S="60") as process:
         process.signal()
@@ -715,6 +792,37 @@ def test_a_model_that_has_been_altered_keeps_the_server_from_being_ready_and_is_
         assert process.get("/v2/health/live").status_code == 200
         with triton_grpc.InferenceServerClient(process.grpc) as client:
             assert not client.is_server_ready()
+
+
+def test_a_server_without_models_is_not_ready_and_names_the_folder(tmp_path: Path) -> None:
+    with Process(tmp_path) as process:
+        reply = process.get("/v2/health/ready")
+
+        wanted = f"no models here: want <name>/<version>/manifest.json in {tmp_path}"
+        assert (reply.status_code, reply.json()) == (503, {"error": wanted})
+        assert any(wanted in line for line in process.lines)
+        with triton_grpc.InferenceServerClient(process.grpc) as client:
+            assert not client.is_server_ready()
+
+
+def test_a_stray_folder_is_told_and_a_broken_model_named_while_the_others_answer(
+    tmp_path: Path, starter: Bundle
+) -> None:
+    for place in ("triage/1", "triage/1.bak"):
+        shutil.copytree(starter.path, tmp_path / place)
+    (tmp_path / "broken" / "1" / "manifest.json").mkdir(parents=True)
+    with Process(tmp_path) as process:
+        assert process.post("/v2/models/triage/infer", infer_text("refund")).status_code == 200
+        assert process.get("/v2/models").json() == {"models": ["broken", "triage"]}
+        assert [each["id"] for each in process.get("/v1/models").json()["data"]] == ["triage"]
+        reply = process.get("/v2/health/ready")
+        wanted = "broken 1: manifest.json cannot be read: Is a directory"
+        assert (reply.status_code, reply.json()) == (503, {"error": wanted})
+        assert process.post("/v2/models/broken/infer", infer_text("refund")).json() == {"error": wanted}
+        (tmp_path / "broken" / "1" / "manifest.json").rmdir()
+        assert process.get("/v2/health/ready").status_code == 200
+    said = [line for line in process.lines if "1.bak is not served" in line]
+    assert (len(said), "WARNING" in said[0]) == (1, True)
 
 
 def test_a_client_that_never_finishes_a_head_or_a_body_is_left(models: Path) -> None:

@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pawl.bundle import Bundle, Manifest, layer_folder, layer_models, open_bundle, parse_manifest, seal
+from pawl.bundle import (
+    Bundle,
+    Manifest,
+    layer_folder,
+    layer_models,
+    layer_strays,
+    open_bundle,
+    parse_manifest,
+    read_manifest,
+    seal,
+)
 from pawl.errors import InvalidBundle, NotFound
 
 FILES = ["model.onnx", "model.onnx.data", "card.md"]
@@ -110,6 +120,15 @@ def test_a_folder_without_a_manifest_is_refused(tmp_path: Path) -> None:
         open_bundle(tmp_path)
 
 
+@pytest.mark.parametrize("read", [open_bundle, read_manifest])
+def test_a_file_that_cannot_be_read_is_named_with_its_model(sealed: Bundle, read: Callable[[Path], object]) -> None:
+    (sealed.path / "manifest.json").unlink()
+    (sealed.path / "manifest.json").mkdir()
+
+    with pytest.raises(InvalidBundle, match=r"triage 3: manifest\.json cannot be read: Is a directory"):
+        read(sealed.path)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -167,6 +186,20 @@ def test_the_models_of_all_layers_are_found_with_their_versions_oldest_first(
 
     assert layer_models(package) == {"intent": ["1"], "triage": ["9", "10"]}
     assert layer_folder("intent", "1", package) == tmp_path / "b" / package / "intent" / "1"
+
+
+def test_folders_that_are_no_version_are_passed_over_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = "pawl_models_beside_strays"
+    strays = ["Triage/1", "triage/01", "triage/1.bak", "triage/lost+found", "triage/v2"]
+    monkeypatch.syspath_prepend(str(_mount(tmp_path, package, "triage/1", *strays)))
+    (tmp_path / package / "triage" / "2").mkdir()
+    (tmp_path / package / "triage" / "aliases.json").write_text("{}")
+
+    assert layer_models(package) == {"triage": ["1"]}
+    found = {folder.relative_to(tmp_path / package).as_posix() for folder in layer_strays(package)}
+    assert found == {*strays, "triage/2"}
+    with pytest.raises(NotFound):
+        layer_folder("triage", "1.bak", package)
 
 
 def test_a_version_that_no_layer_holds_is_not_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from tests.unit.parrots import HELLO, KEYS, World, late_after
+from tests.unit.parrots import HELLO, IN_TIME, KEYS, World, late_after
 
 from inference import openai
 from inference.refusals import refuse
@@ -98,6 +98,22 @@ def test_an_answer_is_captured_with_its_messages_and_what_the_profile_counts(wor
         "logprob": [-0.25, -0.25],
     }
     assert "ada" not in record.to_json()
+
+
+def test_a_text_that_its_client_leaves_is_captured_as_far_as_it_went(world: World) -> None:
+    left = iter([1.0, 1.0])
+
+    def remaining_s() -> float:
+        for seconds in left:
+            return seconds
+        raise errors.ClientLeft
+
+    body = json.dumps({"model": "parrot", "prompt": "say it"})
+    reply = openai.complete(openai.completions(world.service, body, IN_TIME.within(remaining_s)))
+
+    assert (reply.status, world.parrot.is_busy) == (499, False)
+    assert [make().outputs for make in world.offered] == [{"text": ["Polly wants"], "finish_reason": ["cancelled"]}]
+    assert world.counts() == (1, 1, 0)
 
 
 def test_a_text_that_the_deadline_cuts_says_so_and_comes_back_as_far_as_it_is(world: World) -> None:

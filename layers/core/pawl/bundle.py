@@ -17,7 +17,8 @@ import hashlib
 import importlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -129,22 +130,40 @@ def seal(folder: Path, **about: Any) -> Bundle:
 
 def open_bundle(folder: Path) -> Bundle:
     """The bundle in `folder` once every file matches its digest; InvalidBundle names the file that does not."""
-    try:
+    with reading(folder):
         text = (folder / MANIFEST).read_bytes()
-    except FileNotFoundError as error:
-        raise InvalidBundle(f"{folder.name}: {MANIFEST} is missing") from error
-    manifest = parse_manifest(text)
-    for name, about in manifest.files.items():
-        path = folder / name
-        if path.is_symlink() or not path.is_file():
-            raise InvalidBundle(f"{manifest.name} {manifest.version}: {name} is missing")
-        if path.stat().st_size != about["size"] or _sha256(path) != about["sha256"]:
-            raise InvalidBundle(f"{manifest.name} {manifest.version}: {name} does not match its digest")
+        manifest = parse_manifest(text)
+        for name, about in manifest.files.items():
+            path = folder / name
+            if path.is_symlink() or not path.is_file():
+                raise InvalidBundle(f"{manifest.name} {manifest.version}: {name} is missing")
+            if path.stat().st_size != about["size"] or _sha256(path) != about["sha256"]:
+                raise InvalidBundle(f"{manifest.name} {manifest.version}: {name} does not match its digest")
     return Bundle(folder, manifest, hashlib.sha256(text).hexdigest())
 
 
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest in `folder`; nothing else there is looked at."""
+    with reading(folder):
+        return parse_manifest((folder / MANIFEST).read_bytes())
+
+
+@contextmanager
+def reading(folder: Path) -> Generator[None]:
+    """Around what reads a bundle's files: InvalidBundle names the one that is missing or cannot be read."""
+    try:
+        yield
+    except OSError as error:
+        name = Path(str(error.filename)).name if error.filename else "a file"
+        fault = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
+        raise InvalidBundle(f"{folder.parent.name} {folder.name}: {name} {fault}") from error
+
+
 def layer_models(package: str = "pawl_models") -> Mapping[str, list[str]]:
-    """The models in the mounted layers and their versions, oldest first; nothing is opened."""
+    """The models in the mounted layers and their versions, oldest first; nothing is opened.
+
+    A folder that is not named as a model and its version is passed over.
+    """
     found: dict[str, set[str]] = {}
     for name, version in (folder.parts[-2:] for folder in _layer_folders(package)):
         found.setdefault(name, set()).add(version)
@@ -161,11 +180,13 @@ def layer_folder(name: str, version: str, package: str = "pawl_models") -> Path:
 
 def layer_aliases(name: str, package: str = "pawl_models") -> Mapping[str, str]:
     """Which version each alias of a model means, from `<name>/aliases.json` in a layer; empty where there is none."""
-    for root in _layer_roots(package):
+    for root in layer_roots(package):
         try:
             aliases: Any = json.loads((root / name / ALIASES).read_bytes())
         except (FileNotFoundError, NotADirectoryError):
             continue
+        except OSError as error:
+            raise InvalidBundle(f"{name}: {ALIASES} cannot be read: {error.strerror}") from error
         except (ValueError, RecursionError) as error:
             raise InvalidBundle(f"{name}: {ALIASES} is not JSON") from error
         if not is_object(aliases) or not all(isinstance(version, str) for version in aliases.values()):
@@ -174,7 +195,15 @@ def layer_aliases(name: str, package: str = "pawl_models") -> Mapping[str, str]:
     return {}
 
 
-def _layer_roots(package: str) -> list[Path]:
+def layer_strays(package: str = "pawl_models") -> list[Path]:
+    """Folders in the place of a version that are none: misnamed, or without a manifest that can be seen."""
+    versions = set(_layer_folders(package))
+    found = (folder for root in layer_roots(package) for folder in sorted(root.glob("*/*")))
+    return [folder for folder in found if folder.is_dir() and folder not in versions]
+
+
+def layer_roots(package: str = "pawl_models") -> list[Path]:
+    """The folders in which the mounted layers have their models, <name>/<version>/."""
     try:
         return [Path(path) for path in importlib.import_module(package).__path__]
     except ModuleNotFoundError:
@@ -182,9 +211,11 @@ def _layer_roots(package: str) -> list[Path]:
 
 
 def _layer_folders(package: str) -> Iterator[Path]:
-    for root in _layer_roots(package):
+    for root in layer_roots(package):
         for manifest in sorted(root.glob(f"*/*/{MANIFEST}")):
-            yield manifest.parent
+            folder = manifest.parent
+            if _NAME.fullmatch(folder.parent.name) and _VERSION.fullmatch(folder.name):
+                yield folder
 
 
 def _check_names(manifest: Manifest) -> None:

@@ -11,6 +11,7 @@
     ├── NotFound                no such model, version, job or dataset
     ├── TooLarge                more than one request may hold
     ├── TooBusy                 more at once than this server takes; a retry may succeed
+    ├── ClientLeft              nobody waits for the answer any more
     ├── NotReady                still loading, or already leaving
     ├── InvalidBundle           a model bundle that is incomplete, altered or unreadable
     ├── InvalidDataset          a frozen dataset that is incomplete or altered
@@ -86,6 +87,12 @@ class TooBusy(PawlError):
     """More at once than this server takes; a retry may succeed."""
 
     status = 429
+
+
+class ClientLeft(PawlError):
+    """Whoever asked has hung up; nginx's status, which only the metrics see."""
+
+    status = 499
 
 
 class NotReady(PawlError):

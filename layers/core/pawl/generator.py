@@ -37,6 +37,8 @@ SCHEMA = 1
 PREDICT_MAX_TOKENS = 64
 # Longer than almost every text's: a text of more characters than so many a token of the context is hardly ever served.
 CHARACTERS_A_TOKEN = 16
+_LOOK_S = 0.1
+"""How often a text that waits for its turn looks at its deadline."""
 PARAMETERS = ("max_tokens", "temperature", "top_p", "top_k", "min_p", "repetition_penalty", "seed", "stop")
 
 
@@ -247,8 +249,15 @@ class _Text:
         self.is_cut = False
 
     def pieces(self) -> Iterator[Piece]:
-        with self._parts.lock:
+        lock = self._parts.lock
+        while not lock.acquire(timeout=_LOOK_S):
+            if self._request.deadline():
+                yield self._cut()
+                return
+        try:
             yield from self._pieces()
+        finally:
+            lock.release()
 
     def _pieces(self) -> Iterator[Piece]:
         decoder, request = self._parts.decoder, self._request
@@ -262,8 +271,7 @@ class _Text:
             if text:
                 yield Piece(text, self._settled(), None)
             logits = None if request.deadline() else decoder.step(choice.token)
-        self.is_cut = True
-        yield self._last("", "length")
+        yield self._cut()
 
     def _choose(self, logits: Floats) -> Choice:
         allowed = self._constraint.allowed() if self._constraint else None
@@ -298,6 +306,11 @@ class _Text:
         while self._waiting and self._waiting[0][2] <= self._stream.settled:
             found.append(self._waiting.popleft()[0])
         return tuple(found)
+
+    def _cut(self) -> Piece:
+        """The end of a text whose deadline has come."""
+        self.is_cut = True
+        return self._last("", "length")
 
     def _last(self, text: str, reason: str) -> Piece:
         """What was held back, and the tokens of which any text has gone out."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pawl import p256
-from pawl.bundle import EVIDENCE, MANIFEST, SIGNATURE, Bundle, Manifest, parse_manifest
+from pawl.bundle import EVIDENCE, MANIFEST, SIGNATURE, Bundle, Manifest, parse_manifest, reading
 from pawl.errors import InvalidBundle, SettingsError
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
@@ -49,6 +49,10 @@ class Trust:
 
         `bundle` has been opened, so its files are those of its manifest: here each is held against the signature.
         """
+        with reading(bundle.path):
+            return self._check(bundle)
+
+    def _check(self, bundle: Bundle) -> Mapping[str, Any] | None:
         path = bundle.path / SIGNATURE
         name = f"{bundle.manifest.name} {bundle.manifest.version}"
         if not path.exists() and self.allow_unsigned:
