@@ -1,7 +1,8 @@
 """Merges requests that wait for the same model version into one run of it, and parts the answer again.
 
 Nobody waits for company by default: a request that finds a free run takes it, and those that came while all runs were
-busy go together with the next. Merged are rows of equal shape under equal parameters, and texts only with texts of
+busy go together with the next. A request that fills a batch by itself, or cannot be merged, takes a run like any
+other. Merged are rows of equal shape under equal parameters, and texts only with texts of
 about their length: a batch is padded to its longest text, and computing the padding soon costs more than a batch gains.
 There is no thread of its own here: the request that has waited longest runs the batch for the others.
 """
@@ -25,15 +26,21 @@ _FRAME = 8  # the tokens around a text count like so many characters
 
 @dataclass(slots=True, eq=False)
 class _Request:
-    """A request in line. When its turn comes it leads a batch, or has its answer, or else must run by itself."""
+    """A request in line. When its turn comes it leads a batch, or has its answer, or else must run by itself.
+
+    Those of equal likeness can go together; one without any goes alone.
+    """
 
     inputs: Mapping[str, Column]
     rows: int
-    likeness: Hashable
+    likeness: Hashable = None
     since: float = field(default_factory=time.monotonic)
     turn: threading.Event = field(default_factory=threading.Event)
     is_leader: bool = False
     answer: Answer | None = None
+
+    def can_join(self, leader: "_Request") -> bool:
+        return self.likeness is not None and self.likeness == leader.likeness
 
 
 class Batcher:
@@ -57,15 +64,20 @@ class Batcher:
     def run(self, model: Model, inputs: Mapping[str, Column], parameters: Mapping[str, Parameter]) -> Answer:
         """The model's answer to these inputs, computed alone or together with others'."""
         rows = _count_rows(model.manifest, inputs)
-        if not 0 < rows < self._row_limit:
-            return self._predict(model, inputs, parameters, max(rows, 1))
-        request = _Request(inputs, rows, _likeness(model.manifest, inputs, parameters))
+        has_room = 0 < rows < self._row_limit
+        likeness = _likeness(model.manifest, inputs, parameters) if has_room else None
+        answer = self._run(_Request(inputs, max(rows, 1), likeness), model, parameters)
+        while answer is None:  # its batch has failed: whose fault that was shows when each runs by itself
+            answer = self._run(_Request(inputs, rows), model, parameters)
+        return answer
+
+    def _run(self, request: "_Request", model: Model, parameters: Mapping[str, Parameter]) -> Answer | None:
         line = self._lines.get(model.digest) or self._lines.setdefault(model.digest, _Line(self._runs))
         if not line.enter(request):
             request.turn.wait()
         if request.is_leader:
             self._lead(line, request, model, parameters)
-        return request.answer or self._predict(model, inputs, parameters, rows)
+        return request.answer
 
     def waiting(self) -> int:
         """How many requests are in line."""
@@ -82,8 +94,7 @@ class Batcher:
                 _part(answer, batch)
         except Exception:
             if len(batch) == 1:
-                raise
-            # Whose fault it was shows when each runs by itself: nobody fails for a neighbour.
+                raise  # else nobody fails for a neighbour
         finally:
             line.leave(batch)
 
@@ -117,12 +128,16 @@ class _Line:
         """The leader and those in line who can go with it, once there are enough or its patience has ended."""
         with self._changed:
             self._is_gathering = True
-            while self._rows_like(leader) < row_limit and (left := leader.since + delay_s - time.monotonic()) > 0:
+            while (
+                leader.likeness
+                and self._rows_like(leader) < row_limit
+                and (left := leader.since + delay_s - time.monotonic()) > 0
+            ):
                 self._changed.wait(left)
             self._is_gathering = False
             batch, rows = [leader], leader.rows
             for request in self.waiting:
-                if request.likeness == leader.likeness and rows + request.rows <= row_limit:
+                if request.can_join(leader) and rows + request.rows <= row_limit:
                     batch.append(request)
                     rows += request.rows
             self.waiting = deque(request for request in self.waiting if request not in batch)
@@ -146,7 +161,7 @@ class _Line:
             leader.turn.set()
 
     def _rows_like(self, leader: _Request) -> int:
-        return leader.rows + sum(each.rows for each in self.waiting if each.likeness == leader.likeness)
+        return leader.rows + sum(each.rows for each in self.waiting if each.can_join(leader))
 
 
 def _count_rows(manifest: Manifest, inputs: Mapping[str, Column]) -> int:

@@ -208,25 +208,28 @@ def test_generators_and_models_whose_answer_is_not_a_row_for_a_row_are_never_mer
     pool: ThreadPoolExecutor, classifier: Held, changes: dict[str, Any]
 ) -> None:
     classifier.manifest = replace(classifier.manifest, **changes)
-    batcher = Batcher(8)
-    futures = [pool.submit(batcher.run, classifier, {"text": ["one"]}, {}) for _ in range(3)]
-    wait_until(lambda: len(classifier.asked) == 3)  # all at once, none in line
+    crowd = Crowd(pool, Batcher(8, delay_s=60), classifier)
+    futures = [crowd.ask(["one"], is_first=True), crowd.ask(["one"]), crowd.ask(["one"])]
 
     classifier.go.release(3)
 
     assert [each.result(10).outputs["label"] for each in futures] == 3 * [["one"]]
+    assert classifier.asked == 3 * [{"text": ["one"]}]
 
 
-def test_a_request_that_fills_a_batch_by_itself_does_not_wait_for_others(
-    pool: ThreadPoolExecutor, classifier: Held
+@pytest.mark.parametrize("rows", [2, 64])
+def test_requests_that_fill_a_batch_by_themselves_take_turns_and_do_not_wait_for_company(
+    pool: ThreadPoolExecutor, classifier: Held, rows: int
 ) -> None:
-    batcher = Batcher(2)
-    futures = [pool.submit(batcher.run, classifier, {"text": ["a", "b"]}, {}) for _ in range(2)]
-    wait_until(lambda: len(classifier.asked) == 2)
+    crowd = Crowd(pool, batcher := Batcher(2, delay_s=60), classifier)
+    texts = rows * ["a"]
+    futures = [crowd.ask(texts, is_first=True), crowd.ask(texts)]
+    assert (len(classifier.asked), batcher.waiting()) == (1, 1)
 
     classifier.go.release(2)
 
-    assert [each.result(10).outputs["label"] for each in futures] == 2 * [["a", "b"]]
+    assert [each.result(10).outputs["label"] for each in futures] == 2 * [texts]
+    assert classifier.asked == 2 * [{"text": texts}]
 
 
 def test_an_answer_with_too_few_rows_for_a_batch_makes_everybody_run_alone(manifest: Manifest) -> None:

@@ -1,6 +1,6 @@
 """Text classifiers: tokenizer and session over one bundle, and what a drift profile counts of their answers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -13,6 +13,8 @@ from pawl.words import WordTokenizer
 from pawl.writing import text_features, unknown_token
 
 KIND = "text-classifier"
+RUN_TOKENS = 1024
+"""The most tokens of one run, padding included: its memory grows with them, and a longer run takes no less time."""
 _OUTPUTS = ["probabilities", "projection"]
 
 
@@ -34,9 +36,7 @@ class TextClassifier:
         """Label and probabilities of each text; shapes (rows,) and (rows, labels)."""
         texts: Sequence[str] = inputs["text"]  # pyright: ignore[reportAssignmentType]
         tokens = [self._tokenizer.ids(text) for text in texts]
-        feed = self._feed_one(tokens[0]) if len(tokens) == 1 else pad(tokens)
-        results = cast("list[Array]", self._session.run(_OUTPUTS, feed))
-        probabilities, projections = results
+        probabilities, projections = self._run(tokens)
         names = self.manifest.labels
         best: list[int] = probabilities.argmax(1).tolist()
         labels = [names[each] for each in best]
@@ -47,8 +47,28 @@ class TextClassifier:
 
         return Answer({"label": labels, "probabilities": probabilities}, features)
 
-    def _feed_one(self, ids: list[int]) -> dict[str, Any]:
-        return {"input_ids": np.array([ids], np.int64), "attention_mask": self._masks[:, : len(ids)]}
+    def _run(self, tokens: Sequence[list[int]]) -> list[Array]:
+        if len(tokens) > 1:
+            return run_rows(self._session, _OUTPUTS, tokens)
+        ids = tokens[0]
+        feed: Any = {"input_ids": np.array([ids], np.int64), "attention_mask": self._masks[:, : len(ids)]}
+        return cast("list[Array]", self._session.run(_OUTPUTS, feed))
+
+
+def run_rows(session: Any, outputs: Sequence[str], rows: Sequence[list[int]]) -> list[Array]:
+    """What a graph says of token id rows, in their order; so many rows go into a run as RUN_TOKENS have room for."""
+    parts = [session.run(outputs, pad(part)) for part in _parts(rows)]
+    return parts[0] if len(parts) == 1 else [np.concatenate(each) for each in zip(*parts, strict=True)]
+
+
+def _parts(rows: Sequence[list[int]]) -> Iterator[Sequence[list[int]]]:
+    start, width = 0, 0
+    for end, row in enumerate(rows):
+        width = max(width, len(row))
+        if start < end and (end + 1 - start) * width > RUN_TOKENS:
+            yield rows[start:end]
+            start, width = end, len(row)
+    yield rows[start:]
 
 
 def pad(rows: Sequence[list[int]]) -> dict[str, Array]:

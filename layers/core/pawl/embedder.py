@@ -1,13 +1,12 @@
 """Text embedders: tokenizer and session over one bundle; pooling and normalizing happen inside the graph."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
 
 import numpy as np
 from tokenizers import Tokenizer
 
 from pawl.bundle import Bundle
-from pawl.classifier import pad
+from pawl.classifier import run_rows
 from pawl.model import Answer, Array, Column, Features, Parameter, open_session
 from pawl.words import WordTokenizer
 from pawl.writing import text_features, unknown_token
@@ -33,7 +32,7 @@ class TextEmbedder:
         """The embedding of each text, shape (rows, dimensions); texts are cut at `manifest.max_tokens`."""
         texts: Sequence[str] = inputs["text"]  # pyright: ignore[reportAssignmentType]
         tokens = [self._tokenizer.ids(text) for text in texts]
-        embeddings, projections = cast("list[Array]", self._session.run(_OUTPUTS, cast("Any", pad(tokens))))
+        embeddings, projections = run_rows(self._session, _OUTPUTS, tokens)
 
         def features() -> Features:
             return {**text_features(texts, tokens, self._unknown), **embedding_features(projections)}
