@@ -1,7 +1,7 @@
-"""Who may ask, how many at a time, and whether this server wants to be asked at all; shared by HTTP and gRPC."""
+"""Who may ask, how much at a time, and whether this server wants to be asked at all; shared by HTTP and gRPC."""
 
 import hmac
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from threading import Lock
 
@@ -11,13 +11,15 @@ _KEY_LENGTH = 16
 
 
 class Admission:
-    """Checks API keys and counts the requests under way; without keys everybody may ask."""
+    """Checks API keys and counts the requests under way and their bytes; without keys everybody may ask."""
 
-    def __init__(self, keys: Sequence[str], limit: int) -> None:
+    def __init__(self, keys: Sequence[str], limit: int, byte_limit: int) -> None:
         self._keys = [key.encode() for key in keys]
         self._limit = limit
+        self._byte_limit = byte_limit
         self._lock = Lock()
         self.in_flight = 0
+        self.bytes_held = 0
         self.has_loaded = False
         self.is_draining = False
 
@@ -48,6 +50,28 @@ class Admission:
         finally:
             with self._lock:
                 self.in_flight -= 1
+
+    @contextmanager
+    def hold(self) -> Generator[Callable[[int], None]]:
+        """Counts the bytes of a body as they come, and until its request is answered; TooBusy when there are too many.
+
+        What is told to come does not count before it is here: to say so costs a client nothing.
+        """
+        held = 0
+
+        def count(size: int) -> None:
+            nonlocal held
+            with self._lock:
+                if self.bytes_held + size > self._byte_limit:
+                    raise TooBusy(f"bodies of {self._byte_limit} bytes are under way: try again soon")
+                self.bytes_held += size
+                held += size
+
+        try:
+            yield count
+        finally:
+            with self._lock:
+                self.bytes_held -= held
 
 
 def parse_keys(text: str) -> list[str]:

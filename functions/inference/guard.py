@@ -1,7 +1,8 @@
 """What stands between the network and the web application: keys, limits, readiness, metrics.
 
 A pure ASGI application around another one. It reads a body whole before the application sees the request, so that a
-body that is too large or too slow costs neither a thread nor a place among the requests under way.
+body that is too large or too slow costs neither a thread nor a place among the requests under way; what is held of
+bodies, on their way and being answered, has a limit of its own.
 """
 
 import asyncio
@@ -11,10 +12,11 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from inference.admission import Admission
+from inference.encoding import inflate
 from inference.metrics import CONTENT_TYPE, Metrics, Sighting
 from inference.refusals import refuse
 from inference.service import Reply
-from pawl.errors import InvalidRequest, NotReady, PawlError, TooLarge, Unauthorized, log_failure
+from pawl.errors import ClientLeft, InvalidRequest, NotFound, NotReady, PawlError, TooLarge, Unauthorized, log_failure
 
 BODY_LIMIT = 6_000_000
 """The most bytes of a body: what Lambda takes, so that a client can move between the two."""
@@ -60,9 +62,12 @@ class Guard:
         scope["request_id"] = request_id = os.urandom(8).hex()
         try:
             self._check_key(scope)
-            body = await self._read(scope, receive)
-            with self._admission.enter():
-                await self._app(scope, _replay(body, receive), answer.send)
+            with self._admission.hold() as count:
+                body = await self._read(scope, receive, count)
+                with self._admission.enter():
+                    plain = inflate(body, _header(scope, b"content-encoding"), BODY_LIMIT)
+                    count(len(plain) - len(body))
+                    await self._app(scope, _replay(plain, receive), answer.send)
         except PawlError as error:
             await _reply(answer.send, refused(scope["path"], error))
         except Exception as error:  # the application has answered 500 and logged it, unless its answer had begun
@@ -87,8 +92,8 @@ class Guard:
     def _check_key(self, scope: MutableMapping[str, Any]) -> None:
         self._admission.check_key(_header(scope, b"x-api-key"), _header(scope, b"authorization"))
 
-    async def _read(self, scope: MutableMapping[str, Any], receive: Receive) -> bytes:
-        """The whole body; TooLarge before it is read where its length is told."""
+    async def _read(self, scope: MutableMapping[str, Any], receive: Receive, count: Callable[[int], None]) -> bytes:
+        """The whole body, counted as it comes; TooLarge before it is read where its length is told."""
         too_large = TooLarge(f"the body is too large: want at most {BODY_LIMIT} bytes")
         length = _header(scope, b"content-length") or "0"
         if length.isdigit() and int(length) > BODY_LIMIT:
@@ -98,13 +103,31 @@ class Guard:
             async with asyncio.timeout(self._patience_s):
                 while True:
                     message = await receive()
-                    body += message.get("body", b"")
+                    if message["type"] == "http.disconnect":
+                        raise ClientLeft("whoever asked has left amid the body")
+                    chunk = message.get("body", b"")
+                    count(len(chunk))
+                    body += chunk
                     if len(body) > BODY_LIMIT:
                         raise too_large
                     if not message.get("more_body", False):
                         return bytes(body)
         except TimeoutError as error:
             raise TooSlow(f"the body did not come within {self._patience_s:g} s") from error
+
+
+class Exposition:
+    """The metrics and nothing else, for a port that only whoever gathers them can reach: no key is asked for."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["path"] == _METRICS:
+            await _reply(send, Reply(200, self._metrics.render(), CONTENT_TYPE))
+        else:
+            await _reply(send, refused(scope["path"], NotFound(f"want {_METRICS}: nothing else is here")))
 
 
 class _Answer:

@@ -24,7 +24,7 @@ def check_ready(engine: Engine) -> None:
 
 
 def failures(engine: Engine) -> Iterator[PawlError]:
-    """What keeps a server from being ready: the error of each live version that will not open, or that none is here."""
+    """What keeps a server from being ready: that there is no model, or the error of each that does not open."""
     names = engine.models()
     if not names:
         places = ", ".join(map(str, layer_roots())) or "the folder that MODELS names, or in a layer"

@@ -129,6 +129,11 @@ class Rpc:
 
     def model_infer(self, request: Any, call: Call) -> Any:
         """ModelInfer."""
+        with self._admission.hold() as count:
+            count(request.ByteSize())
+            return self._infer(request, call)
+
+    def _infer(self, request: Any, call: Call) -> Any:
         head, tensors = to_rest(request)
         reply = self._service.infer(head + tensors, len(head), request.model_name, request.model_version or None, call)
         body = reply.body.encode() if isinstance(reply.body, str) else reply.body

@@ -12,6 +12,7 @@ import importlib
 import os
 import secrets
 import signal
+import socket
 import sys
 import threading
 import time
@@ -21,7 +22,7 @@ from dataclasses import dataclass, replace
 from io import FileIO
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import anyio.to_thread
 import grpc
@@ -32,7 +33,7 @@ from inference.admission import Admission, parse_keys
 from inference.batching import Batcher
 from inference.capture import Capture
 from inference.delivery import Delivery, QueueSender, Sender
-from inference.guard import Guard
+from inference.guard import Application, Exposition, Guard
 from inference.metrics import Metrics, WatchedCapture, WatchedEngine
 from inference.service import Call, Service
 from pawl.bundle import MANIFEST, layer_strays
@@ -55,8 +56,10 @@ class ServerSettings:
     listen: str = "127.0.0.1"
     """The address to listen at; 0.0.0.0 for every interface."""
     http_port: int = 8080
-    """0 takes any free port, here and for gRPC."""
+    """0 takes any free port, here and below."""
     grpc_port: int = 8081
+    metrics_port: int = -1
+    """A port that is not published, where /metrics wants no key; -1: none, it is answered at the HTTP port alone."""
     api_keys: str = ""
     """API keys joined by commas; without them everybody may ask."""
     receipt_keys: str = ""
@@ -81,6 +84,8 @@ class ServerSettings:
     """How many runs of one model at a time; 0: one for each processor."""
     concurrency: int = 64
     """The most requests under way; more are refused."""
+    body_bytes: int = 64_000_000
+    """The most bytes of bodies at a time, those still on their way included; more are refused."""
     patience_s: float = 30.0
     """How long a client may take to send a head, to send a body, to read a piece of its answer."""
     linger_s: float = 3.0
@@ -116,7 +121,7 @@ class Server:
             mount(Path(settings.models))
         self.settings = settings
         self.metrics = metrics = Metrics()
-        self.admission = Admission(parse_keys(settings.api_keys), settings.concurrency)
+        self.admission = Admission(parse_keys(settings.api_keys), settings.concurrency, settings.body_bytes)
         self.batcher = Batcher(
             settings.batch_rows, settings.batch_delay_ms / 1000, settings.batch_runs or _processors(), metrics.ran
         )
@@ -132,6 +137,11 @@ class Server:
         self.call = Call("0", lambda: self._texts_end_at - time.monotonic())
         self.application = Guard(web.build(self.service, self.call), self.admission, metrics, settings.patience_s)
         metrics.show("pawl_requests_in_flight", "Requests under way.", lambda: self.admission.in_flight)
+        metrics.show(
+            "pawl_held_body_bytes",
+            "Bytes of their bodies, and of those on their way.",
+            lambda: self.admission.bytes_held,
+        )
         metrics.show("pawl_queued_requests", "Requests that wait for a run of a model.", self.batcher.waiting)
 
     def open_models(self) -> None:
@@ -153,22 +163,33 @@ class Server:
         # Each request needs one thread at most; with fewer threads than requests, texts that wait for their turn could
         # keep the text whose turn it is from going on.
         anyio.to_thread.current_default_thread_limiter().total_tokens = settings.concurrency + 8
-        opened = listener.open_socket(settings.listen, settings.http_port)
+        listening = [self._listen("http_port", self.application, settings.http_port)]
+        if settings.metrics_port >= 0:
+            listening.append(self._listen("metrics_port", Exposition(self.metrics), settings.metrics_port))
         answers = rpc.Rpc(self.service, self.admission, self.metrics, self.call)
         calls, grpc_port = rpc.start(answers, settings.listen, settings.grpc_port, settings.concurrency)
         threading.Thread(target=self.open_models, name="models", daemon=True).start()
-        http = listener.http_server(self.application, settings.drain_s, settings.patience_s)
-        serving = asyncio.create_task(http.serve([opened]))
-        say("INFO", listen=settings.listen, http_port=opened.getsockname()[1], grpc_port=grpc_port)
+        serving = [asyncio.create_task(each.http.serve([each.socket])) for each in listening]
+        ports = {each.name: each.socket.getsockname()[1] for each in listening}
+        say("INFO", listen=settings.listen, grpc_port=grpc_port, **ports)
         await told.wait()
-        await self._drain(http, serving, calls)
+        await self._drain(listening, serving, calls)
 
-    async def _drain(self, http: uvicorn.Server, serving: "asyncio.Task[None]", calls: grpc.Server) -> None:
+    def _listen(self, name: str, application: Application, port: int) -> "_Listening":
+        opened = listener.open_socket(self.settings.listen, port)
+        return _Listening(
+            name, opened, listener.http_server(application, self.settings.drain_s, self.settings.patience_s)
+        )
+
+    async def _drain(
+        self, listening: "list[_Listening]", serving: "list[asyncio.Task[None]]", calls: grpc.Server
+    ) -> None:
         await asyncio.sleep(self.settings.linger_s)
         self._texts_end_at = time.monotonic() + self.settings.drain_s - MARGIN_S
-        http.should_exit = True
+        for each in listening:
+            each.http.should_exit = True
         ended = calls.stop(self.settings.drain_s)
-        await serving
+        await asyncio.gather(*serving)
         await asyncio.to_thread(ended.wait, self.settings.drain_s)
         await asyncio.to_thread(self.capture.close, FLUSH_S)
 
@@ -177,6 +198,12 @@ class Server:
             os._exit(128 + number)
         self.admission.is_draining = True
         told.set()
+
+
+class _Listening(NamedTuple):
+    name: str
+    socket: socket.socket
+    http: uvicorn.Server
 
 
 def _append(file: FileIO, data: bytes) -> None:
@@ -245,6 +272,9 @@ def _read_settings(arguments: Sequence[str] | None, environment: Mapping[str, st
     parser.add_argument("--listen", metavar="ADDRESS", help="the address to listen at, 127.0.0.1 by default")
     parser.add_argument("--port", dest="http_port", type=int, metavar="N", help="the port for HTTP, 8080 by default")
     parser.add_argument("--grpc-port", type=int, metavar="N", help="the port for gRPC, 8081 by default")
+    parser.add_argument(
+        "--metrics-port", type=int, metavar="N", help="a port for /metrics alone, without a key; none by default"
+    )
     parser.add_argument("--allow-unsigned", action="store_true", default=None, help="serve models without a signature")
     given = {name: value for name, value in vars(parser.parse_args(arguments)).items() if value is not None}
     return replace(read_settings(ServerSettings, environment), **given)

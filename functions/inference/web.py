@@ -16,15 +16,12 @@ from mangum import Mangum
 from starlette.types import Message, Receive, Scope, Send
 
 from inference import metadata, openai
-from inference.encoding import inflate
 from inference.oip import HEADER_LENGTH, parse_header_length
-from inference.refusals import refuse
 from inference.schema import BYTES, INFER, STREAM, Schema, document, ref, route
 from inference.service import JSON, Call, Reply, Service, Stream
-from pawl.errors import ClientLeft, PawlError, UnsupportedRequest
+from pawl.errors import ClientLeft, UnsupportedRequest
 from pawl.web import application, gateway
 
-BODY_BYTES = 6_000_000
 _OWN_CALL = Call("0")
 """Outside Lambda there is no function version."""
 
@@ -123,7 +120,7 @@ def _add_inference_routes(app: FastAPI, service: Service, call: Call) -> None:
 
     async def infer(request: Request, model: str, version: str | None) -> Response:
         length = parse_header_length(request.headers.get(HEADER_LENGTH))
-        return await _respond(request, call, service.infer, await _read(request), length, model, version)
+        return await _respond(request, call, service.infer, await request.body(), length, model, version)
 
     @app.post("/v2/models/{model}/infer", **about)
     async def infer_live(request: Request, model: str) -> Response:
@@ -136,11 +133,7 @@ def _add_inference_routes(app: FastAPI, service: Service, call: Call) -> None:
 
 def _add_openai_routes(app: FastAPI, service: Service, call: Call, prefix: str) -> None:
     async def answer(path: str, request: Request) -> Response:
-        try:
-            body = await _read(request)
-        except PawlError as error:
-            return _response(refuse(error))
-        return await _respond(request, call, openai.ROUTES[path], service, body)
+        return await _respond(request, call, openai.ROUTES[path], service, await request.body())
 
     @app.post(f"{prefix}/chat/completions", **_openai("ChatRequest", json=ref("ChatReply"), events=STREAM))
     async def chat_completions(request: Request) -> Response:
@@ -165,11 +158,6 @@ def _add_openai_routes(app: FastAPI, service: Service, call: Call, prefix: str) 
 
 def _openai(body: str, **reply: Schema) -> Schema:
     return route(404, body={JSON: ref(body)}, error="OpenAiError", **reply)
-
-
-async def _read(request: Request) -> bytes:
-    """The body, inflated; API Gateway has done that where there is one."""
-    return inflate(await request.body(), request.headers.get("Content-Encoding"), BODY_BYTES)
 
 
 async def _respond(request: Request, call: Call, answer: Any, *arguments: Any) -> Response:

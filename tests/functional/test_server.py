@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -25,6 +26,7 @@ import openai
 import pytest
 import tritonclient.grpc as triton_grpc
 import tritonclient.http as triton_http
+import yaml
 from onnx import TensorProto, helper
 from prometheus_client.parser import text_string_to_metric_families
 from tests.functional.generators import seal_generator
@@ -94,8 +96,9 @@ class Process:
             return any("http_port" in line for line in self.lines)
 
         wait_until(is_up)
-        ports = next(json.loads(line) for line in self.lines if "http_port" in line)
-        self.http, self.grpc = f"127.0.0.1:{ports['http_port']}", f"127.0.0.1:{ports['grpc_port']}"
+        told = next(json.loads(line) for line in self.lines if "http_port" in line)
+        self.ports: dict[str, int] = {name: port for name, port in told.items() if name.endswith("_port")}
+        self.http, self.grpc = f"127.0.0.1:{told['http_port']}", f"127.0.0.1:{told['grpc_port']}"
         self.url = f"http://{self.http}"
         wait_until(lambda: self.get("/v2/health/ready").status_code == 200 or "ERROR" in "".join(self.lines))
         return self
@@ -302,6 +305,23 @@ def test_a_body_over_the_limit_that_hides_its_length_is_refused_too(server: Proc
     assert reply.status_code == 413
 
 
+def test_bodies_on_their_way_are_held_only_up_to_a_limit_and_given_up_when_their_client_leaves(models: Path) -> None:
+    path, body = "/v2/models/triage/infer", bytes(600_000)
+    with Process(models, BODY_BYTES="1000000") as process:
+
+        def held() -> float:
+            return process.metrics()[("pawl_held_body_bytes",)]
+
+        with posting(process, path, body, 700_000):
+            wait_until(lambda: held() == 600_000)
+            with posting(process, path, body, 700_000) as refused:
+                assert refused.recv(1000).startswith(b"HTTP/1.1 429 ")
+            assert process.post(path, infer_text("refund")).status_code == 200
+            assert held() == 600_000
+        wait_until(lambda: held() == 0)
+        wait_until(lambda: ("pawl_requests_total", "", "rest", "499", "") in process.metrics())
+
+
 def test_without_the_key_only_health_is_answered(server: Process) -> None:
     paths = ["/v2/health/live", "/v2/health/ready", "/v2", "/v2/models", "/metrics", "/v1/models", "/v2/models/triage"]
 
@@ -350,14 +370,20 @@ LONG = {
 
 
 @contextmanager
-def asking(server: Process, path: str) -> Generator[None]:
-    """A client that has asked for long texts, and leaves in the end."""
+def posting(server: Process, path: str, body: bytes, length: int) -> Generator[socket.socket]:
+    """A client that sends a body of so many bytes, as far as it goes, and leaves in the end."""
     host, _, port = server.http.partition(":")
-    body = json.dumps(LONG[path]).encode()
-    head = f"POST {path} HTTP/1.1\r\nHost: here\r\nx-api-key: {KEY}\r\nContent-Length: {len(body)}\r\n\r\n"
-    before = server.in_flight()
+    head = f"POST {path} HTTP/1.1\r\nHost: here\r\nx-api-key: {KEY}\r\nContent-Length: {length}\r\n\r\n"
     with socket.create_connection((host, int(port)), 30) as connection:
         connection.sendall(head.encode() + body)
+        yield connection
+
+
+@contextmanager
+def asking(server: Process, path: str) -> Generator[None]:
+    """A client that has asked for long texts, and leaves in the end."""
+    body, before = json.dumps(LONG[path]).encode(), server.in_flight()
+    with posting(server, path, body, len(body)):
         wait_until(lambda: server.in_flight() == before + 1)
         yield
 
@@ -718,6 +744,32 @@ def test_texts_asked_at_once_are_merged_and_everybody_gets_their_own_answer(
             samples[("pawl_batch_rows_bucket", "8.0", "triage", "1")]
             == samples[("pawl_batch_rows_count", "triage", "1")]
         )
+
+
+def test_the_manifests_annotations_and_probes_are_answered_without_a_key_and_nothing_else_is(models: Path) -> None:
+    """The deployment's own environment over the image's, with ports that are free here."""
+    folder = ROOT / "functions" / "inference"
+    template = yaml.safe_load((folder / "kubernetes" / "deployment.yaml").read_text(encoding="utf-8"))["spec"][
+        "template"
+    ]
+    (container,) = template["spec"]["containers"]
+    image = dict(re.findall(r"([A-Z_]+_PORT)=(\d+)", (folder / "Dockerfile").read_text(encoding="utf-8")))
+    given = {each["name"]: each["value"] for each in container["env"] if "value" in each}
+    numbers = {port["name"]: port["containerPort"] for port in container["ports"]}
+    probes = [container[name]["httpGet"] for name in ("startupProbe", "readinessProbe", "livenessProbe")]
+    asked = {(numbers[probe["port"]], probe["path"]) for probe in probes}
+    about = template["metadata"]["annotations"]
+    asked.add((int(about["prometheus.io/port"]), about["prometheus.io/path"]))
+
+    with Process(models, **given, **dict.fromkeys(image, "0"), API_KEYS=KEY, RECEIPT_KEYS=SECRET) as process:
+        actual = {int(image[name.upper()]): port for name, port in process.ports.items()}
+        replies = [httpx.get(f"http://127.0.0.1:{actual[port]}{path}") for port, path in sorted(asked)]
+        unkeyed = httpx.get(f"{process.url}/metrics")
+        elsewhere = httpx.get(f"http://127.0.0.1:{process.ports['metrics_port']}/v2/models")
+
+    assert [reply.status_code for reply in replies] == [200, 200, 200]
+    assert "pawl_requests_in_flight 0.0" in replies[-1].text
+    assert (unkeyed.status_code, elsewhere.status_code) == (401, 404)
 
 
 # ---- beginning and end

@@ -120,8 +120,23 @@ def test_probes_ask_what_the_server_answers_without_a_key(container: Manifest) -
     }
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
     assert all(container[name]["httpGet"]["port"] in ports for name in paths)
+
+
+def test_the_service_publishes_every_port_but_the_one_that_wants_no_key(container: Manifest) -> None:
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
     service = MANIFESTS["Service"]["spec"]["ports"]
-    assert {port["targetPort"] for port in service} == set(ports)
+    annotations = MANIFESTS["Deployment"]["spec"]["template"]["metadata"]["annotations"]
+
+    assert {port["targetPort"] for port in service} == set(ports) - {"metrics"}
+    assert annotations["prometheus.io/port"] == str(ports["metrics"])
+
+
+def test_how_many_pods_there_are_is_the_autoscalers_to_say() -> None:
+    """A number in the deployment would set it back at each apply."""
+    scaler = MANIFESTS["HorizontalPodAutoscaler"]["spec"]
+
+    assert "replicas" not in MANIFESTS["Deployment"]["spec"]
+    assert 2 <= scaler["minReplicas"] < scaler["maxReplicas"]
 
 
 def test_the_pod_has_time_to_drain(pod: Manifest, environment: dict[str, Manifest]) -> None:
@@ -176,7 +191,8 @@ def test_the_images_environment_is_the_servers_settings(instructions: list[list[
     given = dict(word.split("=", 1) for word in words)
     settings = {name: value for name, value in given.items() if name in variables(ServerSettings)}
 
-    assert settings == {"MODELS": "/models", "LISTEN": "0.0.0.0", "HTTP_PORT": "8080", "GRPC_PORT": "8081"}
+    places = {"MODELS": "/models", "LISTEN": "0.0.0.0"}
+    assert settings == {**places, "HTTP_PORT": "8080", "GRPC_PORT": "8081", "METRICS_PORT": "8082"}
     assert settings["MODELS"] == container["volumeMounts"][0]["mountPath"]
     of_libraries = {"PATH", "PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "ORT_DISABLE_TELEMETRY"}
     assert not set(given) - set(settings) - of_libraries

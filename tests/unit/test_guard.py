@@ -1,6 +1,7 @@
 """The guard around an application that answers what it was sent: ASGI messages in, ASGI messages out, no network."""
 
 import asyncio
+import gzip
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -74,7 +75,7 @@ class Network:
 
 @pytest.fixture
 def admission() -> Admission:
-    admission = Admission([KEY], limit=2)
+    admission = Admission([KEY], limit=2, byte_limit=BODY_LIMIT + 1)
     admission.has_loaded = True
     return admission
 
@@ -118,7 +119,7 @@ def test_a_request_without_a_key_is_refused_before_its_body_is_read(
 
 
 def test_without_keys_everybody_may_ask(echo: Echo, metrics: Metrics) -> None:
-    assert Network().ask(Guard(echo, Admission([], 1), metrics, 30)).status == 200
+    assert Network().ask(Guard(echo, Admission([], 1, BODY_LIMIT), metrics, 30)).status == 200
 
 
 @pytest.mark.parametrize("prefix", ["/v1", "/openai/v1"])
@@ -159,6 +160,44 @@ def test_more_requests_than_the_limit_are_refused_and_told_to_come_again(guard: 
     assert asked.status == 429
     assert (b"retry-after", b"1") in asked.sent[0]["headers"]
     assert Network(headers={"x-api-key": KEY}).ask(guard).status == 200
+
+
+def test_bodies_on_their_way_and_being_answered_have_a_limit_together_and_give_it_back(
+    guard: Guard, echo: Echo, admission: Admission
+) -> None:
+    body = bytes(BODY_LIMIT - 10)
+    with admission.hold() as count:
+        count(12)
+        asked = Network(headers={"x-api-key": KEY}, chunks=[body[:1000], body[1000:]]).ask(guard)
+        small = Network(headers={"x-api-key": KEY}, chunks=[b"hello"]).ask(guard)
+        assert admission.bytes_held == 12
+
+    assert (asked.status, small.status, echo.bodies) == (429, 200, [b"hello"])
+    assert (b"retry-after", b"1") in asked.sent[0]["headers"]
+    assert json.loads(asked.body) == {"error": f"bodies of {BODY_LIMIT + 1} bytes are under way: try again soon"}
+    assert (admission.bytes_held, Network(headers={"x-api-key": KEY}, chunks=[body]).ask(guard).status) == (0, 200)
+
+
+def test_a_body_counts_as_large_as_it_is_inflated_and_in_the_form_of_its_protocol(
+    guard: Guard, echo: Echo, admission: Admission
+) -> None:
+    plain = bytes(BODY_LIMIT)
+    headers = {"x-api-key": KEY, "content-encoding": "gzip"}
+
+    assert Network(headers=headers, chunks=[gzip.compress(plain)]).ask(guard).status == 200
+    with admission.hold() as count:
+        count(2)
+        assert Network(headers=headers, chunks=[gzip.compress(plain)]).ask(guard).status == 429
+    statuses = [
+        Network(path, {**headers, "content-encoding": coding}, [b"{}"]).ask(guard)
+        for path in ("/v2/models/triage/infer", "/v1/embeddings")
+        for coding in ("gzip", "br")
+    ]
+
+    assert echo.bodies == [plain]
+    assert [each.status for each in statuses] == [400, 415, 400, 415]
+    assert json.loads(statuses[0].body) == {"error": "the body is not gzip, as its Content-Encoding says"}
+    assert json.loads(statuses[2].body)["error"]["message"] == "the body is not gzip, as its Content-Encoding says"
 
 
 def test_a_client_that_does_not_read_its_answer_is_left_and_that_is_no_error_of_ours(
@@ -223,7 +262,7 @@ def test_refused_requests_are_counted_with_their_status(guard: Guard) -> None:
 
 
 def test_a_place_is_given_back_when_its_request_fails() -> None:
-    admission = Admission([], 1)
+    admission = Admission([], 1, BODY_LIMIT)
     with pytest.raises(ArithmeticError), admission.enter():
         raise ArithmeticError
 
