@@ -109,7 +109,7 @@ class Service:
         took_ns = time.perf_counter_ns() - began
         payload = _payload(request.inputs)
         inference_id, unix_ms = self.receipt(manifest, request.rows, payload, call)
-        self.statistics.count_success(manifest, request.rows, took_ns, unix_ms)
+        self.statistics.count_success(manifest, request.rows, took_ns, unix_ms, answer.run)
         make = partial(_captured, inference_id, unix_ms, manifest, request, answer, took_ns)
         held = max(size, len(payload)) + _TOKEN_BYTES * min(len(payload), request.rows * manifest.max_tokens)
         self.record(make, held + sum(map(_size_of, answer.outputs.values())), request.user)

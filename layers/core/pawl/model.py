@@ -33,16 +33,24 @@ KINDS: Mapping[str, tuple[str, str]] = {
 }
 
 
+class Run(NamedTuple):
+    """The run of a model that gave an answer, and maybe others: `executions` is 1 for one of them, 0 for the others."""
+
+    ns: int
+    executions: int
+
+
 class Answer(NamedTuple):
     """A model's answer: `outputs` by tensor name, and what the profile counts of it.
 
     `features` is computed when called, once the reply is on its way: columns by name, one entry a row. `parameters` are
-    what the reply says of the answer as a whole.
+    what the reply says of the answer as a whole. `run` is told where the answer may have waited for it or shared it.
     """
 
     outputs: dict[str, Column]
     features: Callable[[], Features]
     parameters: Mapping[str, str] = MappingProxyType({})
+    run: Run | None = None
 
 
 class Model(Protocol):
