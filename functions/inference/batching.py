@@ -18,7 +18,7 @@ from math import log2
 import numpy as np
 
 from pawl.bundle import Manifest
-from pawl.model import Answer, Column, Features, Model, Parameter
+from pawl.model import Answer, Column, Features, Model, Parameter, Run
 
 GENERATOR = "text-generator"
 _FRAME = 8  # the tokens around a text count like so many characters
@@ -101,10 +101,11 @@ class Batcher:
     def _predict(
         self, model: Model, inputs: Mapping[str, Column], parameters: Mapping[str, Parameter], rows: int
     ) -> Answer:
-        began = time.perf_counter()
+        began = time.perf_counter_ns()
         answer = model.predict(inputs, parameters)
-        self._ran(model.manifest, rows, time.perf_counter() - began)
-        return answer
+        took_ns = time.perf_counter_ns() - began
+        self._ran(model.manifest, rows, took_ns / 1e9)
+        return answer._replace(run=Run(took_ns, 1))
 
 
 class _Line:
@@ -200,12 +201,13 @@ def _part(answer: Answer, batch: Sequence[_Request]) -> None:
     rows = sum(request.rows for request in batch)
     if any(len(column) != rows for column in answer.outputs.values()):
         raise ValueError("the answer has not as many rows as its inputs")
-    features = functools.cache(answer.features)
+    features, run = functools.cache(answer.features), answer.run
     start = 0
     for request in batch:
         place = slice(start, start + request.rows)
         outputs = {name: column[place] for name, column in answer.outputs.items()}
-        request.answer = Answer(outputs, functools.partial(_features, features, place))
+        request.answer = Answer(outputs, functools.partial(_features, features, place), run=run)
+        run = run and run._replace(executions=0)  # the first of them counts it
         start += request.rows
 
 

@@ -82,36 +82,27 @@ class TextForm:
     def __init__(self, has_logprobs: bool, echo: bool) -> None:
         self._has_logprobs = has_logprobs
         self._echo = echo
-        self._offsets: dict[int, int] = {}
 
     def choice(self, choice: Choice) -> dict[str, Any]:
         text = choice.prompt.text + choice.text if self._echo else choice.text
-        return {"index": choice.index, "text": text, "logprobs": self._logprobs(choice, choice.tokens), **_end(choice)}
+        return {"index": choice.index, "text": text, "logprobs": self._logprobs(choice.tokens), **_end(choice)}
 
     def first(self, choice: Choice) -> dict[str, Any] | None:
         return {"index": choice.index, "text": choice.prompt.text, **_NOT_YET} if self._echo else None
 
     def events(self, choice: Choice, piece: "Piece") -> Iterator[dict[str, Any]]:
-        logprobs = self._logprobs(choice, piece.tokens)
+        logprobs = self._logprobs(piece.tokens)
         yield {"index": choice.index, "text": piece.text, "logprobs": logprobs, **_end(choice)}
 
-    def _logprobs(self, choice: Choice, tokens: Sequence["Token"]) -> dict[str, Any] | None:
+    def _logprobs(self, tokens: Sequence["Token"]) -> dict[str, Any] | None:
         """The older form: lists side by side, and where in the text each token begins."""
         if not self._has_logprobs:
             return None
-        offset, offsets = self._offsets.get(choice.index, 0), list[int]()
-        for token in tokens:
-            offsets.append(offset)
-            offset += len(token.text)
-        self._offsets[choice.index] = offset
         return {
-            "tokens": [token.text for token in tokens],
+            "tokens": [_name(token.data) for token in tokens],
             "token_logprobs": [max(token.logprob, _LOWEST) for token in tokens],
-            "top_logprobs": [
-                {_show(data): max(logprob, _LOWEST) for data, logprob in (*token.top, (token.data, token.logprob))}
-                for token in tokens
-            ],
-            "text_offset": offsets,
+            "top_logprobs": [_by_name((*token.top, (token.data, token.logprob))) for token in tokens],
+            "text_offset": [token.offset for token in tokens],
         }
 
 
@@ -178,3 +169,19 @@ def _token(data: bytes, logprob: float) -> dict[str, Any]:
 
 def _show(data: bytes) -> str:
     return data.decode(errors="replace")
+
+
+def _by_name(tokens: Sequence[tuple[bytes, float]]) -> dict[str, float]:
+    """The log probabilities of tokens, the likeliest first; of those that stand for the same bytes it alone is told."""
+    found: dict[str, float] = {}
+    for data, logprob in tokens:
+        found.setdefault(_name(data), max(logprob, _LOWEST))
+    return found
+
+
+def _name(data: bytes) -> str:
+    """A token where it has but a name: one that is no text by itself by its bytes, as OpenAI writes them."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return "bytes:" + "".join(f"\\x{byte:02x}" for byte in data)

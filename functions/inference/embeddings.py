@@ -63,7 +63,7 @@ def embed(service: Service, body: str | bytes, call: Call) -> Reply:
     features = answer.features()
     payload = "\0".join(texts).encode()
     inference_id, unix_ms = service.receipt(manifest, len(texts), payload, call)
-    service.statistics.count_success(manifest, len(texts), took_ns, unix_ms)
+    service.statistics.count_success(manifest, len(texts), took_ns, unix_ms, answer.run)
     features = timed(features, len(texts), took_ns)
     service.record(partial(_captured, inference_id, unix_ms, model, texts, features), len(payload), request.user)
     tokens = sum(features["tokens"])

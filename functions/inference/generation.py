@@ -31,13 +31,14 @@ class Prompt:
 
 @dataclass(slots=True)
 class Choice:
-    """One text of the reply; `is_cut`: the deadline has ended it."""
+    """One text of the reply; `token_count` counts those of a stop string too, `is_cut`: the deadline has ended it."""
 
     index: int
     prompt: Prompt
     texts: list[str] = field(default_factory=list[str])
     tokens: list["Token"] = field(default_factory=list["Token"])
     finish_reason: str | None = None
+    token_count: int = 0
     is_cut: bool = False
 
     @property
@@ -50,6 +51,7 @@ class Choice:
         self.texts.append(piece.text)
         self.tokens += piece.tokens
         self.finish_reason = piece.finish_reason
+        self.token_count = piece.token_count
 
 
 class Deadline:
@@ -117,7 +119,7 @@ class Generation:
 
     def usage(self) -> Mapping[str, int]:
         """How many tokens came in and went out; a prompt counts once, however many texts it gets."""
-        completion_tokens = sum(len(choice.tokens) for choice in self.choices)
+        completion_tokens = sum(choice.token_count for choice in self.choices)
         return {
             "prompt_tokens": self.prompt_tokens,
             "completion_tokens": completion_tokens,
@@ -147,7 +149,7 @@ class Generation:
         from pawl.generator import Completion, completion_features
 
         done = [
-            Completion(each.text, tuple(each.tokens), each.finish_reason or ending, len(each.tokens), each.is_cut)
+            Completion(each.text, tuple(each.tokens), each.finish_reason or ending, each.token_count, each.is_cut)
             for each in self.choices
         ]
         return CaptureRecord(

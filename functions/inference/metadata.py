@@ -57,12 +57,13 @@ def model(engine: Engine, name: str, version: str | None) -> dict[str, Any]:
     }
 
 
-def index(engine: Engine) -> list[dict[str, str]]:
-    """Every version here; one that failed to open when it was last asked for says why."""
+def index(engine: Engine, is_ready: bool = False) -> list[dict[str, str]]:
+    """Every version here, or those that are ready; one that failed to open when it was last asked for says why."""
     return [
         {"name": name, "version": version, "state": "UNAVAILABLE" if reason else "READY", "reason": reason}
         for name, version in versions(engine)
         for reason in [engine.failure(name, version)]
+        if not (is_ready and reason)
     ]
 
 

@@ -25,7 +25,7 @@ from inference.tensors import (
 )
 from pawl.bundle import Manifest, Tensor
 from pawl.errors import InvalidRequest, UnsupportedRequest
-from pawl.model import Column, Parameter
+from pawl.model import Answer, Column, Parameter
 from pawl.narrowing import is_list, is_object
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
@@ -79,15 +79,13 @@ def parse_header_length(value: str | None) -> int | None:
     return int(value)
 
 
-def render_infer(
-    manifest: Manifest, request: InferRequest, inference_id: str, outputs: Mapping[str, Column]
-) -> tuple[str, bytes]:
+def render_infer(manifest: Manifest, request: InferRequest, inference_id: str, answer: Answer) -> tuple[str, bytes]:
     """The protocol's reply: its JSON, and the binary tensors that follow it (empty when none was asked for)."""
     signatures = {tensor.name: tensor for tensor in manifest.outputs}
     tensors: list[str] = []
     binary = b""
     for wanted in request.outputs:
-        tensor, column = signatures[wanted.name], outputs[wanted.name]
+        tensor, column = signatures[wanted.name], answer.outputs[wanted.name]
         if wanted.classes:
             column = _classify(tensor, column, wanted.classes, manifest.labels)
             tensor = Tensor(tensor.name, "BYTES", [])
@@ -100,9 +98,10 @@ def render_infer(
         name = encode_string(tensor.name)
         tensors.append(f'{{"name":{name},"datatype":"{tensor.datatype}","shape":{shape_of(column)},{data}}}')
     identifier = encode_string(request.id or inference_id)
+    told = "".join(f",{encode_string(name)}:{encode_string(value)}" for name, value in answer.parameters.items())
     return (
         f'{{"model_name":"{manifest.name}","model_version":"{manifest.version}","id":{identifier},'
-        f'"parameters":{{"inference_id":"{inference_id}"}},"outputs":[{",".join(tensors)}]}}',
+        f'"parameters":{{"inference_id":"{inference_id}"{told}}},"outputs":[{",".join(tensors)}]}}',
         binary,
     )
 

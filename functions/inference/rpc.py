@@ -148,7 +148,7 @@ class Rpc:
 
     def repository_index(self, request: Any, call: Call) -> Any:
         """RepositoryIndex."""
-        found = [each for each in metadata.index(self._engine) if not (request.ready and each["reason"])]
+        found = metadata.index(self._engine, request.ready)
         return ParseDict({"models": found}, message("RepositoryIndexResponse")())
 
     def _answer(self, name: str, answer: Callable[[Any, Call], Any], request: Any, context: Any) -> Any:

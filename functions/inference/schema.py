@@ -244,7 +244,7 @@ COMPONENTS: dict[str, Schema] = {
         model_name=_TEXT,
         model_version=_TEXT,
         id=_TEXT,
-        parameters=_object("inference_id", inference_id=_TEXT),
+        parameters=_object("inference_id", inference_id=_TEXT, cut_by={"const": "deadline"}),
         outputs=_list(
             _object(
                 "name datatype shape",

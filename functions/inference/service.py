@@ -90,15 +90,15 @@ class Service:
         """The reply to an Open Inference Protocol request; the answer is captured on the way."""
         model = self.engine.get(model_name, version)
         request = parse_infer(body, header_length, model.manifest, self.row_limit)
-        inference_id, outputs = self._answer(model, request, len(body), call)
-        text, binary = render_infer(model.manifest, request, inference_id, outputs)
+        inference_id, answer = self._answer(model, request, len(body), call)
+        text, binary = render_infer(model.manifest, request, inference_id, answer)
         if not any(wanted.is_binary for wanted in request.outputs):
             return Reply(200, text)
         head = text.encode()
         return Reply(200, head + binary, BINARY, {HEADER_LENGTH: str(len(head))})
 
-    def _answer(self, model: Model, request: InferRequest, size: int, call: Call) -> tuple[str, dict[str, Column]]:
-        """The receipt and the outputs of a checked request of `size` bytes, counted and captured."""
+    def _answer(self, model: Model, request: InferRequest, size: int, call: Call) -> tuple[str, Answer]:
+        """The receipt and the answer to a checked request of `size` bytes, counted and captured."""
         began = time.perf_counter_ns()
         manifest = model.manifest
         try:
@@ -109,11 +109,11 @@ class Service:
         took_ns = time.perf_counter_ns() - began
         payload = _payload(request.inputs)
         inference_id, unix_ms = self.receipt(manifest, request.rows, payload, call)
-        self.statistics.count_success(manifest, request.rows, took_ns, unix_ms)
+        self.statistics.count_success(manifest, request.rows, took_ns, unix_ms, answer.run)
         make = partial(_captured, inference_id, unix_ms, manifest, request, answer, took_ns)
         held = max(size, len(payload)) + _TOKEN_BYTES * min(len(payload), request.rows * manifest.max_tokens)
         self.record(make, held + sum(map(_size_of, answer.outputs.values())), request.user)
-        return inference_id, answer.outputs
+        return inference_id, answer
 
     def _run(self, model: Model, request: InferRequest, call: Call) -> Answer:
         if model.manifest.kind == "text-generator":  # may take longer than there is time

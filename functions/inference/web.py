@@ -16,10 +16,10 @@ from mangum import Mangum
 from starlette.types import Message, Receive, Scope, Send
 
 from inference import metadata, openai
-from inference.oip import HEADER_LENGTH, parse_header_length
+from inference.oip import HEADER_LENGTH, parse_header_length, parse_object
 from inference.schema import BYTES, INFER, STREAM, Schema, document, ref, route
 from inference.service import JSON, Call, Reply, Service, Stream
-from pawl.errors import ClientLeft, UnsupportedRequest
+from pawl.errors import ClientLeft, InvalidRequest, UnsupportedRequest
 from pawl.web import application, gateway
 
 _OWN_CALL = Call("0")
@@ -103,8 +103,8 @@ def _add_model_routes(app: FastAPI, service: Service) -> None:
 
 def _add_repository_routes(app: FastAPI, service: Service) -> None:
     @app.post("/v2/repository/index", **route(json=ref("Index")))
-    def index() -> list[dict[str, str]]:
-        return metadata.index(service.engine)
+    async def index(request: Request) -> list[dict[str, str]]:
+        return await run_in_threadpool(metadata.index, service.engine, _wants_ready(await _read(request)))
 
     @app.post("/v2/repository/models/{model}/load", **route(501))
     async def load(model: str) -> None:
@@ -154,6 +154,14 @@ def _add_openai_routes(app: FastAPI, service: Service, call: Call, prefix: str) 
     @app.get(f"{prefix}/models/{{model}}", **route(404, error="OpenAiError", json=ref("OpenAiModel")))
     def model(model: str) -> Response:
         return _response(openai.model(service, model))
+
+
+def _wants_ready(body: bytes) -> bool:
+    """Whether a request for the index, which may have no body, asks for the versions that are ready."""
+    asked = parse_object(body, 'want {"ready": true}') if body else {}
+    if not isinstance(asked.get("ready", False), bool):
+        raise InvalidRequest("ready must be true or false")
+    return asked.get("ready", False)
 
 
 def _openai(body: str, **reply: Schema) -> Schema:

@@ -40,7 +40,7 @@ class Encoded:
 class TalkTokenizer(PreTrainedTokenizerFast):
     """A tokenizer to which special tokens that a message spells out are text, as they are when the model is served."""
 
-    def apply_chat_template(
+    def apply_chat_template(  # pyright: ignore[reportIncompatibleMethodOverride]  trl names whatever it gives
         self, conversation: Any, *, tokenize: bool = True, return_dict: bool = True, **options: Any
     ) -> Any:
         """As transformers has it; with conversations that spell such tokens, rows are neither cut nor padded."""
@@ -50,12 +50,8 @@ class TalkTokenizer(PreTrainedTokenizerFast):
         if not tokenize or not any(map(self._spelling.is_in, talks)):
             return lay_out(conversation, tokenize=tokenize, return_dict=return_dict)
         rows = [self._spelling.ids(talk, lambda said: str(lay_out(list(said), tokenize=False))) for talk in talks]
-        masks = [[1] * len(row) for row in rows]
-        told = (
-            {"input_ids": rows, "attention_mask": masks}
-            if is_batch
-            else {"input_ids": rows[0], "attention_mask": masks[0]}
-        )
+        told = {"input_ids": rows, "attention_mask": [[1] * len(row) for row in rows]}
+        told = told if is_batch else {name: each[0] for name, each in told.items()}
         return BatchEncoding(told) if return_dict else told["input_ids"]
 
     @cached_property
@@ -108,9 +104,8 @@ def prompt_ids(tokenizer: PreTrainedTokenizerFast, prompt: Prompt) -> list[int]:
     return _laid_out(tokenizer, [*map(dict, prompt)], add_generation_prompt=True)
 
 
-def _laid_out(tokenizer: PreTrainedTokenizerFast, messages: list[dict[str, str]], **options: bool) -> list[int]:
-    ids: Any = tokenizer.apply_chat_template(messages, return_dict=False, **options)
-    return ids
+def _laid_out(tokenizer: Any, messages: list[dict[str, str]], **options: bool) -> list[int]:
+    return tokenizer.apply_chat_template(messages, return_dict=False, **options)
 
 
 @contextmanager

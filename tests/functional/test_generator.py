@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -190,9 +191,9 @@ def test_an_empty_text_begins_with_the_mark_of_a_beginning(generator: TextGenera
 def test_a_stop_string_split_over_tokens_ends_the_text_and_is_never_given_out(generator: TextGenerator) -> None:
     prompt = generator.text_ids(PARROT)
     free = generator.generate(prompt, Sampling(seed=4, max_tokens=60))
-    split = next(i for i in range(10, 50) if all(token.text.isascii() for token in free.tokens[i : i + 2]))
-    at = free.text.index(free.tokens[split].text + free.tokens[split + 1].text)
-    stop = free.text[at : at + len(free.tokens[split].text) + 1]
+    split = next(i for i in range(10, 50) if all(token.data.isascii() for token in free.tokens[i : i + 2]))
+    at = free.tokens[split].offset
+    stop = free.text[at : at + len(free.tokens[split].data) + 1]
     assert free.text.index(stop) == at
     pieces = list(generator.stream(prompt, Sampling(seed=4, max_tokens=60, stop=(stop,))))
     assert "".join(piece.text for piece in pieces) == free.text[:at]
@@ -202,9 +203,9 @@ def test_a_stop_string_split_over_tokens_ends_the_text_and_is_never_given_out(ge
 def test_the_tokens_of_a_stop_string_are_counted_and_not_given(generator: TextGenerator) -> None:
     prompt = generator.text_ids(PARROT)
     free = generator.generate(prompt, Sampling(seed=4, max_tokens=60))
-    is_plain = [token.text.isascii() for token in free.tokens]
-    at = next(i for i in range(3, 60) if is_plain[i - 1] and is_plain[i] and len(free.tokens[i].text) > 1)
-    done = generator.generate(prompt, Sampling(seed=4, max_tokens=60, stop=(free.tokens[at].text,)))
+    is_plain = [token.data.isascii() for token in free.tokens]
+    at = next(i for i in range(3, 60) if is_plain[i - 1] and is_plain[i] and len(free.tokens[i].data) > 1)
+    done = generator.generate(prompt, Sampling(seed=4, max_tokens=60, stop=(free.tokens[at].data.decode(),)))
     assert done.tokens == free.tokens[:at]
     assert done.token_count == at + 1
 
@@ -300,6 +301,19 @@ def test_the_likeliest_tokens_come_with_their_log_probabilities(generator: TextG
         assert token.top[0][1] >= token.top[1][1] >= token.top[2][1]
 
 
+def test_each_token_of_a_text_begins_where_it_says(generator: TextGenerator) -> None:
+    tokens = 0
+    for seed in range(40):
+        done = generator.generate(generator.text_ids("鳥が好き"), Sampling(seed=seed, max_tokens=24, temperature=0.7))
+        assert [token.offset for token in done.tokens] == sorted(token.offset for token in done.tokens)
+        for token in done.tokens:
+            with suppress(UnicodeDecodeError):
+                said = token.data.decode()
+                tokens += bool(said)
+                assert done.text[token.offset :].startswith(said)
+    assert tokens > 400
+
+
 def test_logits_that_are_no_numbers_are_an_error_of_ours(tmp_path: Path) -> None:
     spoilt = TextGenerator(seal_generator(tmp_path / "1", is_spoilt=True))
     for sampling in (GREEDY, Sampling(), Sampling(json=True)):
@@ -384,6 +398,19 @@ def test_the_deadline_ends_the_text_with_what_there_is(generator: TextGenerator)
     assert done.tokens == whole.tokens[:6]
     assert whole.text.startswith(done.text)
     assert not whole.is_cut
+
+
+def test_an_answer_by_the_inference_protocol_says_that_the_deadline_cut_a_text_and_not_its_own_limit(
+    generator: TextGenerator,
+) -> None:
+    inputs = {"text": [PARROT, PARROT]}
+    parameters = {"max_tokens": 4, "temperature": 0.0}
+
+    whole, cut = (generator.predict(inputs, parameters, deadline) for deadline in (never, Clock(6)))
+
+    assert whole.outputs["finish_reason"] == cut.outputs["finish_reason"] == ["length", "length"]
+    assert (whole.parameters, cut.parameters) == ({}, {"cut_by": "deadline"})
+    assert (whole.features()["tokens"], cut.features()["tokens"]) == ([4, 4], [4, 2])
 
 
 def test_a_deadline_within_the_prompt_leaves_an_empty_text_and_a_cache_that_still_serves(bundle: Bundle) -> None:

@@ -471,6 +471,25 @@ def test_the_repository_index_lists_every_version(
     ]
 
 
+def test_the_repository_index_lists_the_versions_that_are_ready_where_it_is_asked_for_these(
+    call: Handler, rest: Callable[..., dict[str, Any]], body_of: Callable[..., Any], folders: dict[str, Path]
+) -> None:
+    (folders["1"] / "tokenizer.json").unlink()
+    assert (
+        call(rest("GET", "/v2/models/{model}/versions/{version}/ready", model="triage", version="1"))["statusCode"]
+        == 503
+    )
+
+    all_of_them, ready, refused = (
+        call({**rest("POST", "/v2/repository/index"), "body": body})
+        for body in ('{"ready":false}', '{"ready":true}', '{"ready":1}')
+    )
+
+    assert [(each["version"], each["state"]) for each in body_of(all_of_them)] == [("1", "UNAVAILABLE"), ("2", "READY")]
+    assert [each["version"] for each in body_of(ready)] == ["2"]
+    assert (refused["statusCode"], body_of(refused)) == (400, {"error": "ready must be true or false"})
+
+
 def test_an_unknown_model_is_404_on_the_other_routes_too(
     call: Handler, rest: Callable[..., dict[str, Any]], body_of: Callable[..., Any]
 ) -> None:

@@ -23,7 +23,10 @@ HELLO = [{"role": "user", "content": "say it"}]
 
 
 class Parrot:
-    """Says the same four words, the first one with its seed; a word is a token, and `fails_at` ends it badly there."""
+    """Says the same four words, the first one with its seed; a word is a token, and `fails_at` ends it badly there.
+
+    `stop_tokens` are those of a stop string that follows.
+    """
 
     context = 32
     vocabulary = 100
@@ -32,6 +35,7 @@ class Parrot:
         self.manifest = replace(manifest, name="parrot", kind="text-generator")
         self.digest = "0123456789abcdef" * 4
         self.fails_at: int | None = None
+        self.stop_tokens = 0
         self.seen: list[Any] = []
         self.is_busy = False
 
@@ -56,19 +60,22 @@ class Parrot:
                 if i == self.fails_at:
                     raise RuntimeError("the parrot bit somebody called Ada")
                 if deadline():
-                    yield Piece("", (), "length")
+                    yield Piece("", (), "length", i)
                     return
                 is_last = i + 1 == (sampling.max_tokens or 99)
-                yield Piece(word, (self._token(word, sampling),), "length" if is_last else None)
+                yield Piece(word, (self._token(words, i, sampling),), "length" if is_last else None, i + 1)
                 if is_last:
                     return
-            yield Piece("", (), "stop")
+            yield Piece("", (), "stop", len(words) + self.stop_tokens)
         finally:
             self.is_busy = False
 
-    def _token(self, word: str, sampling: Sampling) -> Token:
-        top = ((word.encode(), -0.25), (b"\xf0\x9f", float("-inf"))) if sampling.top_logprobs else ()
-        return Token(word, -0.25, word.encode(), top)
+    def _token(self, words: list[str], place: int, sampling: Sampling) -> Token:
+        data = words[place].encode()
+        others = (b"\xf0\x9f", -2.5), (b"\xe7\x8c", -3.5), (b"\xf0\x9f", float("-inf"))
+        return Token(
+            data, -0.25, ((data, -0.25), *others) if sampling.top_logprobs else (), len("".join(words[:place]))
+        )
 
 
 class Embedder:

@@ -1,19 +1,23 @@
 """Requests of many threads, merged while a run of the model is held up by the test."""
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from inference.batching import Batcher
+from inference.service import Call, Reply, Service
 from pawl.bundle import Manifest, Tensor
 from pawl.errors import InvalidRequest
 from pawl.model import Answer, Column, Parameter
+from pawl.receipt import ReceiptKeys
 
 
 class Held:
@@ -101,6 +105,32 @@ def test_what_waits_during_a_run_goes_together_with_the_next_and_everybody_gets_
 
     assert [each.result(10).outputs["label"] for each in (first, *others)] == [["one"], ["two"], ["ten"], ["six"]]
     assert [list(each["text"]) for each in classifier.asked] == [["one"], ["two", "ten", "six"]]
+
+
+def test_statistics_tell_runs_that_requests_share_and_what_they_waited_for_them(
+    pool: ThreadPoolExecutor, classifier: Held
+) -> None:
+    runs: list[tuple[int, float]] = []
+    batcher = Batcher(4, ran=lambda manifest, rows, seconds: runs.append((rows, seconds)))
+    engine: Any = SimpleNamespace(get=lambda name, version: classifier)
+    captured: Any = SimpleNamespace(offer=lambda make, size: None)
+    service = Service(engine, ReceiptKeys("1:" + "s" * 32), captured, row_limit=4)
+    service.run = batcher.run
+    asked: list[Future[Reply]] = []
+    for text in ("one", "two", "ten", "six"):
+        body = json.dumps({"inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "data": [text]}]})
+        asked.append(pool.submit(service.infer, body, None, "triage", None, Call("1")))
+        wait_until(lambda: len(classifier.asked) + batcher.waiting() == len(asked))
+
+    classifier.go.release(2)
+
+    assert [each.result(10).status for each in asked] == [200] * 4
+    (about,) = service.statistics.report([("triage", "3")])["model_stats"]
+    told = {name: each["ns"] for name, each in about["inference_stats"].items()}
+    assert [rows for rows, _ in runs] == [1, 3]
+    assert (about["inference_count"], about["execution_count"]) == (4, 2)
+    assert told["compute_infer"] == round(runs[0][1] * 1e9) + 3 * round(runs[1][1] * 1e9)
+    assert told["queue"] == told["success"] - told["compute_infer"] > 0
 
 
 def test_what_a_profile_counts_is_parted_like_the_answer(crowd: Crowd, classifier: Held) -> None:

@@ -28,6 +28,28 @@ def test_bytes_that_begin_no_character_are_replaced() -> None:
     assert feed_all(TextStream(), b"a\xff", b"\xc3b") == ["a\N{REPLACEMENT CHARACTER}", "\N{REPLACEMENT CHARACTER}b"]
 
 
+@pytest.mark.parametrize(
+    ("parts", "began"),
+    [
+        ([b"caf", b"\xc3", b"\xa9!", b"a"], [0, 3, 3, 5]),
+        ([b"\xf0", b"\x9f", b"\xa6", b"\x9c", b"b"], [0, 0, 0, 0, 1]),
+        ([b"\xa9", b"\xa9a", b"b"], [0, 1, 3]),
+        ([b"\xf0\x9f", b"a", b"b"], [0, 1, 2]),
+        ([b"\xf0", b"\x80", b"b"], [0, 1, 2]),
+        ([b"\xc3", b"\xc3", b"\xa9b", b"c"], [0, 1, 1, 3]),
+        ([b"a", b"", b"\xc3", b"", b"\xa9"], [0, 1, 1, 1, 1]),
+    ],
+)
+def test_bytes_begin_at_the_character_in_which_their_first_is(parts: list[bytes], began: list[int]) -> None:
+    stream, found, text = TextStream(), list[int](), ""
+    for part in parts:
+        text += stream.feed(part)
+        found.append(stream.began)
+
+    assert found == began
+    assert text == b"".join(parts).decode(errors="replace")
+
+
 def test_a_stop_string_ends_the_text_before_it() -> None:
     stream = TextStream(["END"])
     assert feed_all(stream, b"the END of it") == ["the "]

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from inference.oip import InferRequest, Wanted, parse_header_length, parse_infer, render_infer
 from pawl.bundle import Manifest, Tensor
 from pawl.errors import InvalidRequest, UnsupportedRequest
+from pawl.model import Answer
 
 ROW_LIMIT = 4
 EVERY_OUTPUT = [Wanted("label"), Wanted("probabilities")]
@@ -451,8 +452,17 @@ OUTPUTS = {"label": ["outage", "billing"], "probabilities": np.array([[0.25, 0.7
 
 def _rendered(manifest: Manifest, *wanted: Wanted, identifier: str | None = "7") -> tuple[Any, bytes]:
     request = InferRequest(identifier, {"text": ["a", "b"]}, 2, {}, wanted)
-    text, binary = render_infer(manifest, request, "k1.receipt", OUTPUTS)
+    text, binary = render_infer(manifest, request, "k1.receipt", Answer(OUTPUTS, dict))
     return json.loads(text), binary
+
+
+def test_a_reply_says_what_the_model_says_of_its_answer_as_a_whole(manifest: Manifest) -> None:
+    answer = Answer(OUTPUTS, dict, {"cut_by": "deadline"})
+    request = InferRequest("7", {"text": ["a", "b"]}, 2, {}, [Wanted("label")])
+
+    reply = json.loads(render_infer(manifest, request, "k1.receipt", answer)[0])
+
+    assert reply["parameters"] == {"inference_id": "k1.receipt", "cut_by": "deadline"}
 
 
 def test_a_reply_holds_every_output_row_major_with_its_shape(manifest: Manifest) -> None:
@@ -530,6 +540,6 @@ def test_classification_is_over_all_the_values_of_a_row(
     other = replace(manifest, outputs=[Tensor("scores", "FP64", shape)])
     request = InferRequest("7", {}, 1, {}, [Wanted("scores", classes=1)])
 
-    reply = json.loads(render_infer(other, request, "k1.receipt", {"scores": np.array(scores)})[0])
+    reply = json.loads(render_infer(other, request, "k1.receipt", Answer({"scores": np.array(scores)}, dict))[0])
 
     assert (reply["outputs"][0]["shape"], reply["outputs"][0]["data"]) == (given_shape, best)

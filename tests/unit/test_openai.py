@@ -143,8 +143,15 @@ def test_log_probabilities_of_a_chat_come_with_bytes_and_never_as_infinity(world
     body = world.chat(logprobs=True, top_logprobs=2, max_tokens=1)
 
     polly = {"token": "Polly", "logprob": -0.25, "bytes": [80, 111, 108, 108, 121]}
-    half = {"token": "\ufffd", "logprob": -9999.0, "bytes": [240, 159]}
-    assert body["choices"][0]["logprobs"] == {"content": [{**polly, "top_logprobs": [polly, half]}], "refusal": None}
+    halves = [
+        {"token": "\ufffd", "logprob": -2.5, "bytes": [240, 159]},
+        {"token": "\ufffd", "logprob": -3.5, "bytes": [231, 140]},
+        {"token": "\ufffd", "logprob": -9999.0, "bytes": [240, 159]},
+    ]
+    assert body["choices"][0]["logprobs"] == {
+        "content": [{**polly, "top_logprobs": [polly, *halves]}],
+        "refusal": None,
+    }
 
 
 def test_log_probabilities_of_a_completion_are_lists_with_offsets(world: World) -> None:
@@ -154,6 +161,19 @@ def test_log_probabilities_of_a_completion_are_lists_with_offsets(world: World) 
         "top_logprobs": [{"Polly": -0.25}, {" wants": -0.25}, {" a": -0.25}],
         "text_offset": [0, 5, 11],
     }
+
+
+def test_tokens_that_are_no_text_are_named_by_their_bytes_so_that_none_takes_the_place_of_another(world: World) -> None:
+    told = world.complete(logprobs=1, max_tokens=1)["choices"][0]["logprobs"]
+
+    assert told["top_logprobs"] == [{"Polly": -0.25, r"bytes:\xf0\x9f": -2.5, r"bytes:\xe7\x8c": -3.5}]
+
+
+def test_the_tokens_of_a_stop_string_are_paid_for_and_told_in_the_record(world: World) -> None:
+    world.parrot.stop_tokens = 5
+
+    assert world.chat()["usage"] == {"prompt_tokens": 3, "completion_tokens": 9, "total_tokens": 12}
+    assert world.offered[0]().features["tokens"] == [9]
 
 
 def test_an_answer_that_fails_is_a_500_without_its_text_and_is_not_captured(

@@ -17,7 +17,18 @@ import pawl
 
 ROOT = Path(__file__).parents[2]
 ROOTS = ("functions", "layers/core", "scripts")
-WITH_MODELS = {"classifier", "decoder", "embedder", "generator", "likelihood", "model", "reward", "tensors", "words"}
+WITH_MODELS = {
+    "classifier",
+    "decoder",
+    "embedder",
+    "generator",
+    "likelihood",
+    "model",
+    "reward",
+    "spelling",
+    "tensors",
+    "words",
+}
 AT_THE_EDGE = {
     "bucket",
     "datasets",

@@ -6,6 +6,7 @@ from typing import Any
 
 from inference.statistics import Statistics
 from pawl.bundle import Manifest
+from pawl.model import Run
 
 
 def _of(report: dict[str, Any]) -> dict[str, Any]:
@@ -39,6 +40,19 @@ def test_answers_are_counted_by_requests_rows_and_time(manifest: Manifest) -> No
         "compute_infer": {"count": 2, "ns": 1500},
         "compute_output": {"count": 2, "ns": 0},
     }
+
+
+def test_a_run_that_requests_share_counts_once_and_what_they_waited_for_it_is_queueing(manifest: Manifest) -> None:
+    statistics = Statistics()
+    for place in range(16):
+        statistics.count_success(manifest, 1, 60_000_000, unix_ms=7, run=Run(10_000_000, int(place == 0)))
+
+    about = _of(statistics.report([("triage", "3")]))
+
+    assert (about["inference_count"], about["execution_count"]) == (16, 1)
+    assert about["inference_stats"]["success"] == {"count": 16, "ns": 960_000_000}
+    assert about["inference_stats"]["queue"] == {"count": 16, "ns": 800_000_000}
+    assert about["inference_stats"]["compute_infer"] == {"count": 16, "ns": 160_000_000}
 
 
 def test_versions_are_counted_apart_and_reported_as_asked(manifest: Manifest) -> None:

@@ -49,7 +49,8 @@ class TextStream:
     """Puts bytes together to text, and holds back whatever might turn out to begin a stop string.
 
     `feed` and `end` return the text that is settled; `is_stopped` says that a stop string has ended it. `seen` is how
-    many characters have come in, `settled` how many have gone out.
+    many characters have come in, `settled` how many have gone out, and `began` the place of the character in which the
+    bytes that came last began.
     """
 
     def __init__(self, stop: Sequence[str] = ()) -> None:
@@ -57,11 +58,13 @@ class TextStream:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._held = ""
         self.seen = 0
+        self.began = 0
         self.settled = 0
         self.is_stopped = False
 
     def feed(self, data: bytes) -> str:
         """The text that these bytes settle."""
+        self.began = self.seen + self._breaks_off(data[:1])
         text = self._decoder.decode(data)
         self.seen += len(text)
         self._held += text
@@ -74,6 +77,15 @@ class TextStream:
     def end(self) -> str:
         """The text held back so far, once nothing more comes."""
         return "" if self.is_stopped else self._settle(len(self._held))
+
+    def _breaks_off(self, byte: bytes) -> bool:
+        """Whether half a character came before that this byte does not go on with: it becomes a U+FFFD of its own."""
+        half = self._decoder.getstate()[0]
+        try:
+            codecs.utf_8_decode(half + byte, "strict", False)
+        except UnicodeDecodeError:
+            return bool(half)
+        return False
 
     def _settle(self, length: int) -> str:
         text, self._held = self._held[:length], self._held[length:]

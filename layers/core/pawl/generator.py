@@ -45,21 +45,25 @@ PARAMETERS = ("max_tokens", "temperature", "top_p", "top_k", "min_p", "repetitio
 class Token(NamedTuple):
     """A token of the text; `data` are its bytes, `top` the likeliest tokens there and their log probabilities.
 
-    `text` shows the token by itself: where `data` is half a character, with U+FFFD.
+    `offset` is the place in the text of the character in which it begins.
     """
 
-    text: str
-    logprob: float
     data: bytes
+    logprob: float
     top: tuple[tuple[bytes, float], ...]
+    offset: int
 
 
 class Piece(NamedTuple):
-    """Text that is settled, and its tokens; `finish_reason` is None while it goes on, then "stop" or "length"."""
+    """Text that is settled, and its tokens; `finish_reason` is None while it goes on, then "stop" or "length".
+
+    `token_count` counts all tokens since the text began, those of a stop string too.
+    """
 
     text: str
     tokens: tuple[Token, ...]
     finish_reason: str | None
+    token_count: int
 
 
 class Completion(NamedTuple):
@@ -148,7 +152,7 @@ class TextGenerator:
         parameters: Mapping[str, Parameter] = {},
         deadline: Callable[[], bool] = never,
     ) -> Answer:
-        """Each text of the column `text` gone on with, one after the other."""
+        """Each text of the column `text` gone on with, one after the other; the answer says if the deadline cut any."""
         sampling = sampling_of(parameters)
         prompts = [self.text_ids(text) for text in inputs["text"]]
         for prompt in prompts:
@@ -159,7 +163,8 @@ class TextGenerator:
             "finish_reason": [each.finish_reason for each in done],
         }
         features = completion_features([len(prompt) for prompt in prompts], done)
-        return Answer(outputs, lambda: features)  # made at once: they are small beside the tokens that they are made of
+        told = {"cut_by": "deadline"} if any(each.is_cut for each in done) else {}
+        return Answer(outputs, lambda: features, told)  # features are small beside the tokens that they are made of
 
     def _begin(self, prompt: Sequence[int], sampling: Sampling, deadline: Callable[[], bool]) -> "_Text":
         self._check_prompt(prompt)
@@ -244,7 +249,7 @@ class _Text:
         self._constraint = constraint
         self._sampler = Sampler(request.sampling, request.prompt, parts.vocabulary)
         self._stream = TextStream(request.sampling.stop)
-        self._waiting: deque[tuple[Token, int, int]] = deque()
+        self._waiting: deque[tuple[Token, int]] = deque()
         self.token_count = 0
         self.is_cut = False
 
@@ -269,7 +274,7 @@ class _Text:
                 yield self._last(text, reason)
                 return
             if text:
-                yield Piece(text, self._settled(), None)
+                yield Piece(text, self._settled(), None, self.token_count)
             logits = None if request.deadline() else decoder.step(choice.token)
         yield self._cut()
 
@@ -284,12 +289,10 @@ class _Text:
         if self._constraint:
             self._constraint.accept(choice.token)
         self.token_count += 1
-        data, start = self._parts.bytes_of[choice.token], self._stream.seen
+        data = self._parts.bytes_of[choice.token]
         text = self._stream.feed(data)
         top = tuple((self._parts.bytes_of[token], logprob) for token, logprob in choice.top)
-        self._waiting.append(
-            (Token(data.decode(errors="replace"), choice.logprob, data, top), start, self._stream.seen)
-        )
+        self._waiting.append((Token(data, choice.logprob, top, self._stream.began), self._stream.seen))
         return text
 
     def _end(self, token: int) -> str | None:
@@ -303,7 +306,7 @@ class _Text:
     def _settled(self) -> tuple[Token, ...]:
         """The tokens whose text has gone out whole."""
         found: list[Token] = []
-        while self._waiting and self._waiting[0][2] <= self._stream.settled:
+        while self._waiting and self._waiting[0][1] <= self._stream.settled:
             found.append(self._waiting.popleft()[0])
         return tuple(found)
 
@@ -316,8 +319,8 @@ class _Text:
         """What was held back, and the tokens of which any text has gone out."""
         text += self._stream.end()
         whole = self._settled()
-        part = [token for token, start, _ in self._waiting if start < self._stream.settled]
-        return Piece(text, (*whole, *part), reason)
+        part = [token for token, _ in self._waiting if token.offset < self._stream.settled]
+        return Piece(text, (*whole, *part), reason, self.token_count)
 
 
 def parse_generation(text: str | bytes) -> Generation:

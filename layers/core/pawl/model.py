@@ -9,6 +9,7 @@ here. One thread by default: with a share of one CPU, more threads only make the
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -32,14 +33,24 @@ KINDS: Mapping[str, tuple[str, str]] = {
 }
 
 
+class Run(NamedTuple):
+    """The run of a model that gave an answer, and maybe others: `executions` is 1 for one of them, 0 for the others."""
+
+    ns: int
+    executions: int
+
+
 class Answer(NamedTuple):
     """A model's answer: `outputs` by tensor name, and what the profile counts of it.
 
-    `features` is computed when called, once the reply is on its way: columns by name, one entry a row.
+    `features` is computed when called, once the reply is on its way: columns by name, one entry a row. `parameters` are
+    what the reply says of the answer as a whole. `run` is told where the answer may have waited for it or shared it.
     """
 
     outputs: dict[str, Column]
     features: Callable[[], Features]
+    parameters: Mapping[str, str] = MappingProxyType({})
+    run: Run | None = None
 
 
 class Model(Protocol):
