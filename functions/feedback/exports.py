@@ -18,6 +18,7 @@ from typing import Any
 from pydantic import BaseModel, JsonValue, ValidationError
 
 from pawl.errors import InvalidRecord
+from pawl.feedback import ARGILLA, LABEL_STUDIO
 from pawl.metrics import Metric
 from pawl.narrowing import is_list, is_object
 from pawl.web import explain
@@ -87,7 +88,7 @@ def _of_task(task: Task, metrics: Mapping[str, Metric]) -> Iterator[dict[str, An
             name = result.from_name if result.from_name in metrics else kind
             value = _fit(read(result.value, task.data), metrics[name])
             target = {each: task.data[each] for each in ("inference_id", "episode_id") if each in task.data}
-            yield _piece(name, value, {} if name in _COMPARISONS else target, f"label-studio/{rater}")
+            yield _piece(name, value, {} if name in _COMPARISONS else target, f"{LABEL_STUDIO}/{rater}")
 
 
 def _of_record(record: Record, metrics: Mapping[str, Metric]) -> Iterator[dict[str, Any]]:
@@ -101,7 +102,7 @@ def _of_record(record: Record, metrics: Mapping[str, Metric]) -> Iterator[dict[s
             if metrics[name].type == "ranking" and is_list(value):
                 value = _ranks([metadata.get(str(option), option) for option in value])
             value = _fit(value, metrics[name])
-            yield _piece(name, value, {} if name in _COMPARISONS else target, f"argilla/{response.user_id}")
+            yield _piece(name, value, {} if name in _COMPARISONS else target, f"{ARGILLA}/{response.user_id}")
 
 
 def _piece(name: str, value: Any, target: Mapping[str, Any], rater: str) -> dict[str, Any]:

@@ -9,7 +9,6 @@ how likely a reward model takes the first answer to be better. Personal data is 
 when it is read, for others may write files too: raters see, and say, what is kept of it.
 """
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
@@ -19,12 +18,12 @@ from pydantic_core import PydanticCustomError
 from feedback.schema import Id, Strict, Text
 from pawl.errors import InvalidRecord
 from pawl.masking import Masker, Policy
+from pawl.offered import Offered
 from pawl.web import explain
 
 if TYPE_CHECKING:
     from pawl.bucket import Bucket
 
-PREFIX = "pairs"
 FILE_PAIRS = 2_000
 """A file holds so many: the function keeps all of a model's in its memory."""
 _REMEMBERED = 64
@@ -76,22 +75,19 @@ class PairFiles:
     def __init__(self, bucket: "Bucket", policy: Policy) -> None:
         self._bucket = bucket
         self._policy = policy
+        self._offered = Offered(bucket)
         self._read: dict[tuple[str, str], list[Pair]] = {}
 
     def of(self, model: str) -> Iterator[Pair]:
         """All pairs of a model, file by file; InvalidRecord where a file holds something else."""
-        for key in self._bucket.keys(f"{PREFIX}/{model}/"):
-            if key.endswith(".jsonl"):
-                yield from self._pairs(key)
+        for key in self._offered.keys(model):
+            yield from self._pairs(key)
 
     def add(self, model: str, lines: bytes) -> tuple[str, int]:
-        """Store a file of pairs under its digest, so that the same one again changes nothing; its key and its pairs."""
-        kept = [pair.masked(self._policy).model_dump_json(exclude_unset=True) for pair in parse(lines)]
-        content = "\n".join(kept).encode()
-        key = f"{PREFIX}/{model}/{hashlib.sha256(content).hexdigest()[:16]}.jsonl"
-        parse(content)  # two texts may be one without what tells them apart
-        self._bucket.write(key, content)
-        return key, len(kept)
+        """Store pairs, less those of erased answers, so that the same change nothing; the file's key, how many."""
+        content = [pair.masked(self._policy).model_dump_json(exclude_unset=True).encode() for pair in parse(lines)]
+        parse(b"\n".join(content))  # two texts may be one without what tells them apart
+        return self._offered.add(model, content)
 
     def _pairs(self, key: str) -> Sequence[Pair]:
         content = (key, self._bucket.facts(key).etag)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from pawl.feedback import COMPARED
 from pawl.items import attributes, require_lost_condition
 from pawl.narrowing import is_object
 from pawl.opinions import Piece
@@ -80,7 +81,7 @@ def mark_of(answer: str) -> str:
 
 
 def _partition(model: str) -> str:
-    return f"compared/{model}"
+    return f"{COMPARED}{model}"
 
 
 def _text(item: Any, name: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from pawl.bucket import Bucket
 from pawl.compared import apart
 from pawl.masking import Masker, Policy
+from pawl.offered import Offered
 from pawl.receipt import Receipt
 
 _PREFERENCE = "preference"
@@ -24,13 +25,12 @@ class Gold(NamedTuple):
 def gold_in(bucket: Bucket, model: str, policy: Policy) -> dict[str, Gold]:
     """What is known of a model's pairs, by what `pawl.compared.pair_of` has for a preference between them."""
     found: dict[str, Gold] = {}
-    for key in bucket.keys(f"pairs/{model}/"):
-        if key.endswith(".jsonl"):
-            for line in bucket.read(key).splitlines():
-                pair: dict[str, Any] = json.loads(line) if line.strip() else {}
-                if pair.get("gold") is not None:
-                    named = _names(pair, policy)
-                    found[_pair(pair, named)] = Gold(named[pair["gold"] - 1] if pair["gold"] else None)
+    for key in Offered(bucket).keys(model):
+        for line in bucket.read(key).splitlines():
+            pair: dict[str, Any] = json.loads(line) if line.strip() else {}
+            if pair.get("gold") is not None:
+                named = _names(pair, policy)
+                found[_pair(pair, named)] = Gold(named[pair["gold"] - 1] if pair["gold"] else None)
     return found
 
 

@@ -48,7 +48,7 @@ def make_parser() -> argparse.ArgumentParser:
     whom = "a rater, what tags.subject or tags.user says, or a request's user"
     exporting = add("export", "all that is kept of a person, as JSON, and which models were trained on it")
     exporting.add_argument("name", help=whom)
-    erasing = add("erase", "erase a person: traffic, feedback, quarantine and every later dataset; prints a receipt")
+    erasing = add("erase", "erase a person from all that is kept and from every later dataset; prints a receipt")
     erasing.add_argument("name", help=whom)
     erasing.add_argument(
         "--inference", action="store_true", help="the name is an inference_id: keep that answer out of later datasets"

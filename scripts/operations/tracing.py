@@ -20,6 +20,7 @@ from operations.reading import named_version
 from operations.stack import OperationError, Stack
 from pawl.dataset import Row
 from pawl.datasets import Datasets
+from pawl.feedback import answers_of
 from pawl.identity import isoformat, unix_ms_of
 from pawl.pairset import PairRow
 from pawl.quarantine import Quarantine
@@ -162,8 +163,8 @@ class Tracer:
         """A subject or rater: the rows that are theirs, and those of answers on which they said something."""
         digest = name if _DIGEST.fullmatch(name) else subject_digest(name)
         called = frozenset({digest}) if digest == name else Subject.of(name, self._stack.receipt_keys).digests
-        said = [item for item in self._stack.feedback.all() if digest in _people(item)]
-        answers = frozenset(str(item["sk"]).partition("#")[0] for item in said)
+        said = [item for item in self._stack.feedback.all() if not called.isdisjoint(_people(item))]
+        answers = frozenset(uuid for item in said for uuid in answers_of(item))
         seen_by = self._seen_by(Origins(answers, called).cover)
         is_erased = not called.isdisjoint(Tombstones.of(self._stack.bucket).subjects)
         if not (said or seen_by or is_erased):

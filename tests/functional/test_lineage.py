@@ -101,6 +101,20 @@ def test_whom_a_request_named_is_found_by_what_traffic_calls_them(trace: Any) ->
     assert seen(found) == [(each, "was judged by it", {"recent": 1}) for each in "2345"]
 
 
+def test_a_rater_is_found_by_what_a_tool_made_of_their_name_and_by_every_answer_that_they_compared(
+    trace: Any, operated: Operated, cloud: Any
+) -> None:
+    value = {"chosen": operated.asked, "rejected": operated.judged}
+    body = {"feedback_id": "f", "metric": "preference", "value": value, "rater": "argilla/eve", "tags": {}}
+    newest = max(map(answer_uuid, value.values()))
+    cloud.put_feedback(model="triage", inference_uuid=newest, metric="preference.x", rater="argilla/eve", body=body)
+
+    found = trace("eve")
+
+    assert (found["about"]["feedback"], found["about"]["answers"]) == (1, 2)
+    assert seen(found)[0] == ("2", "learned from it", {"train": 1, "recent": 1})
+
+
 def test_a_rater_leads_to_the_rows_of_the_answers_that_they_labelled(trace: Any) -> None:
     found = trace("rater")
 

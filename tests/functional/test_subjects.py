@@ -3,6 +3,7 @@
 import argparse
 import gzip
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
@@ -11,12 +12,17 @@ from typing import Any
 import boto3
 import pytest
 
+from feedback.pairs import PairFiles
+from feedback.tally import Tally
 from operations.__main__ import COMMANDS
 from pawl.bundle import Bundle
+from pawl.compared import apart
 from pawl.dataset import Row, freeze
 from pawl.datasets import Datasets
-from pawl.errors import InvalidRequest
+from pawl.errors import InvalidRecord, InvalidRequest
 from pawl.identity import isoformat
+from pawl.masking import Policy
+from pawl.opinions import Opinions, Piece
 from pawl.pairset import PairRow, freeze_pairs
 from pawl.profile import Profile
 from pawl.quarantine import Entry, Quarantine
@@ -26,21 +32,22 @@ from pawl.subjects import Deployment
 from pawl.tombstones import Tombstones, subject_digest
 
 HOUR_MS = 3_600_000
-HERS = ("asked", "named", "rated")
-"""Answers that are hers: she asked, feedback names her, she alone has rated it."""
-WRITES = 17
+HERS = ("asked", "named", "rated", "asked, another named", "compared", "compared")
+"""Answers that are hers: she asked, feedback names her, she alone has rated it, a comparison of two names her."""
+NOT_HERS = ("rated by two", "asked by bob", "nobody's", "for bob", "for bob")
+WRITES = 39
 """What an erasure writes: it may die before any of it."""
-NOT_HERS = ("rated by two", "asked by bob", "nobody's")
+REFUSED = "inbox/feedback/some.jsonl.errors/000000000001.jsonl"
 
 
 @pytest.fixture
 def records(answered: Callable[..., CaptureRecord], keys: ReceiptKeys, now_ms: int) -> dict[str, CaptureRecord]:
     """Answers by what makes them hers, or not."""
-    began = now_ms - HOUR_MS
-    made = {name: answered(f"refund {name}", unix_ms=began + i) for i, name in enumerate((*HERS, *NOT_HERS))}
-    made["asked"] = replace(made["asked"], subject=keys.pseudonym("ada"))
-    made["asked by bob"] = replace(made["asked by bob"], subject=keys.pseudonym("bob"))
-    return made
+    began, names = now_ms - HOUR_MS, (*HERS, *NOT_HERS)
+    texts = [answered(f"refund {name}", unix_ms=began + place) for place, name in enumerate(names)]
+    made = {name if name not in names[:place] else f"{name} again": texts[place] for place, name in enumerate(names)}
+    askers = {"asked": "ada", "asked, another named": "ada", "asked by bob": "bob", "for bob": "bob"}
+    return made | {name: replace(made[name], subject=keys.pseudonym(asker)) for name, asker in askers.items()}
 
 
 @pytest.fixture
@@ -59,24 +66,72 @@ def say(cloud: Any, records: dict[str, CaptureRecord]) -> Callable[..., str]:
 
 
 @pytest.fixture
+def compare(cloud: Any, records: dict[str, CaptureRecord]) -> Callable[..., None]:
+    """Stores that the later answer to something is better than the first, and tallies that, as `feedback` does."""
+
+    def compare(name: str, rater: str, **tags: str) -> None:
+        first, later = (records[each].inference_id for each in (name, f"{name} again"))
+        uuids = [uuid_of_id(each) for each in (first, later)]
+        body = {"metric": "preference", "value": {"chosen": later, "rejected": first}, "rater": rater}
+        body |= {"feedback_id": f"compared/{rater}", "tags": {"rater": rater, **tags}}
+        piece = Piece("triage", "1", max(uuids), f"preference.{apart(uuids)}", rater, 0, True, body)
+        Opinions(boto3.client("dynamodb"), "feedback").store([piece], records[name].unix_ms)
+        Tally(boto3.client("dynamodb"), "feedback").note([piece])
+
+    return compare
+
+
+def pair_of(records: dict[str, CaptureRecord], name: str) -> bytes:
+    """The line of a file that offers both answers to something for comparison."""
+    ids = (records[each].inference_id for each in (name, f"{name} again"))
+    answers = [{"text": text, "inference_id": id} for text, id in zip(("no", "yes"), ids, strict=True)]
+    return json.dumps({"prompt": f"refund {name}", "answers": answers}).encode()
+
+
+def refusals(records: dict[str, CaptureRecord]) -> list[str]:
+    """Rows of a dropped file that were refused: one by her, one on her answer, and one of somebody else."""
+    rows = [{"tags": {"rater": "ada"}, "value": "x"}, {"inference_id": records["asked"].inference_id, "value": "y"}]
+    rows += [{"tags": {"rater": "bob"}, "value": "adamant"}]
+    texts = [*map(json.dumps, rows), "label,billing,bob,adamant", "label,billing,ada,z"]
+    return [json.dumps({"line": place, "reason": "no value", "row": text}) for place, text in enumerate(texts, 1)]
+
+
+@pytest.fixture
 def world(
-    cloud: Any, records: dict[str, CaptureRecord], say: Callable[..., str], make_bundle: Callable[..., Bundle]
+    cloud: Any,
+    records: dict[str, CaptureRecord],
+    say: Callable[..., str],
+    compare: Callable[..., None],
+    make_bundle: Callable[..., Bundle],
 ) -> Any:
-    """A deployment whose lake, table, quarantine and dataset hold something of hers and something of others."""
+    """A deployment that holds something of hers and something of others wherever it holds anything."""
     boto3.client("s3").put_bucket_versioning(Bucket="pawl-data", VersioningConfiguration={"Status": "Enabled"})
     hers = [Row("refund asked", "billing", {}, "traffic", uuid_of(records["asked"]))]
     hers += [Row("refund of long ago", "billing", {}, "traffic", "0" * 32, subject_digest("ada"))]
+    hers += [Row("refund for two", "billing", {}, "traffic", "1" * 32, subject_digest("bob"), (subject_digest("ada"),))]
     dataset = freeze("triage", {"train": [*hers, Row("hello", "other")], "holdout": [Row("login", "account")]}, {})
     cloud.seed(make_bundle("1", dataset.digest), dataset)
     Datasets(cloud.bucket).store(freeze("triage", {"train": [Row("hello", "other")]}, {}))
-    for batch in (("asked", "rated by two", "nobody's"), ("named", "rated"), ("asked by bob",)):
+    batches = [("asked", "rated by two", "nobody's"), ("named", "rated"), ("asked by bob",)]
+    batches += [("asked, another named", "compared"), ("compared again", "for bob", "for bob again")]
+    for batch in batches:
         stored = [records[name] for name in batch]
         cloud.traffic.store(f"{uuid_of(stored[0])}-0123456789ab", stored, Profile.open())
     say("asked", "bob")
     say("named", "carol", subject="ada")
     say("rated by two", "bob")
+    say("asked, another named", "bob", user="session-17")
     for name in ("rated", "rated by two", "asked by bob"):
         say(name, "ada")
+    say("rated by two", "label-studio/ada")
+    compare("compared", "carol", subject="ada")
+    for rater in ("ada", "bob"):
+        compare("for bob", rater)
+    PairFiles(cloud.bucket, Policy()).add(
+        "triage", b"\n".join(pair_of(records, name) for name in ("compared", "for bob"))
+    )
+    PairFiles(cloud.bucket, Policy()).add("parrot", pair_of(records, "compared"))
+    cloud.bucket.write(REFUSED, "".join(f"{line}\n" for line in refusals(records)).encode())
     entries = [_entry(records["asked"], "bob"), _entry(records["rated by two"], "ada"), _entry(records["nobody's"])]
     Quarantine(cloud.bucket, "triage").replace("1", entries)
     cloud.bucket.write("quarantine/triage/restored/bad", b"")
@@ -106,13 +161,19 @@ def texts_in(cloud: Any) -> list[str]:
     return sorted(json.loads(line)["inputs"]["text"][0] for _, lines in cloud.traffic.lines() for line in lines)
 
 
-def comments_in(cloud: Any) -> list[str]:
-    return sorted(item["value"] for item in cloud.feedback.all())
+def said_in(cloud: Any) -> list[str]:
+    """Who has said what, by the ids of what they said."""
+    return sorted(item["feedback_id"] for item in cloud.feedback.all())
+
+
+def pairs_in(cloud: Any) -> list[str]:
+    """The prompts of all pairs that are offered."""
+    return sorted(pair.prompt for model in ("triage", "parrot") for pair in PairFiles(cloud.bucket, Policy()).of(model))
 
 
 def all_bytes(cloud: Any) -> bytes:
     """Everything in the bucket but datasets and models, versions that were replaced included, and in the table."""
-    client, found = boto3.client("s3"), json.dumps(list(cloud.feedback.all())).encode()
+    client, found = boto3.client("s3"), json.dumps(cloud.feedback_items.scan()["Items"], default=str).encode()
     for each in client.list_object_versions(Bucket="pawl-data")["Versions"]:
         if not each["Key"].startswith(("datasets/", "models/")):
             place = {"Bucket": "pawl-data", "Key": each["Key"], "VersionId": each["VersionId"]}
@@ -121,25 +182,34 @@ def all_bytes(cloud: Any) -> bytes:
     return found
 
 
-def is_erased(cloud: Any) -> bool:
-    """Whether what is left is all that is not hers."""
+def assert_erased(cloud: Any, records: dict[str, CaptureRecord]) -> None:
+    """What is left is all that is not hers, and she is nowhere."""
     assert texts_in(cloud) == sorted(f"refund {name}" for name in NOT_HERS)
-    assert comments_in(cloud) == ["bob on rated by two"]
+    assert said_in(cloud) == ["compared/bob", "rated by two/bob"]
+    assert [str(item["sk"]).rpartition("#")[2] for item in cloud.feedback.tallied()] == ["bob"]
+    assert pairs_in(cloud) == ["refund for bob"]
+    assert [json.loads(line)["line"] for line in cloud.bucket.read(REFUSED).splitlines()] == [3, 4]
     assert [each.rater for each in Quarantine(cloud.bucket, "triage").entries()] == ["carol"]
-    return not any(f"refund {name}".encode() + b'"' in all_bytes(cloud) for name in HERS)
+    hers = [uuid_of(record) for name, record in records.items() if name.removesuffix(" again") in HERS]
+    assert len(hers) == len(HERS)
+    assert not re.findall(rb"\b(ada|" + "|".join(hers).encode() + rb")\b", all_bytes(cloud))
 
 
-def test_an_export_holds_all_that_is_hers_and_nothing_else(world: Any, run: Callable[[str, str], Any]) -> None:
+def test_an_export_holds_all_that_is_hers_and_nothing_else(
+    world: Any, run: Callable[[str, str], Any], records: dict[str, CaptureRecord]
+) -> None:
     found = run("export", "ada")
 
     assert sorted(each["inputs"]["text"][0] for each in found["traffic"]) == sorted(f"refund {n}" for n in HERS)
-    said = ["ada on asked by bob", "ada on rated", "ada on rated by two", "bob on asked", "carol on named"]
-    assert sorted(each["value"] for each in found["feedback"]) == said
+    by_her = {"asked by bob/ada", "compared/ada", "rated by two/ada", "rated by two/label-studio/ada", "rated/ada"}
+    of_hers = {"asked, another named/bob", "asked/bob", "compared/carol", "named/carol"}
+    assert sorted(each["feedback_id"] for each in found["feedback"]) == sorted(by_her | of_hers)
+    assert sorted(each["sk"].rpartition("#")[2] for each in found["compared"]) == ["ada", "carol"]
+    assert [each["prompt"] for each in found["pairs"]] == ["refund compared"] * 2
+    assert [each["line"] for each in found["refused_rows"]] == [1, 2, 5]
     assert [each["rater"] for each in found["quarantine"]] == ["bob", "ada"]
-    assert [(each["text"], each["split"]) for each in found["dataset_rows"]] == [
-        ("refund asked", "train"),
-        ("refund of long ago", "train"),
-    ]
+    texts = ["refund asked", "refund of long ago", "refund for two"]
+    assert [(each["text"], each["split"]) for each in found["dataset_rows"]] == [(text, "train") for text in texts]
     assert found["models"] == ["triage@1"]
     assert json.loads(json.dumps(found)) == found
     assert world.faults.writes == []
@@ -159,22 +229,31 @@ def test_compared_answers_of_hers_are_found_in_datasets_of_pairs(
     assert run("erase", "ada")["rows_in_datasets"][pairs.digest] == 2
 
 
-def test_an_erasure_reaches_lake_table_quarantine_and_later_datasets(
-    world: Any, run: Callable[[str, str], Any]
+def test_an_erasure_reaches_all_that_is_kept_and_later_datasets(
+    world: Any, run: Callable[[str, str], Any], records: dict[str, CaptureRecord]
 ) -> None:
     exported = run("export", "ada")
 
     receipt = run("erase", "ada")
 
-    assert is_erased(world)
-    counted = {name: receipt[name] for name in ("answers", "traffic_records", "feedback", "quarantine_entries")}
-    assert counted == {"answers": 3, "traffic_records": 3, "feedback": 5, "quarantine_entries": 2}
-    assert (sum(receipt["rows_in_datasets"].values()), receipt["models"]) == (2, ["triage@1"])
+    assert_erased(world, records)
+    counted = {name: count for name, count in receipt.items() if isinstance(count, int)}
+    assert counted == {
+        "answers": 6,
+        "traffic_records": 6,
+        "feedback": 9,
+        "compared": 2,
+        "pairs": 2,
+        "refused_rows": 3,
+        "quarantine_entries": 2,
+        "replaced_versions": counted["replaced_versions"],
+    }
+    assert (sum(receipt["rows_in_datasets"].values()), receipt["models"]) == (3, ["triage@1"])
     assert len(world.faults.writes) == WRITES
     stones = Tombstones.of(world.bucket)
     assert stones.answers == {uuid_of_id(each["inference_id"]) for each in exported["traffic"]}
     for row in exported["dataset_rows"]:
-        assert stones.cover(row["answer"], row["subject"])
+        assert stones.cover(row["answer"], row["subject"], *row["people"])
 
 
 def uuid_of_id(inference_id: str) -> str:
@@ -190,24 +269,26 @@ def test_a_receipt_is_kept_and_tells_neither_who_nor_what(
     assert json.loads(world.bucket.read(key)) == receipt
     assert receipt["subject"] == subject_digest("ada")
     assert not any(word in json.dumps(receipt) for word in ('"ada"', "refund", " on ", keys.pseudonym("ada")))
-    assert Tombstones.of(world.bucket).subjects == {subject_digest("ada"), keys.pseudonym("ada")}
+    names = ("ada", "label-studio/ada", "argilla/ada")
+    assert Tombstones.of(world.bucket).subjects == {*map(subject_digest, names), keys.pseudonym("ada")}
 
 
-def test_an_erasure_again_changes_nothing_but_says_so(world: Any, run: Callable[[str, str], Any]) -> None:
+def test_an_erasure_again_changes_nothing_but_says_so(
+    world: Any, run: Callable[[str, str], Any], records: dict[str, CaptureRecord]
+) -> None:
     run("erase", "ada")
     before = all_bytes(world)
 
     receipt = run("erase", "ada")
 
-    counts = ("answers", "traffic_records", "feedback", "quarantine_entries", "replaced_versions")
-    assert [receipt[name] for name in counts] == [0, 0, 0, 0, 0]
-    assert is_erased(world)
+    assert {count for count in receipt.values() if isinstance(count, int)} == {0}
+    assert_erased(world, records)
     assert len(before) <= len(all_bytes(world)) < len(before) + 1_000  # one more receipt
 
 
 @pytest.mark.parametrize("write", range(1, WRITES + 1))
 def test_an_erasure_that_dies_before_any_write_is_finished_by_the_next(
-    world: Any, run: Callable[[str, str], Any], write: int
+    world: Any, run: Callable[[str, str], Any], records: dict[str, CaptureRecord], write: int
 ) -> None:
     world.faults.die_at(write)
     with pytest.raises(world.faults.Died):
@@ -216,16 +297,49 @@ def test_an_erasure_that_dies_before_any_write_is_finished_by_the_next(
 
     run("erase", "ada")
 
-    assert is_erased(world)
+    assert_erased(world, records)
+
+
+def test_pairs_of_an_erased_answer_are_offered_no_more_though_the_same_file_is_added_again(
+    world: Any, run: Callable[[str, str], Any], records: dict[str, CaptureRecord]
+) -> None:
+    run("erase", "ada")
+    before = list(world.bucket.keys("pairs/"))
+
+    PairFiles(world.bucket, Policy()).add(
+        "triage", b"\n".join(pair_of(records, name) for name in ("compared", "for bob"))
+    )
+
+    assert list(world.bucket.keys("pairs/")) == before
+    with pytest.raises(InvalidRecord, match="every one of these pairs is of an answer that was erased"):
+        PairFiles(world.bucket, Policy()).add("triage", pair_of(records, "compared"))
+
+
+def test_a_receipt_names_the_runs_that_learn_from_her_rows_still(world: Any, run: Callable[[str, str], Any]) -> None:
+    (digest,) = {row["dataset"] for row in run("export", "ada")["dataset_rows"]}
+    world.registry.record_run("ended", {"model": "triage", "dataset": digest, "ended_ms": 1})
+    world.registry.record_run("training", {"model": "triage", "dataset": digest})
+    world.registry.record_run("another", {"model": "triage", "dataset": "0" * 64})
+
+    assert run("erase", "ada")["runs"] == ["training"]
+
+
+@pytest.mark.parametrize(("name", "is_theirs"), [("7", False), ("argilla/7", True)])
+def test_a_number_is_the_name_of_nobody_in_a_tool_that_counts_its_people(
+    world: Any, say: Callable[..., str], run: Callable[[str, str], Any], name: str, is_theirs: bool
+) -> None:
+    said = say("nobody's", "argilla/7", subject="someone")
+
+    assert [each["feedback_id"] for each in run("export", name)["feedback"]] == ([said] if is_theirs else [])
 
 
 def test_who_is_unknown_is_erased_from_what_comes_later(world: Any, run: Callable[[str, str], Any]) -> None:
-    before = texts_in(world), comments_in(world)
+    before = texts_in(world), said_in(world)
 
     receipt = run("erase", "eve")
 
     assert (receipt["traffic_records"], receipt["feedback"], receipt["models"]) == (0, 0, [])
-    assert (texts_in(world), comments_in(world)) == before
+    assert (texts_in(world), said_in(world)) == before
     assert Tombstones.of(world.bucket).cover("", subject_digest("eve"))
 
 
@@ -234,7 +348,7 @@ def test_a_pseudonym_of_an_older_key_is_found_as_long_as_that_key_is_kept(world:
     keys = ReceiptKeys(f"2:{'t' * 32},1:{'s' * 32}")
     stack = SimpleNamespace(deployment=deployment, receipt_keys=keys)
 
-    assert COMMANDS["erase"](stack, argparse.Namespace(name="ada", inference=False))["traffic_records"] == 3
+    assert COMMANDS["erase"](stack, argparse.Namespace(name="ada", inference=False))["traffic_records"] == 6
 
 
 def test_nobody_has_no_name(world: Any, run: Callable[[str, str], Any]) -> None:

@@ -62,9 +62,10 @@ def test_what_is_kept_for_a_while_ends_and_so_do_old_versions_and_unfinished_upl
     resources: Resources,
 ) -> None:
     rules = resources["Bucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
-    traffic, dropped, queries, exports, checkpoints, leftovers = rules
-    assert (traffic["Prefix"], traffic["ExpirationInDays"]) == ("traffic/", {"Ref": "TrafficRetentionDays"})
-    assert (dropped["Prefix"], dropped["ExpirationInDays"]) == ("inbox/", {"Ref": "TrafficRetentionDays"})
+    traffic, dropped, pairs, queries, exports, checkpoints, leftovers = rules
+    for rule in (traffic, dropped, pairs):
+        assert rule["ExpirationInDays"] == {"Ref": "TrafficRetentionDays"}
+    assert [rule["Prefix"] for rule in (traffic, dropped, pairs)] == ["traffic/", "inbox/", "pairs/"]
     for rule in (queries, exports, checkpoints):
         assert (rule["ExpirationInDays"], rule["NoncurrentVersionExpiration"]) == (7, {"NoncurrentDays": 1})
     assert [rule["Prefix"] for rule in (queries, exports, checkpoints)] == ["queries/", "exports/", "checkpoints/"]

@@ -10,7 +10,7 @@ Its layout:
     inbox/traffic/<model>/<version>/<file>                     dropped by people: traffic of models served elsewhere
     inbox/feedback/<file>                                      dropped by people: feedback, as POST /feedback takes it
     inbox/.../<file>.errors/<line>.jsonl                       the rows of a dropped file that cannot be read, and why
-    pairs/<model>/<digest>.jsonl                               answers for people to compare, see feedback.pairs
+    pairs/<model>/<digest>.jsonl                               answers for people to compare, see pawl.offered
     quarantine/<model>/ and tombstones/                        see pawl.quarantine and pawl.tombstones
     queries/ and exports/feedback/                             what Athena answers and, of feedback, reads: for a week
     datasets/<digest>/  candidates/<model>/<version>/  models/<model>/<version>/  layers/  reports/<model>/

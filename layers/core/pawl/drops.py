@@ -24,6 +24,7 @@ from pawl.items import from_item, require_lost_condition
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table
 
+INBOX = "inbox/"
 ERRORS = ".errors/"
 """Follows the name of a dropped file in the keys of what was wrong with it."""
 _KEEP_S = 90 * 86_400
@@ -147,6 +148,30 @@ class Drops:
             require_lost_condition(error)
             raise Conflict(f"another worker is reading {drop.key!r}") from error
         return after
+
+
+class Refused:
+    """The rows of dropped files that could not be used, as they lie beside those files, line by line."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        self._bucket = bucket
+
+    def lines(self) -> Iterator[tuple[str, list[bytes]]]:
+        """Every file of such rows by its key, each row with the reason as a line of JSON."""
+        for key in self._keys():
+            yield key, self._bucket.read(key).splitlines()
+
+    def rewrite(self, key: str, lines: Sequence[bytes]) -> None:
+        """Leave a file with these of its lines; it stays where none is left, and nothing is read of it anew."""
+        self._bucket.write(key, b"".join(line + b"\n" for line in lines))
+
+    def forget_replaced(self) -> int:
+        """Remove for good what such files held before they were rewritten; how many versions that were."""
+        folders = {key.partition(ERRORS)[0] + ERRORS for key in self._keys()}
+        return sum(map(self._bucket.forget_replaced, sorted(folders)))
+
+    def _keys(self) -> list[str]:
+        return [key for key in self._bucket.keys(INBOX) if ERRORS in key]
 
 
 def _drop(key: str, facts: ObjectFacts) -> Drop:

@@ -10,6 +10,7 @@ A digest keeps a name from being read off the list. It is a pseudonym all the sa
 """
 
 import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 PREFIX = "tombstones/"
 _SUBJECT, _INFERENCE = f"{PREFIX}subject/", f"{PREFIX}inference/"
+_NAMED = re.compile(rb"\.([0-9a-f]{32})\.")
 
 
 def subject_digest(subject: str) -> str:
@@ -38,6 +40,15 @@ def answer_uuid(inference_id: str) -> str:
     if len(parts) < 2 or not parts[1]:
         raise InvalidReceipt(f"no inference_id: {inference_id!r}; want one as an answer came with")
     return parts[1]
+
+
+def answers_in(text: bytes) -> set[str]:
+    """The uuids in all inference_ids that a text holds, whatever its format.
+
+    >>> answers_in(b'{"chosen": "1.018bcfe5680070008000000000000000.assistant.1.3.1.x.y"}')
+    {'018bcfe5680070008000000000000000'}
+    """
+    return {found.decode() for found in _NAMED.findall(text)}
 
 
 @dataclass(frozen=True, slots=True)
