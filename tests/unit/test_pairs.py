@@ -40,7 +40,7 @@ def test_a_preference_becomes_a_row_with_the_captured_conversation_and_both_text
     (row,) = rows_of(world.freeze())
 
     assert row.prompt == [SYSTEM, {"role": "user", "content": "Name a bird."}]
-    assert (row.chosen, row.rejected, row.margin, row.source) == ("A wren.", "A cat.", 2.0, "traffic")
+    assert (row.chosen, row.rejected, row.margin, row.source) == ("A wren.", "A cat.", 1.0, "traffic")
     assert row.answers == tuple(sorted((better.split(".")[1], worse.split(".")[1])))
     assert row.subject == subject_digest("eve")
     assert row.weight == pytest.approx(0.8, abs=0.05)  # what is believed of a rater of whom nothing is known
@@ -147,6 +147,20 @@ def test_raters_who_agree_weigh_more_than_one_and_those_who_cancel_out_say_nothi
     assert set(weights) == {"A wren.", "Oslo."}
     assert 1 > weights["A wren."] > weights["Oslo."] > 0.5
     assert frozen.dataset.lineage["left_out"]["disputed"] == 1
+
+
+def test_a_margin_is_told_in_what_its_rater_usually_gives_and_has_an_end() -> None:
+    world = Conversations()
+    for number, margin in enumerate((0.5, 0.25, 0.5, 1.0, 1e9)):
+        for rater, scale in (("ada", 1.0), ("bob", 100.0)):
+            prompt = f"where does the {BIRDS[number]} of {rater} sleep"
+            ids = [world.answer(prompt, f"{text} {number} {rater}") for text in ("high up", "no idea")]
+            world.prefer(ids[0], ids[1], rater, margin * scale)
+
+    margins = {row.chosen: row.margin for row in rows_of(world.freeze())}
+
+    for rater in ("ada", "bob"):
+        assert [margins[f"high up {number} {rater}"] for number in range(5)] == [1.0, 0.5, 1.0, 2.0, 3.0]
 
 
 def test_a_tie_drops_a_pair_as_far_as_it_is_trusted() -> None:

@@ -30,6 +30,8 @@ PAIRS = Kind(
     {**PEOPLE, "authors": "VARCHAR[]"},
 )
 """A dataset of comparisons; a prompt that is a conversation stands in `messages`, and `prompt` is null."""
+MOST_MARGIN = 3.0
+"""No answer is better by more than so many times what its raters usually say."""
 _JUDGE = "-reward"
 
 
@@ -37,11 +39,11 @@ _JUDGE = "-reward"
 class PairRow:
     """One comparison. `prompt` is a text, or a conversation as a list of `{"role", "content"}`.
 
-    `margin` is by how much the chosen answer is better, where anybody said so; `weight` what its raters are worth, 0 to
-    1; `answers` the uuids of both answers where they were captured, so that either can be erased; `subject` whose they
-    are, by the digest of their name, `people` all who asked or were named too, and `authors` who wrote a text. A row
-    that lacks one of its texts compares nothing: it is a thumb, up for what was chosen or down for what was rejected,
-    of which only KTO can learn.
+    `margin` is by how much the chosen answer is better, where anybody said so, 1 for as much as is usual; `weight` what
+    its raters are worth, 0 to 1; `answers` the uuids of both answers where they were captured, so that either can be
+    erased; `subject` whose they are, by the digest of their name, `people` all who asked or were named too, and
+    `authors` who wrote a text. A row that lacks one of its texts compares nothing: it is a thumb, up for what was
+    chosen or down for what was rejected, of which only KTO can learn.
     """
 
     prompt: str | list[dict[str, str]]
