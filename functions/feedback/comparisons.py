@@ -51,12 +51,17 @@ def compare(name: str, type: str, value: Any, inference_id: str | None, verify: 
             ],
         )
         return Comparison(kept, max(receipts, key=lambda receipt: receipt.uuid), apart(each.uuid for each in receipts))
-    if any(_ID.fullmatch(each) for each in named):
+    if any(map(is_id, named)):
         raise InvalidRequest(
             f"{name} takes inference_ids in its value alone, or texts with the inference_id of their input"
         )
     mask.meet(named)
     return Comparison(mask(kept), verify(inference_id, "inference_id"), apart(mask(named)))
+
+
+def is_id(text: str) -> bool:
+    """Whether a text looks like an inference_id, proved or not."""
+    return _ID.fullmatch(text) is not None
 
 
 def _preference(name: str, value: Any) -> tuple[Any, list[str]]:

@@ -2,21 +2,25 @@
 
 Label Studio ("JSON", not "JSON-MIN"): each annotation that was not cancelled, by its `completed_by`. A result is said
 in the metric that its `from_name` names, else in that of its type: `choices` is a label, `rating` and `number` a
-rating, `textarea` a demonstration, `pairwise` a preference, `ranker` a ranking of items whose ids are inference_ids.
-Results of other types are no feedback. A task's `data` holds the `inference_id` or `episode_id`, or for pairwise
-`inference_ids`, the left and the right one.
+rating, `textarea` a comment, `pairwise` a preference, `ranker` a ranking of items whose ids are inference_ids. Results
+of other types, such as relations and regions, are no feedback. A task's `data` holds the `inference_id` or
+`episode_id`, or for pairwise `inference_ids`, the left and the right one.
 
 Argilla 2 (`dataset.records.to_json`): each response, by its `user_id`. It is said in the metric that its question
-names, else in one that fits its value: text is a label, a number a rating, a list a ranking, best first, of
-inference_ids or of options whose inference_ids the metadata hold under the options' names. The record's id is the
+names, else in one that fits its value: a number is a rating, a text a label, or a comment where another question is
+named `label`, a list a ranking, best first, of inference_ids or of options whose inference_ids the metadata hold under
+the options' names. A list of anything else, such as several labels or spans, is no feedback. The record's id is the
 inference_id, unless its metadata hold one.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel, JsonValue, ValidationError
 
+from feedback.comparisons import is_id
 from pawl.errors import InvalidRecord
 from pawl.feedback import ARGILLA, LABEL_STUDIO
 from pawl.metrics import Metric
@@ -28,11 +32,11 @@ _TRUTH = {"true": True, "yes": True, "false": False, "no": False}
 
 
 class Result(BaseModel):
-    """What one control of Label Studio says."""
+    """What one control of Label Studio says; what ties two regions together has neither name nor value."""
 
-    from_name: str
-    type: str
-    value: dict[str, JsonValue]
+    from_name: str = ""
+    type: str = ""
+    value: dict[str, JsonValue] = {}
 
 
 class Annotation(BaseModel):
@@ -65,48 +69,86 @@ class Record(BaseModel):
     responses: dict[str, list[Response]]
 
 
-def feedback_in(row: Mapping[str, Any], metrics: Mapping[str, Metric]) -> list[dict[str, Any]]:
-    """The pieces of feedback in a row: itself, or those of the exported task or record that it is."""
+Piece = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """The pieces of feedback in a row, as the API takes them, and what is wrong with others that are none."""
+
+    pieces: list[Piece] = field(default_factory=list[Piece])
+    wrong: list[str] = field(default_factory=list[str])
+
+
+def feedback_in(row: Mapping[str, Any], metrics: Mapping[str, Metric]) -> Exported:
+    """What a row says: itself, or what the exported task or record does that it is."""
     try:
         if "data" in row and "annotations" in row:
-            return list(_of_task(Task.model_validate(row), metrics))
+            return _read(_of_task(Task.model_validate(row), metrics))
         if "fields" in row and "responses" in row:
-            return list(_of_record(Record.model_validate({**row, "responses": row["responses"] or {}}), metrics))
+            return _read(_of_record(Record.model_validate({**row, "responses": row["responses"] or {}}), metrics))
     except ValidationError as error:
         raise InvalidRecord(f"not as the tool exports it: {explain(error.errors())}") from error
-    return [dict(row)]
+    return Exported([dict(row)])
 
 
-def _of_task(task: Task, metrics: Mapping[str, Metric]) -> Iterator[dict[str, Any]]:
+Reader = Callable[[], Piece]
+
+
+def _read(readers: Iterable[Reader]) -> Exported:
+    """Each piece by itself: what one person got wrong takes nothing from what others said."""
+    found = Exported()
+    for read in readers:
+        try:
+            found.pieces.append(read())
+        except InvalidRecord as error:
+            found.wrong.append(str(error))
+    return found
+
+
+def _of_task(task: Task, metrics: Mapping[str, Metric]) -> Iterator[Reader]:
     for annotation in task.annotations:
         by = annotation.completed_by
-        rater = by.get("email") or by.get("id") if is_object(by) else by
+        rater = f"{LABEL_STUDIO}/{by.get('email') or by.get('id') if is_object(by) else by}"
         for result in [] if annotation.was_cancelled else annotation.result:
-            if result.type not in _KINDS:
-                continue
-            kind, read = _KINDS[result.type]
-            name = result.from_name if result.from_name in metrics else kind
-            value = _fit(read(result.value, task.data), metrics[name])
-            target = {each: task.data[each] for each in ("inference_id", "episode_id") if each in task.data}
-            yield _piece(name, value, {} if name in _COMPARISONS else target, f"{LABEL_STUDIO}/{rater}")
+            if result.type in _KINDS and result.from_name:
+                yield partial(_of_result, result, task.data, rater, metrics)
 
 
-def _of_record(record: Record, metrics: Mapping[str, Metric]) -> Iterator[dict[str, Any]]:
+def _of_result(result: Result, data: Mapping[str, Any], rater: str, metrics: Mapping[str, Metric]) -> Piece:
+    kind, read = _KINDS[result.type]
+    name = result.from_name if result.from_name in metrics else kind
+    value = read(result.value, data)
+    if metrics[name].type == "comment" and is_list(value):
+        value = "\n".join(map(str, value))
+    target = {each: data[each] for each in ("inference_id", "episode_id") if each in data}
+    return _piece(name, _fit(value, metrics[name]), target, rater)
+
+
+def _of_record(record: Record, metrics: Mapping[str, Metric]) -> Iterator[Reader]:
     metadata = record.metadata or {}
     target = {"inference_id": metadata.get("inference_id", record.id)}
+    text = "comment" if "label" in record.responses else "label"
     for question, responses in record.responses.items():
         for response in responses:
-            value = response.value
-            kind = "ranking" if is_list(value) else "label" if isinstance(value, str) else "rating"
+            kind = _kind_of(response.value, metadata, text)
             name = question if question in metrics else kind
-            if metrics[name].type == "ranking" and is_list(value):
-                value = _ranks([metadata.get(str(option), option) for option in value])
-            value = _fit(value, metrics[name])
-            yield _piece(name, value, {} if name in _COMPARISONS else target, f"{ARGILLA}/{response.user_id}")
+            if name:
+                value = response.value
+                if metrics[name].type == "ranking" and is_list(value):
+                    value = _ranks([metadata.get(str(option), option) for option in value])
+                yield partial(_piece, name, _fit(value, metrics[name]), target, f"{ARGILLA}/{response.user_id}")
 
 
-def _piece(name: str, value: Any, target: Mapping[str, Any], rater: str) -> dict[str, Any]:
-    return {"metric_name": name, "value": value, **target, "tags": {"rater": rater}}
+def _kind_of(value: JsonValue, metadata: Mapping[str, Any], text: str) -> str:
+    """The metric that an answer to a question of Argilla fits; empty where it fits none."""
+    if is_list(value):
+        return "ranking" if all(str(option) in metadata or is_id(str(option)) for option in value) else ""
+    return text if isinstance(value, str) else "rating"
+
+
+def _piece(name: str, value: Any, target: Mapping[str, Any], rater: str) -> Piece:
+    return {"metric_name": name, "value": value, **({} if name in _COMPARISONS else target), "tags": {"rater": rater}}
 
 
 def _fit(value: Any, metric: Metric) -> Any:
@@ -120,6 +162,13 @@ def _one(name: str) -> Callable[[Mapping[str, Any], Mapping[str, Any]], Any]:
         return found[0] if is_list(found) and len(found) == 1 else found
 
     return read
+
+
+def _choice(value: Mapping[str, Any], data: Mapping[str, Any]) -> Any:
+    found = value.get("choices")
+    if not is_list(found) or len(found) != 1:
+        raise InvalidRecord("a choices result: want one choice, for a label is one")
+    return found[0]
 
 
 def _pair(value: Mapping[str, Any], data: Mapping[str, Any]) -> Any:
@@ -146,10 +195,10 @@ def _ranks(items: Any) -> list[dict[str, Any]]:
 
 
 _KINDS: Mapping[str, tuple[str, Callable[[Mapping[str, Any], Mapping[str, Any]], Any]]] = {
-    "choices": ("label", _one("choices")),
+    "choices": ("label", _choice),
     "rating": ("rating", _one("rating")),
     "number": ("rating", _one("number")),
-    "textarea": ("demonstration", _one("text")),
+    "textarea": ("comment", _one("text")),
     "pairwise": ("preference", _pair),
     "ranker": ("ranking", _order),
 }

@@ -2,9 +2,9 @@
 
 JSON, in lines or as an array, has the API's own fields, or is what a tool exports. CSV has the same as columns, an
 empty cell for none; `tags` is a JSON object, or each tag has a column `tags.<name>`; a value that is neither text nor a
-label is written as JSON. Of a row that is refused nothing is stored. Feedback counts as said when the file was written,
-so a file that is read late, or again, does not take the place of what was said since. A row from a device brings its
-answer along (`feedback.devices`).
+label is written as JSON. Where a tool exports several pieces in a row, each is taken or refused by itself. Feedback
+counts as said when the file was written, so a file that is read late, or again, does not take the place of what was
+said since. A row from a device brings its answer along (`feedback.devices`).
 """
 
 import json
@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from feedback.devices import ANSWER, Devices
-from feedback.exports import feedback_in
+from feedback.exports import Exported, feedback_in
 from feedback.intake import Intake
 from feedback.schema import Feedback
 from feedback.tally import Tally
@@ -62,16 +62,19 @@ class FeedbackFile:
         """Nothing is left to do: each chunk stands for itself."""
 
     def _read(self, row: Row, is_csv: bool, said_ms: int) -> tuple[list[Piece], list[CaptureRecord], list[str]]:
-        pieces, answers, wrong = list[Piece](), list[CaptureRecord](), list[str]()
+        """What a row says, the answers that it brings along, and what is wrong with it."""
+        pieces, answers = list[Piece](), list[CaptureRecord]()
         try:
-            given = [self._columns(row.values)] if is_csv else feedback_in(row.values, self.intake.metrics)
+            said = Exported([self._columns(row.values)]) if is_csv else feedback_in(row.values, self.intake.metrics)
         except InvalidRecord as error:
             return [], [], [str(error)]
-        for each in given:
+        wrong = list(said.wrong)
+        for each in said.pieces:
             try:
+                brought = list[CaptureRecord]()
                 if ANSWER in each:
                     each, answer = self.devices.receive(each, said_ms)
-                    answers.append(answer)
+                    brought.append(answer)
                 feedback = Feedback.model_validate(each)
                 piece = self.intake.read(feedback, RATER, said_ms)
             except ValidationError as error:
@@ -79,8 +82,9 @@ class FeedbackFile:
             except PawlError as error:
                 wrong.append(str(error))
             else:
+                answers += brought
                 pieces += [] if feedback.dryrun else [piece]
-        return ([], [], wrong) if wrong else (pieces, answers, [])
+        return pieces, answers, wrong
 
     def _columns(self, cells: dict[str, str]) -> dict[str, Any]:
         """A row of CSV as the API would have it."""

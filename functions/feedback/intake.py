@@ -62,7 +62,10 @@ class Intake:
             "rater": rater,
         }
         does_teach = metric.teaches and (metric.type != "correction" or teaches(value))
-        return Piece(receipt.model, receipt.model_version, receipt.uuid, about, rater, said_ms, does_teach, body)
+        whose = feedback.tags.get("subject") or feedback.tags.get("user")
+        subjects = tuple(self.keys.pseudonyms(whose)) if whose else ()
+        told = (receipt.uuid, about, rater, said_ms, does_teach, body, subjects)
+        return Piece(receipt.model, receipt.model_version, *told)
 
     def _say(self, feedback: Feedback, metric: Metric, said_ms: int, mask: Masker) -> tuple[str, Any, Receipt]:
         """In what it is said, told apart from others of that rater; what is said; and of which answer."""

@@ -104,7 +104,7 @@ def _add_model_routes(app: FastAPI, service: Service) -> None:
 def _add_repository_routes(app: FastAPI, service: Service) -> None:
     @app.post("/v2/repository/index", **route(json=ref("Index")))
     async def index(request: Request) -> list[dict[str, str]]:
-        return await run_in_threadpool(metadata.index, service.engine, _wants_ready(await _read(request)))
+        return await run_in_threadpool(metadata.index, service.engine, _wants_ready(await request.body()))
 
     @app.post("/v2/repository/models/{model}/load", **route(501))
     async def load(model: str) -> None:

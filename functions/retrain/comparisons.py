@@ -38,7 +38,8 @@ class Opinion(NamedTuple):
 
     `beside` is the inference_id that texts answer; empty where answers have their own. `pair` tells the comparison from
     all others. `is_own`: the better text is the rater's. `subject` is the digest of whom it is about or for, where the
-    feedback tells; `is_named` is whether the rater is a name that the feedback gives, and not the key that sent it.
+    feedback tells, and `pseudonyms` are what captured answers call them; `is_named` is whether the rater is a name that
+    the feedback gives, and not the key that sent it.
     """
 
     feedback_id: str
@@ -49,6 +50,7 @@ class Opinion(NamedTuple):
     pair: str
     given_ms: int
     subject: str
+    pseudonyms: tuple[str, ...]
     is_named: bool
     is_own: bool
 
@@ -95,6 +97,7 @@ def opinion_in(item: Mapping[str, Any]) -> Opinion | None:
         pair_of(item["sk"]),
         item["said_ms"] if "said_ms" in item else unix_ms(item["given_at"]),
         subject_digest(whose) if whose else "",
+        tuple(map(sys.intern, item.get("subjects", ()))),
         "rater" in tags,
         item["metric"] in (DEMONSTRATION, CORRECTION),
     )

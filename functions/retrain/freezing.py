@@ -23,6 +23,7 @@ from retrain.joining import Asked, join, text_key
 from retrain.selection import Said, Selection, select
 from retrain.splitting import RECENT, TRAIN, Belonging, Splits, held_out
 from retrain.trust import Trust
+from retrain.whose import persons
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ def freeze_traffic(
     left_out = selected.left_out + Counter({"without answer": joined.without_answer, "erased row": erased_rows})
     votes = learnable(joined.votes, {row.label for row in inherited[TRAIN]})
     agreed = agree(votes, selected.said, _gold(inherited), rules.trust, rules.restored)
-    splits = assemble(inherited, joined.texts, agreed, left_out)
+    splits = assemble(inherited, joined.texts, agreed, left_out, persons(selected.said))
     learned = sum(map(len, splits.values())) - sum(map(len, inherited.values()))
     lineage = {
         "parent": parent.digest,
@@ -69,12 +70,13 @@ def freeze_traffic(
 
 
 def assemble(
-    inherited: Splits, texts: Mapping[str, Asked], agreed: Agreed, left_out: Counter[str]
+    inherited: Splits, texts: Mapping[str, Asked], agreed: Agreed, left_out: Counter[str], names: Mapping[str, str]
 ) -> dict[str, list[Row]]:
     """The splits of the next dataset: what is inherited, and the texts that are new; counts the others in `left_out`.
 
-    No text of the inherited rows changes, nor is one held out that is trained on. A label that the parent does not know
-    needs NEW_LABEL_ROWS rows to be learned: one person's slip of the pen is no new class.
+    `names` has one for each person who has several. No text of the inherited rows changes, nor is one held out that is
+    trained on. A label that the parent does not know needs NEW_LABEL_ROWS rows to be learned: one person's slip of the
+    pen is no new class.
     """
     known = {text_key(row.text) for rows in inherited.values() for row in rows}
     offered = sorted((key for key in texts if key not in known), key=lambda key: (texts[key].answer, texts[key].row))
@@ -84,7 +86,7 @@ def assemble(
     left_out["near duplicate"] += sum(key in agreed.labels for key in offered) - len(fresh)
     rows = [_row(texts[key], agreed.labels[key]) for key in fresh]
     belongings = [Belonging(key, texts[key].whose.subject, texts[key].whose.is_rater) for key in fresh]
-    sides = [RECENT if is_out else TRAIN for is_out in held_out(belongings, inherited)]
+    sides = [RECENT if is_out else TRAIN for is_out in held_out(belongings, inherited, names)]
     labels = _learnable_labels(inherited, zip(rows, sides, strict=True))
     splits = {name: list(given) for name, given in inherited.items()} | {RECENT: list(inherited.get(RECENT, []))}
     for row, side in zip(rows, sides, strict=True):

@@ -76,7 +76,7 @@ def assemble(inherited: Splits, offered: Sequence["Offered"], left_out: Counter[
     before = [row for rows in inherited.values() for row in rows]
     alike = _Alike.of([*before, *(row for row, _ in offered)])
     fresh = list(_without_repeats(before, offered, alike, left_out))
-    belongings = [Belonging(alike.prompts[place], asker) for place, _, asker in fresh]
+    belongings = [Belonging(alike.prompts[place], askers) for place, _, askers in fresh]
     sides = held_out(belongings, *_belongings(inherited, alike))
     kept = RECENT if before else HOLDOUT
     splits = {split: list(inherited.get(split, [])) for split in (TRAIN, HOLDOUT, RECENT)}
@@ -88,16 +88,16 @@ def assemble(inherited: Splits, offered: Sequence["Offered"], left_out: Counter[
     return {split: rows for split, rows in splits.items() if rows}
 
 
-Offered = tuple[PairRow, str]
-"""A row, and who asked, where that is more than its only rater."""
+Offered = tuple[PairRow, tuple[str, ...]]
+"""A row, and all who asked."""
 
 
 class _Fresh(NamedTuple):
-    """A new row, its place among all, and who asked, where that is more than its only rater."""
+    """A new row, its place among all, and all who asked."""
 
     place: int
     row: PairRow
-    asker: str
+    askers: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,33 +132,36 @@ def _without_repeats(
     """What repeats neither an inherited row nor an earlier one, exactly or nearly; a thumb, not even half a pair."""
     seen = {alike.key(place) for place in range(len(before))}
     known = {text for place, row in enumerate(before) if not row.is_thumb for text in alike.texts(place)}
-    for place, (row, asker) in enumerate(offered, len(before)):
+    for place, (row, askers) in enumerate(offered, len(before)):
         key, texts = alike.key(place), alike.texts(place)
         if key in seen or (row.is_thumb and texts & known):
             left_out["repeat"] += 1
             continue
         seen.add(key)
         known |= set() if row.is_thumb else texts
-        yield _Fresh(place, row, asker)
+        yield _Fresh(place, row, askers)
 
 
 def _pairs(preferred: Iterable[Preferred], compared: Compared) -> Iterator[Offered]:
     """The rows of preferences, in the order of their texts."""
     for each in sorted(preferred, key=lambda each: (each.better, each.worse)):
         better, worse = compared.texts[each.better], compared.texts[each.worse]
-        subject, is_rater, people = compared.whose[min(each.better, each.worse), max(each.better, each.worse)]
+        theirs = compared.whose[min(each.better, each.worse), max(each.better, each.worse)]
         answers = tuple(sorted({better.answer, worse.answer} - {""}))
-        texts, about = (better.prompt, better.text, worse.text), (answers, subject, people)
-        yield PairRow(*texts, each.margin, each.weight, {}, "traffic", *about), "" if is_rater else subject
+        texts, about = (
+            (better.prompt, better.text, worse.text),
+            (answers, theirs.subject, theirs.people, theirs.authors),
+        )
+        yield PairRow(*texts, each.margin, each.weight, {}, "traffic", *about), theirs.askers
 
 
 def _thumbs(liked: Iterable[Liked], rated: Rated) -> Iterator[Offered]:
     """The rows of single answers, in the order of their texts."""
     for each in sorted(liked):
-        text, (subject, is_rater, people) = rated.texts[each.text], rated.whose[each.text]
+        text, theirs = rated.texts[each.text], rated.whose[each.text]
         texts = (text.prompt, text.text, "") if each.is_good else (text.prompt, "", text.text)
-        about = ((text.answer,), subject, people)
-        yield PairRow(*texts, None, each.weight, {}, "traffic", *about), "" if is_rater else subject
+        about = ((text.answer,), theirs.subject, theirs.people, theirs.authors)
+        yield PairRow(*texts, None, each.weight, {}, "traffic", *about), theirs.askers
 
 
 def _count_thumbs(splits: Splits) -> int:
@@ -170,7 +173,7 @@ def _belongings(inherited: Splits, alike: _Alike) -> tuple[list[Belonging], list
     learned, kept, place = list[Belonging](), list[Belonging](), 0
     for split, rows in inherited.items():
         for row in rows:
-            (learned if split == TRAIN else kept).append(Belonging(alike.prompts[place], row.subject))
+            (learned if split == TRAIN else kept).append(Belonging(alike.prompts[place], row.askers))
             place += 1
     return learned, kept
 

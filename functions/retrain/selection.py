@@ -33,8 +33,9 @@ class Selection:
 class Said(NamedTuple):
     """One rater's word on all rows of one answer.
 
-    `subject` is the digest of whom the answer is about or for, where the feedback tells; `is_named` is whether the
-    rater is a name that the feedback gives, and not the key that sent it.
+    `subject` is the digest of whom the answer is about or for, where the feedback tells, and `pseudonyms` are what
+    captured answers call them; `is_named` is whether the rater is a name that the feedback gives, and not the key that
+    sent it.
     """
 
     feedback_id: str
@@ -45,6 +46,7 @@ class Said(NamedTuple):
     labels: tuple[str, ...]
     given_ms: int
     subject: str
+    pseudonyms: tuple[str, ...]
     is_named: bool
 
 
@@ -97,5 +99,6 @@ def _said(item: Mapping[str, Any]) -> Said | None:
         tuple(map(sys.intern, labels)),
         item["said_ms"] if "said_ms" in item else unix_ms(item["given_at"]),
         subject_digest(whose) if whose else "",
+        tuple(map(sys.intern, item.get("subjects", ()))),
         "rater" in tags,
     )

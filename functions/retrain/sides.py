@@ -10,19 +10,25 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from retrain.groups import hang_together
+
 SHARE = 0.25
 
 
 class Belonging(NamedTuple):
-    """What decides on a comparison's side: its prompt, by number, and who asked, empty where that is not known."""
+    """What decides on a comparison's side: its prompt, by number, and all who asked, as far as they are known.
+
+    Two answers may have been given to two people, and one person has a digest where feedback names them, and a
+    pseudonym by each key under which they asked.
+    """
 
     prompt: int
-    asker: str = ""
+    askers: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[int | str, ...]:
         """All that must not be on both sides."""
-        return (self.prompt, self.asker) if self.asker else (self.prompt,)
+        return (self.prompt, *self.askers)
 
 
 def held_out(rows: Sequence[Belonging], learned: Iterable[Belonging], kept: Iterable[Belonging]) -> list[bool | None]:
@@ -31,7 +37,8 @@ def held_out(rows: Sequence[Belonging], learned: Iterable[Belonging], kept: Iter
     `learned` are comparisons that the parent dataset trains on, `kept` those that it holds out.
     """
     sides = _known(learned, kept)
-    groups = _groups(rows)
+    together = hang_together(row.names for row in rows)
+    groups = [together[row.prompt] for row in rows]
     defaults = _defaults(rows, groups, sides)
     found = list[bool | None]()
     for row, group in zip(rows, groups, strict=True):
@@ -50,23 +57,6 @@ def _known(learned: Iterable[Belonging], kept: Iterable[Belonging]) -> dict[int 
     for name in {name for row in kept for name in row.names}:
         found[name] = None if name in found else True
     return found
-
-
-def _groups(rows: Sequence[Belonging]) -> list[int]:
-    """The group of each row: all that hang together by prompts or askers."""
-    places = {name: place for place, name in enumerate(dict.fromkeys(name for row in rows for name in row.names))}
-    first = list(range(len(places)))
-    for row in rows:
-        one, other = (_root(first, places[name]) for name in (row.prompt, row.names[-1]))
-        first[max(one, other)] = min(one, other)
-    return [_root(first, places[row.prompt]) for row in rows]
-
-
-def _root(first: list[int], place: int) -> int:
-    while first[place] != place:
-        first[place] = first[first[place]]
-        place = first[place]
-    return place
 
 
 def _defaults(

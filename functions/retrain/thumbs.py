@@ -29,6 +29,7 @@ class Thumb(NamedTuple):
     answer: str
     given_ms: int
     subject: str
+    pseudonyms: tuple[str, ...]
     is_named: bool
 
     @property
@@ -85,6 +86,7 @@ def thumb_in(item: Mapping[str, Any], metric: Metric) -> Thumb | None:
         answer,
         item["said_ms"] if "said_ms" in item else unix_ms(item["given_at"]),
         subject_digest(whose) if whose else "",
+        tuple(map(sys.intern, item.get("subjects", ()))),
         "rater" in tags,
     )
 

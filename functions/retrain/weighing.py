@@ -3,18 +3,24 @@
 A rater who is right with chance (1 + t) / 2, which is what a trust of t means, moves the log odds of a pair by
 2 artanh t. So raters add up to a belief p that one answer is better, and the pair's weight is 2p - 1 = tanh(sum of
 artanh t): a single rater's own trust, more where others agree, nothing where they cancel out.
+
+Raters have scales of their own for how much better an answer is, from 0 to 1 or to 100. So a margin is told in what its
+rater usually gives, their median, and is at most MOST_MARGIN: Llama 2's reward model learned from margins of 0 to 3 in
+its own log odds (Touvron et al. 2023), where larger ones would outweigh all that nobody gave one for.
 """
 
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from statistics import median
 
 from pawl.identity import isoformat
+from pawl.pairset import MOST_MARGIN
 from pawl.quarantine import Entry
 from pawl.screening import Quarantined, Screened, screen
 from pawl.tombstones import answer_uuid
-from pawl.votes import Item, Vote, Votes
+from pawl.votes import Item, Value, Vote, Votes
 from retrain.answers import Compared
 from retrain.comparisons import Better, Opinion
 from retrain.consensus import feedback_of
@@ -49,7 +55,7 @@ class Weighed:
 
 def weigh(compared: Compared, said: Iterable[Opinion], trust: Trust, restored: Set[str]) -> Weighed:
     """Screen the votes and weigh each pair by those that are left; gold pairs are as they are known."""
-    votes = compared.votes
+    votes, margins = compared.votes, usual_margins(compared)
     let = {vote.id for vote in votes if vote.rater in trust.trusted or feedback_of(vote) in restored}
     screened = screen(Votes.of("preference", votes), trust.policy, compared.gold, let)
     kept: dict[Item, list[tuple[Vote, float]]] = {}
@@ -57,13 +63,27 @@ def weigh(compared: Compared, said: Iterable[Opinion], trust: Trust, restored: S
         kept.setdefault(vote.item, []).append((vote, weight))
     preferred, without = list[Preferred](), Counter[str]()
     for item in screened.votes.item_names:
-        found = _preferred(item, kept.get(item, []), compared)
+        found = _preferred(item, kept.get(item, []), compared.gold, margins)
         if isinstance(found, Preferred):
             preferred.append(found)
         else:
             without[found] += 1
     suspicious = Counter(str(each.reason) for each in screened.quarantined())
     return Weighed(preferred, without, suspicious, _entries(screened, said), frozenset(screened.votes.rater_names))
+
+
+def usual_margins(compared: Compared) -> dict[str, float]:
+    """By how much each vote that tells a margin finds its text better, in what its rater usually tells."""
+    told: dict[str, list[float]] = {}
+    for vote in compared.votes:
+        if vote.id in compared.margins:
+            told.setdefault(vote.rater, []).append(compared.margins[vote.id])
+    usual = {rater: median(margins) for rater, margins in told.items()}
+    return {
+        vote.id: min(compared.margins[vote.id] / usual[vote.rater], MOST_MARGIN)
+        for vote in compared.votes
+        if vote.id in compared.margins
+    }
 
 
 def belief(trusts: Sequence[float]) -> float:
@@ -75,14 +95,16 @@ def belief(trusts: Sequence[float]) -> float:
     return math.tanh(sum(math.atanh(max(-_SUREST, min(_SUREST, trust))) for trust in trusts))
 
 
-def _preferred(item: Item, votes: Sequence[tuple[Vote, float]], compared: Compared) -> Preferred | str:
+def _preferred(
+    item: Item, votes: Sequence[tuple[Vote, float]], gold: Mapping[Item, Value], margins: Mapping[str, float]
+) -> Preferred | str:
     """The better text of a pair, or why there is none."""
     first, second = item
     if not votes:
         return "quarantined"
-    if item in compared.gold:
-        known = compared.gold[item]
-        return "tie" if known is None else _certain(str(known), second if known == first else first, votes, compared)
+    if item in gold:
+        known = gold[item]
+        return "tie" if known is None else _certain(str(known), second if known == first else first, votes, margins)
     if not any(weight for _, weight in votes):
         return "untrusted"
     as_good = sum(weight for vote, weight in votes if vote.value is None)
@@ -92,11 +114,11 @@ def _preferred(item: Item, votes: Sequence[tuple[Vote, float]], compared: Compar
     if abs(sure) < LEAST:
         return "disputed"
     better, worse = (first, second) if sure > 0 else (second, first)
-    return Preferred(better, worse, round(abs(sure), 6), _margin(better, votes, compared.margins))
+    return Preferred(better, worse, round(abs(sure), 6), _margin(better, votes, margins))
 
 
-def _certain(better: str, worse: str, votes: Sequence[tuple[Vote, float]], compared: Compared) -> Preferred:
-    return Preferred(better, worse, 1.0, _margin(better, votes, compared.margins))
+def _certain(better: str, worse: str, votes: Sequence[tuple[Vote, float]], margins: Mapping[str, float]) -> Preferred:
+    return Preferred(better, worse, 1.0, _margin(better, votes, margins))
 
 
 def _margin(better: str, votes: Sequence[tuple[Vote, float]], margins: Mapping[str, float]) -> float | None:

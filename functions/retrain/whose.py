@@ -1,13 +1,15 @@
 """Whose a row is: one subject decides on its side of the split, and whoever is erased takes along what is theirs too.
 
 The subject is whom feedback names first, else who asked, else the only rater. Beside them a row is everybody's whom
-feedback names, who asked, or whose own words it holds: none of them may find it in a later dataset.
+feedback names, who asked, or whose own words it holds: none of them may find it in a later dataset. Whom feedback names
+is known by the pseudonyms of their requests as well.
 """
 
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
 from pawl.tombstones import subject_digest
+from retrain.groups import hang_together
 
 
 class Word(Protocol):
@@ -29,17 +31,31 @@ class Word(Protocol):
         ...
 
     @property
+    def pseudonyms(self) -> tuple[str, ...]:
+        """What captured answers call that person, by each key at that time."""
+        ...
+
+    @property
     def is_named(self) -> bool:
         """Whether the rater is a name that the feedback gives."""
         ...
 
 
 class Whose(NamedTuple):
-    """People by the digest or pseudonym of their name; `is_rater` where the subject is only known by their rating."""
+    """People by the digest or pseudonym of their name; `is_rater` where the subject is only known by their rating.
+
+    `people` are all who asked or are named, beside the subject; `authors` those whose words it holds.
+    """
 
     subject: str = ""
     is_rater: bool = False
     people: tuple[str, ...] = ()
+    authors: tuple[str, ...] = ()
+
+    @property
+    def askers(self) -> tuple[str, ...]:
+        """Who must not be trained on and held out: who only rates or writes what is better may be both."""
+        return () if self.is_rater or not self.subject else (self.subject, *self.people)
 
 
 def whose(told: Iterable[Word], askers: Iterable[str], authors: Iterable[str] = ()) -> Whose:
@@ -49,4 +65,15 @@ def whose(told: Iterable[Word], askers: Iterable[str], authors: Iterable[str] = 
     subject, is_rater = next(iter([*named, *asked]), ""), False
     if not subject and told and all(each.is_named and each.rater == told[0].rater for each in told):
         subject, is_rater = subject_digest(told[0].rater), True
-    return Whose(subject, is_rater, tuple(sorted({*named, *asked, *authors} - {"", subject})))
+    pseudonyms = {pseudonym for each in told for pseudonym in each.pseudonyms}
+    people = {*named, *asked, *pseudonyms} - {subject}
+    return Whose(subject, is_rater, tuple(sorted(people)), tuple(sorted({*authors} - {subject, *people})))
+
+
+def persons(told: Iterable[Word]) -> dict[str, str]:
+    """One name for each person, by each that feedback tells is theirs: their digest and their pseudonyms."""
+    names = [(each.subject, *each.pseudonyms) for each in told if each.subject]
+    together, first = hang_together(names), dict[int, str]()
+    for name in sorted(together):
+        first.setdefault(together[name], name)
+    return {name: first[group] for name, group in together.items()}

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 from trl.trainer.reward_trainer import DataCollatorForPreference, RewardTrainer
 
-from pawl.pairset import PairRow
+from pawl.pairset import MOST_MARGIN, PairRow
 from pawl.reward import dialogue, ids_of
 from training.judge import Base
 
@@ -54,7 +54,7 @@ def encode(rows: Sequence[PairRow], base: Base, max_tokens: int) -> Pairs:
         chosen, rejected = ids_of(base.tokenizer, row.chosen), ids_of(base.tokenizer, row.rejected)
         pairs.chosen.append(base.layout.join(prompt, chosen, max_tokens))
         pairs.rejected.append(base.layout.join(prompt, rejected, max_tokens))
-        pairs.margins.append(row.margin or 0.0)
+        pairs.margins.append(min(row.margin or 0.0, MOST_MARGIN))  # rows of older datasets have them as they were given
         pairs.weights.append(row.weight)
         pairs.gaps.append(math.log((1 + len(chosen)) / (1 + len(rejected))))
     return pairs

@@ -54,7 +54,8 @@ def taken(sent: Mapping[str, Any], said_ms: int, intake: Intake = INTAKE) -> dic
     """A piece of feedback that somebody sends, as the table keeps it once the intake has taken it."""
     piece = intake.read(Feedback.model_validate(sent), "key-1", said_ms)
     about = {"model_version": piece.version, "said_ms": said_ms, "given_at": isoformat(said_ms)}
-    return {**dict(zip(("pk", "sk"), piece.key, strict=True)), **piece.body, **about}
+    subjects = {"subjects": list(piece.subjects)} if piece.subjects else {}
+    return {**dict(zip(("pk", "sk"), piece.key, strict=True)), **piece.body, **about, **subjects}
 
 
 class World:

@@ -139,3 +139,12 @@ def test_where_the_policy_is_none_everything_is_kept_as_it_was_said() -> None:
     feedback = Feedback(metric_name="comment", value="ask bob@example.org", inference_id=ANSWERS[0])
 
     assert intake.read(feedback, "key-1", NOW).body["value"] == "ask bob@example.org"
+
+
+@pytest.mark.parametrize(
+    ("tags", "named"), [({"user": "eve"}, "eve"), ({"user": "s-1", "subject": "eve"}, "eve"), ({}, "")]
+)
+def test_whom_feedback_names_is_kept_by_the_pseudonyms_of_their_requests_too(tags: dict[str, str], named: str) -> None:
+    piece = read("thumbs_up", True, inference_id=ANSWERS[0], tags=tags)
+
+    assert piece.subjects == (tuple(KEYS.pseudonyms(named)) if named else ())

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.freezes import PARENT, World, new_rows
+from tests.unit.freezes import KEYS, PARENT, World, new_rows
 
 from pawl.dataset import CARD, MANIFEST, FrozenDataset, Row, freeze, thaw
 from pawl.errors import InvalidDataset
@@ -278,6 +278,27 @@ def test_who_asked_takes_their_text_along_though_feedback_names_another() -> Non
     for erased in row.whose:
         again = World().freeze(frozen.dataset, Rules(erased=Tombstones(frozenset({erased}))))
         assert again.dataset.lineage["left_out"]["erased row"] == 1
+
+
+def test_one_person_whom_feedback_names_and_requests_tell_by_a_pseudonym_is_on_one_side() -> None:
+    world, person_of = World(), dict[str, str]()
+    for number, text in enumerate(TEXTS[:96]):
+        person = f"person {number % 24}"
+        inference_id = world.answer(text, asked_by="" if number % 2 else KEYS.pseudonym(person))
+        person_of[text] = person
+        world.send(inference_id, "label", "outage", rater="ada", **({"user": person} if number >= 48 else {}))
+        if number < 48 and number % 2:
+            world.feedback.pop()
+
+    frozen = world.freeze()
+
+    assert isinstance(frozen.dataset, FrozenDataset)
+    sides = dict[str, set[str]]()
+    for split, rows in frozen.dataset.splits.items():
+        for row in rows[len(PARENT.splits[split]) :]:
+            sides.setdefault(person_of[row.text], set()).add(split)
+    assert {len(each) for each in sides.values()} == {1}
+    assert {split for each in sides.values() for split in each} == {"train", "recent"}
 
 
 def test_what_is_erased_leaves_the_rows_that_were_inherited_too() -> None:

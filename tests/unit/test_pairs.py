@@ -4,11 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.comparisons import SYSTEM, Conversations, preferred, rows_of
+from tests.unit.freezes import KEYS
 
 from pawl.dataset import CARD
 from pawl.pairset import PairDataset, PairRow, freeze_pairs, thaw_pairs
+from pawl.receipt import ReceiptKeys
 from pawl.tombstones import Tombstones, subject_digest
-from retrain.freezing import Rules
+from retrain.freezing import Frozen, Rules
 from retrain.trust import Trust
 
 BIRDS = ("wren", "crow", "duck", "swan", "kite", "dove", "lark", "rook", "hawk", "gull", "tern", "ibis")
@@ -38,7 +40,7 @@ def test_a_preference_becomes_a_row_with_the_captured_conversation_and_both_text
     (row,) = rows_of(world.freeze())
 
     assert row.prompt == [SYSTEM, {"role": "user", "content": "Name a bird."}]
-    assert (row.chosen, row.rejected, row.margin, row.source) == ("A wren.", "A cat.", 2.0, "traffic")
+    assert (row.chosen, row.rejected, row.margin, row.source) == ("A wren.", "A cat.", 1.0, "traffic")
     assert row.answers == tuple(sorted((better.split(".")[1], worse.split(".")[1])))
     assert row.subject == subject_digest("eve")
     assert row.weight == pytest.approx(0.8, abs=0.05)  # what is believed of a rater of whom nothing is known
@@ -147,6 +149,20 @@ def test_raters_who_agree_weigh_more_than_one_and_those_who_cancel_out_say_nothi
     assert frozen.dataset.lineage["left_out"]["disputed"] == 1
 
 
+def test_a_margin_is_told_in_what_its_rater_usually_gives_and_has_an_end() -> None:
+    world = Conversations()
+    for number, margin in enumerate((0.5, 0.25, 0.5, 1.0, 1e9)):
+        for rater, scale in (("ada", 1.0), ("bob", 100.0)):
+            prompt = f"where does the {BIRDS[number]} of {rater} sleep"
+            ids = [world.answer(prompt, f"{text} {number} {rater}") for text in ("high up", "no idea")]
+            world.prefer(ids[0], ids[1], rater, margin * scale)
+
+    margins = {row.chosen: row.margin for row in rows_of(world.freeze())}
+
+    for rater in ("ada", "bob"):
+        assert [margins[f"high up {number} {rater}"] for number in range(5)] == [1.0, 0.5, 1.0, 2.0, 3.0]
+
+
 def test_a_tie_drops_a_pair_as_far_as_it_is_trusted() -> None:
     world = Conversations()
     ids = [world.answer("Name a bird.", text) for text in ("A wren.", "A duck.")]
@@ -248,6 +264,77 @@ def test_nobody_who_asked_is_on_both_sides() -> None:
 
     assert askers["train"] and askers["holdout"]
     assert not askers["train"] & askers["holdout"]
+
+
+def _people(world: Conversations, frozen: Frozen, names: dict[str, str]) -> dict[str, set[str]]:
+    """The sides that each person's questions are on; `names` are theirs by pseudonym."""
+    asked = {record.inference_id.split(".")[1]: record.subject for record in world.records}
+    assert isinstance(frozen.dataset, PairDataset)
+    found = dict[str, set[str]]()
+    for split, rows in frozen.dataset.splits.items():
+        for asker in {asked[answer] for row in rows for answer in row.answers}:
+            found.setdefault(names.get(asker, asker), set()).add(split)
+    return found
+
+
+def test_neither_of_two_who_asked_the_same_is_on_both_sides() -> None:
+    world = Conversations()
+    for number in range(24):
+        prompt = f"where does the {BIRDS[number % 12]} of hill {number} sleep"
+        other = "zed" if number % 8 == 0 else f"friend {number}"
+        better = world.answer(prompt, f"high up {number}", asked_by=f"user {number:02d}")
+        world.prefer(better, world.answer(prompt, f"no idea {number}", asked_by=other))
+
+    sides = _people(world, world.freeze(), {})
+
+    assert len(sides) == 24 + 21 + 1
+    assert {len(each) for each in sides.values()} == {1}
+    assert {side for each in sides.values() for side in each} == {"train", "holdout"}
+
+
+@pytest.mark.parametrize("rotated", [KEYS, ReceiptKeys("k2:" + "t" * 40 + ",k1:" + "s" * 40)], ids=["same", "rotated"])
+def test_one_person_whom_feedback_names_and_requests_tell_by_pseudonyms_is_on_one_side(rotated: ReceiptKeys) -> None:
+    world, names, people = Conversations(), dict[str, str](), [f"person {number}" for number in range(12)]
+    for number in range(48):
+        person, keys = people[number % 12], KEYS if number < 24 else rotated
+        names[keys.pseudonym(person)] = person
+        prompt = f"where does the {BIRDS[number % 12]} of hill {number} sleep"
+        ids = [
+            world.answer(prompt, f"{text} {number}", asked_by=keys.pseudonym(person)) for text in ("high up", "no idea")
+        ]
+        is_told = 12 <= number < 24
+        world.send(
+            "preference", {"chosen": ids[0], "rejected": ids[1]}, rater="ada", **({"user": person} if is_told else {})
+        )
+        if is_told:
+            world.feedback[-1]["subjects"] = rotated.pseudonyms(person)
+
+    first = world.freeze()
+    assert isinstance(first.dataset, PairDataset)
+
+    sides = _people(world, first, names)
+    assert (len(sides), {len(each) for each in sides.values()}) == (12, {1})
+    named = {row.subject for rows in first.dataset.splits.values() for row in rows if len(row.subject) == 64}
+    assert named == set(map(subject_digest, people))
+
+
+def test_who_wrote_better_texts_on_both_sides_still_asks_on_one() -> None:
+    rows = {
+        "train": [PairRow("what do wrens eat", "worms", "stones", subject="rosa")],
+        "holdout": [PairRow("where do ducks sleep", "ashore", "no idea", subject="eve", authors=("rosa",))],
+    }
+    world = Conversations()
+    for number in range(12):
+        prompt = f"where does the {BIRDS[number]} of hill {number} sleep"
+        _compare(
+            world, prompt, f"high up {number}", f"no idea {number}", asked_by="rosa" if number % 2 else f"{number}"
+        )
+
+    dataset = world.freeze(freeze_pairs("parrot", rows, {"parent": None})).dataset
+    assert isinstance(dataset, PairDataset)
+
+    assert dataset.splits["recent"]
+    assert "rosa" not in {row.subject for row in dataset.splits["recent"]}
 
 
 def test_what_would_have_to_be_on_both_sides_is_left_out() -> None:

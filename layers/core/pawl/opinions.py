@@ -61,7 +61,8 @@ class Piece:
     """What one rater said of one answer, or episode, in one metric.
 
     `answer` is its UUIDv7; `about` the metric, and what else tells it from others of that rater; `said_ms` when it was
-    said, which is not when it is written where a file or a queue came between; `body` holds the rest, as JSON has it.
+    said, which is not when it is written where a file or a queue came between; `body` holds the rest, as JSON has it;
+    `subjects` are what captured answers call whom it names, by each key, so that both are known for one person.
     """
 
     model: str
@@ -72,6 +73,7 @@ class Piece:
     said_ms: int
     teaches: bool
     body: Mapping[str, Any] = field(hash=False)
+    subjects: tuple[str, ...] = ()
 
     @property
     def key(self) -> tuple[str, str]:
@@ -181,10 +183,9 @@ def _write(table: str, piece: Piece, way: Way, now_ms: int) -> Any:
         update = {"UpdateExpression": "SET said_ms = :said_ms", "ConditionExpression": _SAME, **values}
         return {"Update": {"TableName": table, "Key": attributes({"pk": pk, "sk": sk}), **update}}
     about = {"said_ms": piece.said_ms, "digest": digest, "given_at": isoformat(now_ms)}
-    put = {
-        "TableName": table,
-        "Item": attributes({"pk": pk, "sk": sk, **piece.body, "model_version": piece.version, **about}),
-    }
+    about |= {"subjects": list(piece.subjects)} if piece.subjects else {}
+    item = {"pk": pk, "sk": sk, **piece.body, "model_version": piece.version, **about}
+    put = {"TableName": table, "Item": attributes(item)}
     if way is Way.NEW:
         return {"Put": {**put, "ConditionExpression": "attribute_not_exists(pk)"}}
     return {"Put": {**put, "ConditionExpression": _NEWER, **values}}

@@ -27,9 +27,11 @@ PAIRS = Kind(
         "answers": "VARCHAR[]",
         "subject": "VARCHAR",
     },
-    PEOPLE,
+    {**PEOPLE, "authors": "VARCHAR[]"},
 )
 """A dataset of comparisons; a prompt that is a conversation stands in `messages`, and `prompt` is null."""
+MOST_MARGIN = 3.0
+"""No answer is better by more than so many times what its raters usually say."""
 _JUDGE = "-reward"
 
 
@@ -37,11 +39,11 @@ _JUDGE = "-reward"
 class PairRow:
     """One comparison. `prompt` is a text, or a conversation as a list of `{"role", "content"}`.
 
-    `margin` is by how much the chosen answer is better, where anybody said so; `weight` what its raters are worth, 0 to
-    1; `answers` the uuids of both answers where they were captured, so that either can be erased; `subject` whose they
-    are, by the digest of their name, and `people` all whose they are too, authors of texts among them. A row that
-    lacks one of its texts compares nothing: it is a thumb, up for what was chosen or down for what was rejected, of
-    which only KTO can learn.
+    `margin` is by how much the chosen answer is better, where anybody said so, 1 for as much as is usual; `weight` what
+    its raters are worth, 0 to 1; `answers` the uuids of both answers where they were captured, so that either can be
+    erased; `subject` whose they are, by the digest of their name, `people` all who asked or were named too, and
+    `authors` who wrote a text. A row that lacks one of its texts compares nothing: it is a thumb, up for what was
+    chosen or down for what was rejected, of which only KTO can learn.
     """
 
     prompt: str | list[dict[str, str]]
@@ -54,11 +56,17 @@ class PairRow:
     answers: tuple[str, ...] = ()
     subject: str = ""
     people: tuple[str, ...] = ()
+    authors: tuple[str, ...] = ()
 
     @property
     def whose(self) -> tuple[str, ...]:
         """Everybody whose it is."""
-        return (self.subject, *self.people)
+        return (self.subject, *self.people, *self.authors)
+
+    @property
+    def askers(self) -> tuple[str, ...]:
+        """Everybody who asked, as far as they are known, or is known by rating it alone."""
+        return (self.subject, *self.people) if self.subject else ()
 
     @property
     def is_thumb(self) -> bool:
@@ -132,10 +140,17 @@ def _values_of(row: PairRow) -> Values:
     values = {name: getattr(row, name) for name in (*PAIRS.columns, *PAIRS.added) if name != "messages"}
     numbers = {"margin": None if row.margin is None else float(row.margin), "weight": float(row.weight)}
     prompt = {"prompt": row.prompt if is_text else None, "messages": None if is_text else row.prompt}
-    return {**values, **numbers, **prompt, "answers": list(row.answers), "people": list(row.people)}
+    return {
+        **values,
+        **numbers,
+        **prompt,
+        "answers": list(row.answers),
+        "people": list(row.people),
+        "authors": list(row.authors),
+    }
 
 
 def _row_of(values: Values) -> PairRow:
-    text, messages, answers = (values.pop(name) for name in ("prompt", "messages", "answers"))
-    people = tuple(values.pop("people", ()))
-    return PairRow(text if messages is None else messages, answers=tuple(answers), people=people, **values)
+    text, messages = (values.pop(name) for name in ("prompt", "messages"))
+    several = {name: tuple(values.pop(name, ())) for name in ("answers", "people", "authors")}
+    return PairRow(text if messages is None else messages, **several, **values)
