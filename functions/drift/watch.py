@@ -26,7 +26,10 @@ from pawl.profile import Profile
 from pawl.registry import Elsewhere, Registry
 from pawl.traffic import Traffic
 
-_LATELY_MS = 14 * 86_400_000
+_DAY_MS = 86_400_000
+_LATELY_MS = 14 * _DAY_MS
+_LATE_DAYS = 7
+"""So many days that rows came late for are judged by one check, the oldest first; the others by the next ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +48,30 @@ class Watch:
     instance_hour_usd: float
 
     def check(self, model: str, since_ms: int, until_ms: int) -> Report:
-        """Judge the traffic that the live version answered within [since, until), and keep the report."""
+        """Judge the traffic that the live version answered within [since, until), and keep the report.
+
+        Days before it that rows came late for are judged first, each by itself.
+        """
         elsewhere = self._elsewhere(model)
         version = elsewhere.version if elsewhere else self.registry.live(model).version
-        scope = Scope(model, version, isoformat(since_ms), isoformat(until_ms))
-        self._end_superseded(scope, until_ms)
+        self._end_superseded(Scope(model, version, isoformat(since_ms), isoformat(until_ms)), until_ms)
         manifest = None if elsewhere else self.registry.manifest(model, version)
+        for day, batch in list(self.registry.late_days(model, version).items())[:_LATE_DAYS]:
+            began_ms = unix_ms(f"{day}T00:00:00Z")
+            window = (began_ms, min(began_ms + _DAY_MS, until_ms))
+            if began_ms < since_ms:
+                self._meter.forget(model, version, window)
+                self._check(Scope(model, version, *map(isoformat, window)), manifest, *window)
+            self.registry.forget_late(model, version, day, batch)
+        return self._check(
+            Scope(model, version, isoformat(since_ms), isoformat(until_ms)), manifest, since_ms, until_ms
+        )
+
+    def _check(self, scope: Scope, manifest: Manifest | None, since_ms: int, until_ms: int) -> Report:
         reference = self._reference(scope, manifest)
         if reference is None:
             return self._learn(scope, since_ms, until_ms)
-        report = self._judge(scope, manifest, reference, since_ms, until_ms)
-        return self._follow(report, until_ms)
+        return self._follow(self._judge(scope, manifest, reference, since_ms, until_ms), until_ms)
 
     def _elsewhere(self, model: str) -> Elsewhere | None:
         """The model, if it is none that is served here."""
