@@ -190,3 +190,34 @@ def test_an_hour_that_was_counted_is_counted_again_when_late_rows_come_for_it(
     cloud.registry.note_late("m", "1", store(7 * 24 + 12.5, 1000), NOW_MS)
 
     assert sorted(check(0).weeks) == [600, 1600]
+
+
+def test_a_shift_of_the_last_minutes_is_found_before_it_shows_in_the_whole_day(
+    store: Callable[..., str], check: Callable[[float], Report], said: Said
+) -> None:
+    for quarter in range(3 * 96):
+        store(quarter / 4 + 0.01, 100, shift=1.0 if quarter < 2 else 0.0)
+
+    before, report = check(0.5), check(0)
+
+    assert (before.status, report.status, report.drifted) == ("stable", "drifted", ["x"])
+    assert unix_ms(report.until) - unix_ms(report.since) == DAY_MS // 16
+    assert report.rows == 600
+    assert said.types == ["DriftDetected"]
+
+
+def test_a_night_is_compared_with_the_night_before(store: Callable[..., str], check: Callable[[float], Report]) -> None:
+    """An hour of each day is unlike the others."""
+    for quarter in range(3 * 96):
+        store(quarter / 4 + 0.01, 100, shift=1.0 if quarter // 4 % 24 == 0 else 0.0)
+
+    assert check(0).status == "stable"
+
+
+def test_on_its_first_day_a_version_is_judged_by_whole_windows_alone(
+    store: Callable[..., str], check: Callable[[float], Report]
+) -> None:
+    for quarter in range(96):
+        store(quarter / 4 + 0.01, 100, shift=1.0 if quarter < 2 else 0.0)
+
+    assert check(0).status == "stable"
