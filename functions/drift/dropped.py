@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from drift.intake import is_late
 from drift.learning import learned
 from drift.rows import ANSWER, NAME, NUMBER, RESERVED, TARGET, Slice, kinds_in, slice_by_hour
 from drift.taught import keep, teach
@@ -87,6 +88,8 @@ class TrafficFile:
         for hour, each in sorted(slices.items()):
             batch = batch_name(drop, chunk, hour, each.first_ms)
             self.traffic.store_profile(target.model, target.version, batch, profile_of(target, each))
+            if is_late(batch, drop.modified_ms):
+                self.registry.note_late(target.model, target.version, batch, drop.modified_ms)
         return faults
 
     def finish(self, drop: Drop) -> None:

@@ -56,13 +56,21 @@ class FlowMeter:
             for part in (window, quarter)
         )
 
+    def forget(self, model: str, version: str, window: Window) -> None:
+        """Let the hours of a window be counted anew, should they be asked for: more rows have come."""
+        key = _key(model, version)
+        known = self._known(key)
+        kept = {hour: rows for hour, rows in known.items() if not window[0] <= hour * HOUR_MS < window[1]}
+        if len(kept) < len(known):
+            self._keep(key, kept)
+
     def _flow(self, rows: int, weeks: Iterable[int], window: Window) -> Flow:
         enough = tuple(each for each in weeks if each >= self.minimum_rows)
         return Flow(rows, enough, round((window[1] - window[0]) / HOUR_MS))
 
     def _count(self, model: str, version: str, weeks: Sequence[Window]) -> dict[int, int]:
         """The rows of all whole hours of these weeks; what is older than these is forgotten."""
-        key = f"profiles/{model}/{version}/rows.json"
+        key = _key(model, version)
         wanted = sorted({hour for week in weeks for hour in _whole_hours(week)})
         known = {hour: rows for hour, rows in self._known(key).items() if hour >= wanted[0]}
         missing = [hour for hour in wanted if hour not in known]
@@ -72,14 +80,21 @@ class FlowMeter:
         for first, last in _runs(missing):
             for profile in self.traffic.profiles(model, version, first * HOUR_MS, (last + 1) * HOUR_MS):
                 known[first if profile.first_ms is None else profile.first_ms // HOUR_MS] += profile.rows
-        self.bucket.write(key, json.dumps(known, separators=(",", ":")).encode())
+        self._keep(key, known)
         return known
+
+    def _keep(self, key: str, known: Mapping[int, int]) -> None:
+        self.bucket.write(key, json.dumps(known, separators=(",", ":")).encode())
 
     def _known(self, key: str) -> dict[int, int]:
         try:
             return {int(hour): rows for hour, rows in json.loads(self.bucket.read(key)).items()}
         except NotFound:
             return {}
+
+
+def _key(model: str, version: str) -> str:
+    return f"profiles/{model}/{version}/rows.json"
 
 
 def _whole_hours(window: Window) -> range:

@@ -9,8 +9,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Self
 
 from drift.report import Report
+from pawl.identity import unix_ms
 
 Step = Literal["none", "open", "update", "close"]
+_HOUR_MS = 3_600_000
 TRAINING = ("fine_tune_head", "full_retrain", "rlhf", "automl")
 """Cures that train."""
 
@@ -43,6 +45,7 @@ class Incident:
     stable_checks: int = 0
     closed_at: str = ""
     closed_because: str = ""
+    stable_since: str = ""
 
     @property
     def is_open(self) -> bool:
@@ -63,10 +66,13 @@ class Incident:
         return cls(**given)
 
 
-def follow(last: Incident | None, report: Report, key: str, closing_checks: int) -> tuple[Step, Incident | None]:
+def follow(
+    last: Incident | None, report: Report, key: str, closing_checks: int, closing_hours: float = 0.0
+) -> tuple[Step, Incident | None]:
     """What a report means for the version's last incident, and the incident after it.
 
-    A window that ends no later than one already seen changes nothing, and neither does one that was not judged.
+    A window that ends no later than one already seen changes nothing, and neither does one that was not judged. The
+    stable checks that end an incident are so many at least, and lie so many hours apart.
     """
     if report.status not in ("drifted", "stable") or (last is not None and report.until <= last.until):
         return "none", last
@@ -76,8 +82,9 @@ def follow(last: Incident | None, report: Report, key: str, closing_checks: int)
         again = _opened(last, report, key)
         return "update", replace(again, number=last.number, opened_at=last.opened_at)
     calm = last.stable_checks + 1
-    seen = replace(last, until=report.until, report=key, stable_checks=calm)
-    if calm < closing_checks:
+    since = last.stable_since or (last.until if last.stable_checks else report.until)
+    seen = replace(last, until=report.until, report=key, stable_checks=calm, stable_since=since)
+    if calm < closing_checks or unix_ms(report.until) - unix_ms(since) < closing_hours * _HOUR_MS:
         return "update", seen
     return "close", replace(seen, closed_at=report.until, closed_because=f"{calm} stable checks in a row")
 

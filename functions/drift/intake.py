@@ -22,6 +22,7 @@ from pawl.registry import Registry
 from pawl.traffic import Traffic
 
 LEASE_MS = 120_000
+_LATE_MS = 2 * HOUR_MS
 _NOTED_ROWS = 64
 _UUID = re.compile(r"[0-9a-f]{32}")
 
@@ -69,6 +70,8 @@ class TrafficIntake:
         profile = Profile.like(reference) if reference else Profile.open()
         profile.update(columns_of(mine), min(r.unix_ms for r in mine), max(r.unix_ms for r in mine))
         self._traffic.store(batch, mine, profile)
+        if is_late(batch, now_ms):
+            self._registry.note_late(mine[0].model, mine[0].version, batch, now_ms)
         outcome.stored += len(mine)
 
     def _fits(self, record: CaptureRecord, more: Profile, outcome: Outcome) -> bool:
@@ -113,6 +116,11 @@ class TrafficIntake:
             found = None if record.version.endswith(SHADOW) else self._registry.reference(*key)
             self._references[key] = Profile.like(found, is_open=True) if found else None
         return self._references[key]
+
+
+def is_late(batch: str, now_ms: int) -> bool:
+    """Whether a batch comes so long after its rows were answered that a check may have passed their hours."""
+    return now_ms - unix_ms_of(batch[:32]) >= _LATE_MS
 
 
 def answer_note(record: CaptureRecord) -> dict[str, list[Any]] | None:

@@ -174,6 +174,7 @@ def _columns(report: Report) -> str:
         return "</main>"
     moved = set(report.drifted)
     ordered = sorted(report.columns, key=lambda column: -column.effect)
+    by_week = ("Effect by week",) if any(column.seasonal_effect is not None for column in report.columns) else ()
     rows = [
         (
             column.column,
@@ -181,11 +182,10 @@ def _columns(report: Report) -> str:
             f"{column.distance:.3f}",
             *_moved(column),
             f"{column.adjusted:.2g}",
-            *(() if column.seasonal_effect is None else (f"{column.seasonal_effect:.2f}",)),
+            *("-" if column.seasonal_effect is None else f"{column.seasonal_effect:.2f}" for _ in by_week),
         )
         for column in ordered
     ]
-    by_week = ("Effect by week",) if report.weeks else ()
     names = ("Column", "Effect", "Distance", "PSI", "Moved rows", "p, corrected", *by_week)
     caption = (
         "Effect is the shift beyond chance, 1 at the limit; distance is Wasserstein in standard deviations for numbers"

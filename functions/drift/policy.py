@@ -21,7 +21,8 @@ class DriftPolicy:
     """A shift counts when it is beyond its limit after chance is taken off, and unlikely to be chance as well."""
 
     alpha: float = P_VALUE_LIMIT
-    """Of all tests of a check together: p-values are corrected for their number (Holm 1979)."""
+    """Of all tests of a window together: p-values are corrected for their number (Holm 1979), and looks at the newest
+    part of a window by itself share it with that at the whole, see `drift.looks`."""
     label_alpha: float = 0.00135
     """Of accuracy by late labels, which every check tests anew: beyond three standard errors, as NannyML's band."""
     wasserstein_limit: float = WASSERSTEIN_LIMIT
@@ -57,6 +58,8 @@ class DriftPolicy:
     """So many of them must have enough rows for that."""
     closing_checks: int = 3
     """An incident ends after so many stable checks in a row."""
+    closing_hours: float = 2.0
+    """The first and the last of these lie so far apart at least, however often it is checked."""
     wanted_labels: int = 100
     """Labels from before the window are added until there are so many."""
     label_days: int = 14

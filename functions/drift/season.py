@@ -18,7 +18,9 @@ from drift.quality import Finding
 from pawl.errors import IncompatibleProfiles
 from pawl.profile import Profile
 
-WEEK_MS = 7 * 86_400_000
+DAY_MS = 86_400_000
+WEEK_MS = 7 * DAY_MS
+_DAYS = 7
 Window = tuple[int, int]
 
 
@@ -31,14 +33,19 @@ class Season:
 
 def last_weeks(since_ms: int, until_ms: int, policy: DriftPolicy, opened_ms: int | None) -> list[Window]:
     """The same hours of the last weeks, newest first; those that end after an incident's opening do not count."""
-    newest = 1 if opened_ms is None else max(1, math.ceil((until_ms - opened_ms) / WEEK_MS))
-    return [_weeks_ago(n, since_ms, until_ms) for n in range(newest, newest + policy.earlier_weeks)]
+    return _last(policy.earlier_weeks, WEEK_MS, (since_ms, until_ms), opened_ms)
+
+
+def last_days(since_ms: int, until_ms: int, opened_ms: int | None) -> list[Window]:
+    """The same hours of the last days, in the same way."""
+    return _last(_DAYS, DAY_MS, (since_ms, until_ms), opened_ms)
 
 
 def first_weeks(since_ms: int, until_ms: int, policy: DriftPolicy, began_ms: int) -> list[Window]:
     """The same hours of the first weeks since traffic began, oldest first."""
     oldest = math.ceil((until_ms - began_ms) / WEEK_MS) - 1
-    return [_weeks_ago(n, since_ms, until_ms) for n in range(oldest, max(0, oldest - policy.least_weeks), -1)]
+    weeks = range(oldest, max(0, oldest - policy.least_weeks), -1)
+    return [(since_ms - n * WEEK_MS, until_ms - n * WEEK_MS) for n in weeks]
 
 
 def gather_weeks(
@@ -114,5 +121,6 @@ def _fits(week: Profile, whole: Profile) -> bool:
     return True
 
 
-def _weeks_ago(n: int, since_ms: int, until_ms: int) -> Window:
-    return since_ms - n * WEEK_MS, until_ms - n * WEEK_MS
+def _last(count: int, step_ms: int, window: Window, opened_ms: int | None) -> list[Window]:
+    newest = 1 if opened_ms is None else max(1, math.ceil((window[1] - opened_ms) / step_ms))
+    return [(window[0] - n * step_ms, window[1] - n * step_ms) for n in range(newest, newest + count)]

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from drift.judgement import effects
+from drift.looks import Look, begin
 from drift.policy import DriftPolicy
 from pawl.errors import IncompatibleProfiles
 from pawl.profile import Profile
@@ -38,7 +39,7 @@ class Stretch:
 class Gathered:
     """A window's profiles together, and in stretches; `left_out` is how many did not fit, with how many rows.
 
-    `hours` are all rows by the hour since 1970.
+    `hours` are all rows by the hour since 1970, `looks` the window's newest parts by themselves.
     """
 
     recent: Profile
@@ -46,6 +47,7 @@ class Gathered:
     left_out: int
     rows_left_out: int
     hours: Mapping[int, int]
+    looks: Sequence[Look]
 
 
 def gather(
@@ -55,12 +57,16 @@ def gather(
     builder = _Builder(reference, policy)
     length_ms = stretch_ms(until_ms - since_ms, len(reference.columns))
     hours: Counter[int] = Counter()
+    looks = begin(reference, since_ms, until_ms)
     for profile in profiles:
         first = since_ms if profile.first_ms is None else profile.first_ms
         hours[first // HOUR_MS] += profile.rows
+        for look in looks:
+            if first >= look.since_ms:
+                _merge(look.recent, profile)
         builder.add(profile, since_ms + max(0, first - since_ms) // length_ms * length_ms)
     builder.close()
-    return Gathered(builder.whole, builder.stretches, builder.left_out, builder.rows_left_out, hours)
+    return Gathered(builder.whole, builder.stretches, builder.left_out, builder.rows_left_out, hours, looks)
 
 
 def stretch_ms(window_ms: int, columns: int) -> int:
@@ -79,6 +85,15 @@ def since_when(columns: Sequence[str], stretches: Sequence[Stretch]) -> int | No
             break
         since = stretch.since_ms
     return since
+
+
+def _merge(into: Profile, profile: Profile) -> bool:
+    """Add a profile; False where it does not fit."""
+    try:
+        into.merge(profile)
+    except IncompatibleProfiles:
+        return False
+    return True
 
 
 class _Builder:
@@ -108,9 +123,7 @@ class _Builder:
         self._part = self._empty()
 
     def _merge(self, into: Profile, profile: Profile) -> None:
-        try:
-            into.merge(profile)
-        except IncompatibleProfiles:
+        if not _merge(into, profile):
             self.left_out += 1
             self.rows_left_out += profile.rows
 

@@ -10,6 +10,7 @@ from drift.flow import FlowMeter
 from drift.incidents import TRAINING, Incident, event_id, follow
 from drift.labels import judge_labels
 from drift.late import LateLabels
+from drift.looks import Look, by_columns_alone, look_policy, whole_policy
 from drift.policy import DEFAULT, DriftPolicy
 from drift.report import Report, Scope
 from drift.report import learning as still_learning
@@ -26,7 +27,10 @@ from pawl.profile import Profile
 from pawl.registry import Elsewhere, Registry
 from pawl.traffic import Traffic
 
-_LATELY_MS = 14 * 86_400_000
+_DAY_MS = 86_400_000
+_LATELY_MS = 14 * _DAY_MS
+_LATE_DAYS = 7
+"""So many days that rows came late for are judged by one check, the oldest first; the others by the next ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +49,30 @@ class Watch:
     instance_hour_usd: float
 
     def check(self, model: str, since_ms: int, until_ms: int) -> Report:
-        """Judge the traffic that the live version answered within [since, until), and keep the report."""
+        """Judge the traffic that the live version answered within [since, until), and keep the report.
+
+        Days before it that rows came late for are judged first, each by itself.
+        """
         elsewhere = self._elsewhere(model)
         version = elsewhere.version if elsewhere else self.registry.live(model).version
-        scope = Scope(model, version, isoformat(since_ms), isoformat(until_ms))
-        self._end_superseded(scope, until_ms)
+        self._end_superseded(Scope(model, version, isoformat(since_ms), isoformat(until_ms)), until_ms)
         manifest = None if elsewhere else self.registry.manifest(model, version)
+        for day, batch in list(self.registry.late_days(model, version).items())[:_LATE_DAYS]:
+            began_ms = unix_ms(f"{day}T00:00:00Z")
+            window = (began_ms, min(began_ms + _DAY_MS, until_ms))
+            if began_ms < since_ms:
+                self._meter.forget(model, version, window)
+                self._check(Scope(model, version, *map(isoformat, window)), manifest, *window)
+            self.registry.forget_late(model, version, day, batch)
+        return self._check(
+            Scope(model, version, isoformat(since_ms), isoformat(until_ms)), manifest, since_ms, until_ms
+        )
+
+    def _check(self, scope: Scope, manifest: Manifest | None, since_ms: int, until_ms: int) -> Report:
         reference = self._reference(scope, manifest)
         if reference is None:
             return self._learn(scope, since_ms, until_ms)
-        report = self._judge(scope, manifest, reference, since_ms, until_ms)
-        return self._follow(report, until_ms)
+        return self._follow(self._judge(scope, manifest, reference, since_ms, until_ms), until_ms)
 
     def _elsewhere(self, model: str) -> Elsewhere | None:
         """The model, if it is none that is served here."""
@@ -98,13 +115,49 @@ class Watch:
             self._meter.measure(scope.model, scope.version, (since_ms, until_ms), gathered.hours, policy, opened_ms),
             recent.last_ms or self.traffic.newest_ms(scope.model, scope.version, until_ms),
         )
-        report = self._verdict(evidence, scope, policy)
-        if report.status == "drifted":
-            earlier = self._season(scope, reference, (since_ms, until_ms), policy, opened_ms)
-            report = self._verdict(replace(evidence, season=earlier), scope, policy) if earlier else report
+        began_ms = self.traffic.began_ms(scope.model, scope.version)
+        past = _Past(began_ms, opened_ms)
+        looks = [each for each in gathered.looks if each.recent.rows >= self.minimum_rows and past.has_day(each)]
+        report = self._whole(evidence, scope, whole_policy(policy) if looks else policy, past)
+        if report.status == "stable":
+            beside = replace(evidence, flows=(), rows_left_out=0)
+            found = (self._newest(beside, scope, look, policy, past) for look in looks)
+            report = next((each for each in found if each is not None), report)
         if report.status == "stable":
             learning.complete(self.bucket, scope.model, scope.version, reference, recent)
         return replace(report, left_out=gathered.left_out)
+
+    def _whole(self, evidence: Evidence, scope: Scope, policy: DriftPolicy, past: "_Past") -> Report:
+        """The verdict on a whole window."""
+        report = self._verdict(evidence, scope, policy)
+        if report.status != "drifted":
+            return report
+        earlier = self._season(scope, evidence.reference, policy, past)
+        return self._verdict(replace(evidence, season=earlier), scope, policy) if earlier else report
+
+    def _newest(
+        self, evidence: Evidence, scope: Scope, look: Look, policy: DriftPolicy, past: "_Past"
+    ) -> Report | None:
+        """The verdict on its newest part, if that has drifted beside the same hours of earlier weeks or days, too."""
+        evidence, scope = replace(evidence, recent=look.recent), replace(scope, since=isoformat(look.since_ms))
+        shared = look_policy(policy, look)
+        strict = by_columns_alone(shared)
+        if self._verdict(evidence, scope, strict).status != "drifted":
+            return None
+        window = unix_ms(scope.since), unix_ms(scope.until)
+        read = partial(self.traffic.profiles, scope.model, scope.version)
+        gathered = (
+            season.gather_weeks(read, windows, (), evidence.reference, self.minimum_rows, least)
+            for windows, least in (
+                (season.last_weeks(*window, policy, past.opened_ms), policy.least_weeks),
+                (season.last_days(*window, past.opened_ms), 1),
+            )
+        )
+        earlier = next((each for each in gathered if each is not None), None)
+        beside = replace(evidence, season=earlier)
+        if earlier is None or self._verdict(beside, scope, strict).status != "drifted":
+            return None
+        return self._verdict(beside, scope, shared)
 
     def _verdict(self, evidence: Evidence, scope: Scope, policy: DriftPolicy) -> Report:
         return judge(
@@ -124,13 +177,11 @@ class Watch:
         incident = self.registry.incident(scope.model, scope.version)
         return unix_ms(str(incident["opened_at"])) if incident and incident.get("opened_at") else None
 
-    def _season(
-        self, scope: Scope, reference: Profile, window: season.Window, policy: DriftPolicy, opened_ms: int | None
-    ) -> season.Season | None:
+    def _season(self, scope: Scope, reference: Profile, policy: DriftPolicy, past: "_Past") -> season.Season | None:
+        window = unix_ms(scope.since), unix_ms(scope.until)
         read = partial(self.traffic.profiles, scope.model, scope.version)
-        last = season.last_weeks(*window, policy, opened_ms)
-        began_ms = self.traffic.began_ms(scope.model, scope.version)
-        first = [] if began_ms is None else season.first_weeks(*window, policy, began_ms)
+        last = season.last_weeks(*window, policy, past.opened_ms)
+        first = [] if past.began_ms is None else season.first_weeks(*window, policy, past.began_ms)
         return season.gather_weeks(read, last, first, reference, self.minimum_rows, policy.least_weeks)
 
     def _follow(self, report: Report, now_ms: int) -> Report:
@@ -142,7 +193,8 @@ class Watch:
         key = _key(Scope(report.model, report.version, report.since, report.until))
         item = self.registry.incidents(report.model).get(report.version)
         last = Incident.from_item(item) if item is not None else None
-        step, incident = follow(last, report, key, self._policy(report.model).closing_checks)
+        policy = self._policy(report.model)
+        step, incident = follow(last, report, key, policy.closing_checks, policy.closing_hours)
         if incident is not None and (incident.is_open or step == "close"):
             shown = {"number": incident.number, "opened_at": incident.opened_at, "closed_at": incident.closed_at}
             report = replace(report, incident=shown)
@@ -241,6 +293,18 @@ class Watch:
         ]
         oldest = isoformat(now_ms - _LATELY_MS)
         return sum(each.cure.get("action") in TRAINING and each.opened_at >= oldest for each in found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Past:
+    """When a version's traffic began, and when its open incident did, if it has one."""
+
+    began_ms: int | None
+    opened_ms: int | None
+
+    def has_day(self, look: Look) -> bool:
+        """Whether there may be an earlier day to compare a look with."""
+        return self.began_ms is not None and self.began_ms <= look.since_ms - _DAY_MS
 
 
 def _holdout(manifest: Manifest | None) -> tuple[float, int] | None:

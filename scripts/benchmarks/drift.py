@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import capture, detection, nannyml, profiles, scaling, together
+from benchmarks import capture, delay, detection, nannyml, profiles, scaling, together
 from benchmarks.environments import Unavailable
 from benchmarks.figures import Figure, Findings
 
@@ -11,7 +11,8 @@ from benchmarks.figures import Figure, Findings
 def measure(home: Path, quick: bool, collected: int | None = None) -> Findings:
     """All of it, with so many rows collected; quick leaves out what takes minutes and other libraries.
 
-    That is Evidently and the detectors' table. Where NannyML no longer says what the tests compare with, it fails.
+    That is Evidently, the detectors' table and how soon a shift is found. Where NannyML no longer says what the tests
+    compare with, it fails.
     """
     missing = list[str]() if quick else _missing_record(home)
     jointly, turned = together.measure()
@@ -28,7 +29,7 @@ def measure(home: Path, quick: bool, collected: int | None = None) -> Findings:
     grown = scaling.measure(home)
     found, unavailable = detection.detection(home)
     return Findings(
-        [*figures, *grown.figures],
+        [*figures, *delay.measure(), *grown.figures],
         [turned, *grown.tables, detection.table(found, missing + unavailable), detection.summary(found)],
         {**grown.more, "detection": [asdict(each) for each in found]},
     )

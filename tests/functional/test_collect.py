@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from pawl.bundle import Bundle
 from pawl.dataset import FrozenDataset
+from pawl.identity import day_of
 from pawl.profile import Profile
 from pawl.records import CaptureRecord, columns_of
 
@@ -471,3 +472,14 @@ def test_a_crash_before_any_call_loses_no_record_and_doubles_none(
         assert lake()["rows"] == 1 + 2 * number, number
     assert number == 5  # two claims, the lake's object, the profile, and then none was left
     assert lake()["labels"] == {"other": 1, "billing": 5, "account": 5}
+
+
+def test_the_day_of_records_that_come_hours_late_is_to_be_judged_again(
+    deliver: Callable[..., list[str]], at: Answer, cloud: Any, now_ms: int
+) -> None:
+    deliver(at("hello"))
+    assert cloud.registry.late_days("triage", "1") == {}
+
+    deliver(at("refund", ms=-26 * HOUR_MS))
+
+    assert list(cloud.registry.late_days("triage", "1")) == [day_of((now_ms // HOUR_MS - 27) * HOUR_MS)]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pawl.bundle import Bundle
 from pawl.dataset import FrozenDataset
 from pawl.errors import Conflict
-from pawl.identity import isoformat
+from pawl.identity import day_of, isoformat
 from pawl.profile import Profile
 from pawl.registry import Elsewhere, Registry
 
@@ -327,8 +327,10 @@ def test_a_crash_before_any_call_loses_no_row_and_doubles_none(
         notice(key)
         assert churn(version=str(number)).rows == 15, number
         assert [line for line, *_ in faults(cloud, key)] == [17], number
-    # the columns' kinds; of each chunk the newest row, two hours and the place; the fault; the end; and none was left
-    assert number == 1 + 2 * 4 + 1 + 1 + 1
+    # the columns' kinds; of each chunk the newest row, two hours, that the older one came late, and the place;
+    # the fault; the end; and none was left
+    assert number == 1 + 2 * 5 + 1 + 1 + 1
+    assert list(cloud.registry.late_days("churn", str(number))) == [day_of(now_ms - 2 * HOUR_MS)]
     cloud.faults.reset()
     assert churn(version=str(number)).rows == 15
 

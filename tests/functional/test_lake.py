@@ -100,3 +100,20 @@ def test_an_object_that_is_gone_is_missed_where_it_would_have_come(cloud: Any) -
     assert [next(reading) for _ in range(20)] == [b"%d" % number for number in range(20)]
     with pytest.raises(NotFound, match="profiles/20"):
         next(reading)
+
+
+def test_a_version_s_oldest_and_newest_batch_are_found_beside_what_else_is_kept_of_it(cloud: Any) -> None:
+    day_ms, at_ms = 86_400_000, 1_784_000_000_000
+    assert (cloud.traffic.began_ms("m", "1"), cloud.traffic.newest_ms("m", "1", at_ms)) == (None, None)
+    for name in ("reference.json", "rows.json", "reference/0a/000000000001.json"):
+        cloud.bucket.write(f"profiles/m/1/{name}", b"{}")
+    assert (cloud.traffic.began_ms("m", "1"), cloud.traffic.newest_ms("m", "1", at_ms)) == (None, None)
+
+    for number in range(4):
+        batch = uuid7_hex(at_ms + number * day_ms, number.to_bytes(10, "big")) + "-0123456789ab"
+        cloud.traffic.store_profile("m", "1", batch, Profile.open())
+
+    assert cloud.traffic.began_ms("m", "1") == at_ms
+    for until_ms, newest in ((at_ms, None), (at_ms + 1, 0), (at_ms + 2 * day_ms, 1), (at_ms + 90 * day_ms, 3)):
+        found = cloud.traffic.newest_ms("m", "1", until_ms)
+        assert found == (None if newest is None else at_ms + newest * day_ms)

@@ -178,14 +178,24 @@ def test_of_feedback_its_function_reads_repeated_requests_and_who_compared_what_
     }
 
 
-def test_collect_touches_nothing_of_the_state_table_but_its_ledger_and_the_canary(statements: Statements) -> None:
+def test_collect_touches_nothing_of_the_state_table_but_its_ledger_late_days_and_the_canary(
+    statements: Statements,
+) -> None:
     found = [each for each in statements["DriftCollectRole"] if each["Action"][0].startswith("dynamodb:")]
     assert [each["Condition"] for each in found] == [
         {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["once#*"]}},
+        {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["late"]}},
         {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["canary"]}},
     ]
     claims = {"dynamodb:GetItem", "dynamodb:PartiQLInsert", "dynamodb:PutItem"}
-    assert [set(each["Action"]) for each in found] == [claims, {"dynamodb:GetItem", "dynamodb:UpdateItem"}]
+    follows = {"dynamodb:GetItem", "dynamodb:UpdateItem"}
+    assert [set(each["Action"]) for each in found] == [claims, {"dynamodb:PutItem"}, follows]
+
+
+def test_a_check_deletes_nothing_but_the_days_that_it_has_judged_again(statements: Statements) -> None:
+    (statement,) = [each for each in statements["DriftCheckRole"] if "dynamodb:DeleteItem" in each["Action"]]
+    assert statement["Action"] == ["dynamodb:DeleteItem"]
+    assert statement["Condition"] == {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["late"]}}
 
 
 def test_versions_are_asked_and_deleted_by_their_number_and_never_the_function_itself(statements: Statements) -> None:
@@ -229,7 +239,7 @@ def test_files_of_feedback_change_nothing_of_the_state_table_but_how_far_they_we
 
 def test_the_inbox_moves_no_live_pointer(statements: Statements) -> None:
     writing = [each for each in statements["DriftInboxRole"] if "dynamodb:PutItem" in each["Action"]]
-    keys = {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["inbox", "elsewhere", "columns"]}}
+    keys = {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["inbox", "elsewhere", "columns", "late"]}}
     assert [each["Condition"] for each in writing] == [keys]
 
 

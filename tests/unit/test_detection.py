@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from benchmarks import delay
 from benchmarks.concepts import CHANGE, ROWS, WARM_UP, errors, generators
 from benchmarks.detection import Detection, summary, table
 
@@ -36,3 +37,11 @@ def test_the_summary_means_over_streams_and_delays_over_those_where_a_change_was
     ]
 
     assert summary(found).splitlines()[1:] == [f"  {'adwin':<17}      0.5      200        0        -    0.125"]
+
+
+def test_a_large_shift_of_much_traffic_is_found_by_the_next_check() -> None:
+    assert delay.hours_until_found(4_000, 3.0, 0) == 0.25
+
+
+def test_less_traffic_takes_longer_to_tell_a_smaller_shift() -> None:
+    assert 0.25 < delay.hours_until_found(400, 0.5, 0) <= 1.5

@@ -44,7 +44,7 @@ def test_a_drift_that_goes_on_keeps_number_and_beginning_and_begins_to_count_ane
     step, incident = follow(calm, later, KEY, 3)
 
     assert step == "update"
-    assert incident == replace(_open(), until=later.until, score=5.0, stable_checks=0)
+    assert incident == replace(_open(), until=later.until, score=5.0, stable_checks=0, stable_since="")
 
 
 @pytest.mark.parametrize(("before", "step"), [(0, "update"), (1, "update"), (2, "close")])
@@ -53,6 +53,27 @@ def test_the_third_stable_check_in_a_row_ends_it(before: int, step: str) -> None
 
     assert incident is not None
     assert (found, incident.stable_checks, incident.is_open) == (step, before + 1, step != "close")
+
+
+def test_stable_checks_end_it_after_hours_however_often_it_is_checked() -> None:
+    incident, ended = _open(), list[str]()
+    for minutes in range(15, 300, 15):
+        until = f"2026-07-14T{10 + minutes // 60}:{minutes % 60:02d}:00.000Z"
+        step, incident = follow(incident, replace(STABLE, until=until), KEY, 3, 2.0)
+        assert incident is not None
+        ended += [until] if step == "close" else []
+        if ended:
+            break
+
+    assert ended == ["2026-07-14T12:15:00.000Z"]
+    assert incident.closed_because == "9 stable checks in a row"
+
+
+def test_an_incident_from_before_the_hours_were_kept_is_stable_since_its_last_window() -> None:
+    old = replace(_open(), stable_checks=2, until="2026-07-14T09:30:00.000Z")
+
+    assert follow(old, STABLE, KEY, 3, 0.5)[0] == "close"
+    assert follow(old, STABLE, KEY, 3, 0.6)[0] == "update"
 
 
 def test_a_drift_after_the_end_is_the_next_incident() -> None:

@@ -7,6 +7,7 @@ Items of the state table (`pk`, `sk`):
     model#<name>   incident#<version>     the last drift of that version, open unless it has `closed_at`
     model#<name>   labels#<version>       what drift checks remember of late labels
     columns        <name>#<version>       what the columns of its dropped traffic hold, names or numbers
+    late           <name>#<version>#<day> that rows of this day came when it was long over, until a check has judged it
     elsewhere      <name>                 a model that is served elsewhere: the version of its newest traffic
     model#<name>   active-run             the one training run under way
     model#<name>   active-release         who is changing the live pointer, and until when at most
@@ -28,6 +29,7 @@ from botocore.exceptions import ClientError
 from pawl.bucket import Bucket
 from pawl.bundle import MANIFEST, Manifest, parse_manifest
 from pawl.errors import Conflict, NotFound
+from pawl.identity import day_of, unix_ms_of
 from pawl.items import from_item, query_all, require_lost_condition, to_item
 from pawl.profile import Profile
 
@@ -38,6 +40,7 @@ STARTER = "starter"
 REFERENCE = "reference.json"
 RELEASE_LEASE_MS = 900_000
 _SETTLING_TRIES = 20
+_NOTED_S = 30 * 86_400
 _CANARY = ("canary", "active")
 
 
@@ -225,6 +228,28 @@ class Registry:
             ExpressionAttributeNames={"#until": "until"},
             ExpressionAttributeValues={":expected": expected_until},
         )
+
+    def note_late(self, model: str, version: str, batch: str, now_ms: int) -> None:
+        """Note that a batch's rows came late, for the day that it began in to be judged once more."""
+        key = f"{model}#{version}#{day_of(unix_ms_of(batch[:32]))}"
+        self._put("late", key, {"batch": batch, "expires_at": now_ms // 1000 + _NOTED_S})
+
+    def late_days(self, model: str, version: str) -> dict[str, str]:
+        """The days that a check is to judge once more, oldest first, and which batch was the last to be late."""
+        items = query_all(self._table, "late", f"{model}#{version}#")
+        return {str(item["sk"]).rpartition("#")[2]: str(item["batch"]) for item in items}
+
+    def forget_late(self, model: str, version: str, day: str, batch: str) -> None:
+        """A day was judged; if another batch has come for it meanwhile, it is to be judged again."""
+        try:
+            self._table.delete_item(
+                Key={"pk": "late", "sk": f"{model}#{version}#{day}"},
+                ConditionExpression="#batch = :batch",
+                ExpressionAttributeNames={"#batch": "batch"},
+                ExpressionAttributeValues={":batch": batch},
+            )
+        except ClientError as error:
+            require_lost_condition(error)
 
     def canary(self) -> dict[str, Any] | None:
         """The canary under way, of whatever model: an alias shares its traffic between two versions at most."""
