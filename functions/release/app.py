@@ -62,7 +62,7 @@ def now_ms() -> int:
 trials = Trials(bucket, registry, deployment, evidence, announcer)
 signer = KmsKey(boto3.client("kms"), settings.signing_key)
 releases = Releases(bucket, registry, deployment, announcer, GatePolicy(), signer, trials, now_ms)
-judges = Judges(bucket, registry, announcer, GatePolicy(), signer)
+judges = Judges(bucket, registry, announcer, GatePolicy(), signer, now_ms)
 web = gateway(build(releases, now_ms))
 
 

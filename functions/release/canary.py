@@ -1,7 +1,7 @@
 """What to do with a candidate that answers a part of the traffic: plain facts in, one act and its reason out.
 
-Harm stops it at once, proof lets it through the steps to the end, and when the longest time is over there is one last
-look with a wider margin; what even that leaves open is the policy's to say.
+Harm stops it at once, proof lets it through the steps to the end, and what is open when the longest time is over is the
+policy's to say: it may have set a wider margin for one last look, which lets through what is worse by less.
 """
 
 import math
@@ -103,12 +103,12 @@ def _limit_line(each: Excess) -> str:
 
 
 def _last_look(proving: Sequence[Figure], policy: CanaryPolicy) -> Verdict:
-    """One fixed-horizon test of each figure at the wider margin."""
+    """One fixed-horizon test of each figure at the wider margin, where there is one."""
     z = NormalDist().inv_cdf(1 - LAST_SHARE * policy.alpha)
     left = [each for each in proving if not _is_enough(each, policy) or _lower(each, z) <= -policy.last_margin]
-    if proving and not left:
+    if policy.last_margin and proving and not left:
         return Verdict("promote", f"time is up; not worse by {policy.last_margin:g} or more: {_told(proving)}")
-    return Verdict(policy.otherwise, f"time is up, and nothing is proved or harmful: {_told(left)}")
+    return Verdict(policy.otherwise, f"time is up, and nothing is proved or harmful: {_told(proving)}")
 
 
 def _is_harmful(figure: Figure, policy: CanaryPolicy, figures: int) -> bool:

@@ -34,15 +34,21 @@ class Collection:
         kept = self._kept(records, published, policy.rollback_depth, trial)
         needed = self._needed_layers(records, [each for each in published if each.version in kept], trial)
         gone = [each.version for each in published if each.version not in kept]
-        by_version = {each.function_version: each for each in records if each.state in _GONE_BY}
-        for version in sorted({*gone, *(by_version.keys() - kept - {""})}, key=int):
+        gone_by = [each for each in records if each.state in _GONE_BY and each.function_version not in {*kept, ""}]
+        for version in sorted({*gone, *(each.function_version for each in gone_by)}, key=int):
             self.deployment.remove_function(version)
-            if record := by_version.get(version):
-                if record.layer_arn not in needed:
-                    self.deployment.remove_layer(record.layer_arn)
-                told = replace(record, state="collected", function_version="", updated_at=updated_at)
-                self.registry.record_version(told)
+            for record in (each for each in gone_by if each.function_version == version):
+                self._remove_layers(replace(record.moved(), state="collected"), needed, updated_at)
+        for record in (each for each in records if each not in gone_by and set(each.left_layers) - needed):
+            self._remove_layers(record, needed, updated_at)
         return gone
+
+    def _remove_layers(self, record: VersionRecord, needed: set[str], updated_at: str) -> None:
+        """Remove the layers that a version has left, but for those that others still need."""
+        for layer_arn in sorted({*record.left_layers} - needed):
+            self.deployment.remove_layer(layer_arn)
+        left = [each for each in record.left_layers if each in needed]
+        self.registry.record_version(replace(record, left_layers=left, updated_at=updated_at))
 
     def _kept(
         self, records: list[VersionRecord], published: list[Published], depth: int, trial: Trial | None

@@ -4,7 +4,7 @@ Each ending is written down before it is acted on, and stays until it is done: w
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from pawl.registry import Registry
 from release.incident import incident_of, sentence
@@ -72,7 +72,7 @@ class Endings:
         self.trials.withdraw(trial)
         record = self.trials.record(trial, trial.ends_as)
         if trial.ends_as == "waiting":
-            self.registry.record_version(replace(record, layer_arn="", function_version=""))
+            self.registry.record_version(record.moved())
             self.registry.let_wait(trial.model, trial.version)
         if trial.moved_to:
             self._follow_hand(trial)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pawl.betting import tally_of
 from pawl.errors import NotFound
 from pawl.feedback import FeedbackTable
+from pawl.floats import FloatSketch
 from pawl.identity import unix_ms
 from pawl.ledger import Ledger
 from pawl.narrowing import is_list
@@ -80,8 +81,8 @@ class Evidence:
             )
             if trial.slow_ms:
                 trial = add_tallies(trial, SPEED, [new.not_above(trial.slow_ms), old.not_above(trial.slow_ms)])
-            elif old.values.size and old.rows >= policy.smallest_sample:
-                trial = replace(trial, slow_ms=policy.slow_ratio * old.quantile(_FAST_SHARE))
+            else:
+                trial = _with_latencies(trial, old, policy)
             if trial.labels:
                 frequent = {name for name, (by_new, by_old) in _shares(trial.labels).items() if by_new > by_old}
                 trial = add_tallies(trial, AGREEMENT, [new.not_in(frequent), old.not_in(frequent)])
@@ -109,9 +110,9 @@ class Evidence:
         return usual_ranges(reference) if reference else {}
 
     def _count_failures(self, trial: Trial, now_ms: int) -> Trial:
-        for window in windows(trial, "failures", (now_ms // MINUTE_MS - 3) * MINUTE_MS):
+        for window in windows(trial, "failures", (now_ms // MINUTE_MS - 3) * MINUTE_MS, MINUTE_MS):
             tallies = self.failures.of((trial.function_version, trial.baseline), *window)
-            trial = _counted(add_tallies(trial, ANSWERED, tallies), "failures", window, (ANSWERED,))
+            trial = _counted(add_tallies(trial, ANSWERED, tallies), "failures", window, (ANSWERED,), MINUTE_MS)
         return trial
 
     def _count_shadow(self, trial: Trial, policy: CanaryPolicy, now_ms: int) -> Trial:
@@ -127,10 +128,13 @@ class Evidence:
         return trial
 
 
-def windows(trial: Trial, source: str, until_ms: int) -> Iterator[Window]:
-    """What of a source is yet to be counted, cut where the share of the traffic changed."""
-    since_ms = trial.until_ms[source]
-    cuts = [since_ms, *(each for each in trial.shifts_ms if since_ms < each < until_ms), until_ms]
+def windows(trial: Trial, source: str, until_ms: int, unit_ms: int = 1) -> Iterator[Window]:
+    """What of a source is yet to be counted, cut where the share of the traffic changed.
+
+    Of a source that knows whole units of time alone, a unit in which it changed counts to what was before, and once.
+    """
+    since_ms = _up(trial.until_ms[source], unit_ms)
+    cuts = [since_ms, *(each for each in _shifts(trial, unit_ms) if since_ms < each < until_ms), until_ms]
     yield from (window for window in pairwise(cuts) if window[0] < window[1])
 
 
@@ -167,9 +171,17 @@ def add_tallies(trial: Trial, name: str, tallies: Sequence[Floats]) -> Trial:
     return replace(trial, comparisons={**trial.comparisons, name: trial.comparisons[name].update(np.stack(tallies))})
 
 
-def _counted(trial: Trial, source: str, window: Window, names: Sequence[str]) -> Trial:
+def _shifts(trial: Trial, unit_ms: int) -> list[int]:
+    return [_up(each, unit_ms) for each in trial.shifts_ms]
+
+
+def _up(moment_ms: int, unit_ms: int) -> int:
+    return -(-moment_ms // unit_ms) * unit_ms
+
+
+def _counted(trial: Trial, source: str, window: Window, names: Sequence[str], unit_ms: int = 1) -> Trial:
     """The trial with a source counted up to the window's end; where the share changed there, blocks are closed."""
-    if window[1] in trial.shifts_ms:
+    if window[1] in _shifts(trial, unit_ms):
         settled = {name: trial.comparisons[name].settle() for name in names if name in trial.comparisons}
         trial = replace(trial, comparisons={**trial.comparisons, **settled})
     return replace(trial, until_ms={**trial.until_ms, source: window[1]})
@@ -189,6 +201,16 @@ def _score(item: Mapping[str, Any], note: Mapping[str, Any] | None, scales: Mapp
         return None
     worst, best = scale
     return min(1.0, max(0.0, (float(value) - worst) / (best - worst)))
+
+
+def _with_latencies(trial: Trial, live: Seen, policy: CanaryPolicy) -> Trial:
+    """The trial with live's latencies of one more window, or once they are enough with what they say is slow."""
+    latencies = FloatSketch()
+    latencies.merge(trial.latencies)
+    latencies.update(np.repeat(live.values, live.counts.astype(int)))
+    if latencies.rows < max(1, policy.smallest_sample):
+        return replace(trial, latencies=latencies)
+    return replace(trial, slow_ms=policy.slow_ratio * latencies.quantile(_FAST_SHARE), latencies=FloatSketch())
 
 
 def _shares(labels: Mapping[str, tuple[int, int]]) -> dict[str, tuple[float, float]]:

@@ -4,6 +4,7 @@ Where the policy names favourable labels, a decision is getting one of them or n
 names none, no label is better than another: then no gap between groups may grow beyond the live version's.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,12 +65,32 @@ class Gap:
 
 
 def fairness_gates(both: Both, policy: GatePolicy) -> list[Gate]:
-    """A gate for each attribute whose groups must fare alike."""
+    """A gate for each attribute whose groups must fare alike; what the policy names and no row has is refused.
+
+    A name that is misspelt would else protect nobody, and say so in no verdict.
+    """
     found = sorted({attribute for row in both.rows for attribute in row.slices})
+    labels = {*both.new.labels, *both.old.labels, *(row.label for row in both.rows)}
+    unknown = [*_unknown("attribute", policy.protected, found), *_unknown("label", policy.favourable, labels)]
+    if unknown:
+        return unknown
     attributes = policy.protected or tuple(found)
     if not attributes:
         return [Gate("fairness", True, "no attribute of people or their texts is known", "nothing without one")]
     return [fairness_gate(both, attribute, policy) for attribute in attributes]
+
+
+def _unknown(what: str, named: Iterable[str], known: Iterable[str]) -> list[Gate]:
+    if missing := sorted({*named} - {*known}):
+        return [
+            Gate(
+                "fairness",
+                False,
+                f"no {what} {', '.join(missing)}",
+                f"one there is: {', '.join(sorted(known)) or 'none'}",
+            )
+        ]
+    return []
 
 
 def fairness_gate(both: Both, attribute: str, policy: GatePolicy) -> Gate:

@@ -7,7 +7,7 @@ nothing to roll back; a better one takes its place.
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -40,6 +40,7 @@ class Judges:
     announcer: Announcer
     policy: GatePolicy
     signer: Signer
+    clock: Callable[[], int]
 
     def concern(self, model: str, version: str) -> bool:
         """Whether a candidate says that it is a reward model."""
@@ -53,18 +54,27 @@ class Judges:
         known = self.registry.version(model, version)
         if known and known.state in _DECIDED:
             return known
-        with self.registry.release_lease(model, f"release/{version}", now_ms):
-            live = self._live(model)
-            if known and live and live.version == version:
-                return self._complete(known, now_ms)
-            files = self.bucket.read_folder(f"candidates/{model}/{version}/")
-            record, gates = self._judge(model, version, files, live)
-            record = replace(record, gates=[asdict(gate) for gate in gates], updated_at=isoformat(now_ms))
-            if record.manifest:
-                self.bucket.write(card_key(model, version), render(record.manifest, record.gates).encode())
-            if not all(gate.passed for gate in gates):
-                return refuse(record, self.registry, self.announcer, now_ms)
-            return self._release(record, files, live, now_ms)
+        live = self._live(model)
+        if known and live and live.version == version:
+            return self._complete(known, now_ms)
+        files = self.bucket.read_folder(f"candidates/{model}/{version}/")
+        record, gates = self._judge(model, version, files, live)
+        record = replace(record, gates=[asdict(gate) for gate in gates], updated_at=isoformat(now_ms))
+        with self.registry.release_lease(model, self.clock()):
+            return self._settle(record, files, live, now_ms)
+
+    def _settle(
+        self, record: VersionRecord, files: Mapping[str, bytes], live: Live | None, now_ms: int
+    ) -> VersionRecord:
+        """What becomes of a reward model that was judged, unless another delivery has come to the end meanwhile."""
+        known = self.registry.version(record.model, record.version)
+        if known and known.state in _DECIDED:
+            return known
+        if record.manifest:
+            self.bucket.write(card_key(record.model, record.version), render(record.manifest, record.gates).encode())
+        if not all(gate["passed"] for gate in record.gates):
+            return refuse(record, self.registry, self.announcer, now_ms)
+        return self._release(record, files, live, now_ms)
 
     def _live(self, model: str) -> Live | None:
         try:

@@ -1,6 +1,7 @@
 """What people are answered by: the alias, the parameter that the template reads, and the registry's pointer, as one.
 
-The alias moves first and the pointer last: until it has moved, whoever died in between does all of it again.
+The alias moves first and the pointer last: until it has moved, whoever died in between does all of it again. A version
+that comes back takes no other model back: where others have moved on, it gets a layer with what is live of them.
 """
 
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ from pawl.identity import isoformat
 from pawl.registry import Live, Registry, VersionRecord, vars_of
 from release.collection import Collection
 from release.deployment import Deployment
+from release.layers import Layers
 from release.terms import CanaryPolicy
 from release.trials import Trials
 
@@ -23,13 +25,15 @@ class Pointer:
     deployment: Deployment
     announcer: Announcer
     trials: Trials
+    layers: Layers
 
     def release(self, record: VersionRecord, reason: str, now_ms: int) -> VersionRecord:
         """Answer everything with a version that is new."""
         live = self.registry.live(record.model)
         self.deployment.point_live(record.function_version, record.layer_arn)
         self.deployment.reattach(record.function_version)
-        previous = {**vars_of(live), "function_version": record.replaces, "previous": None}
+        replaced = {"function_version": record.replaces, "layer_arn": self.trials.layer(record.replaces)}
+        previous = {**vars_of(live), **replaced, "previous": None}
         moved_at = isoformat(now_ms)
         pointer = Live(
             record.model, record.version, record.function_version, record.layer_arn, moved_at, reason, previous
@@ -41,7 +45,10 @@ class Pointer:
     def complete(self, record: VersionRecord, now_ms: int) -> VersionRecord:
         """What follows once the pointer has moved; a release that died right after it goes on here."""
         previous = Live(**(self.registry.live(record.model).previous or {}))
-        self._set_state(record.model, previous.version, "retired", now_ms, previous)
+        retired = self._known(record.model, previous.version).moved(
+            previous.layer_arn, previous.function_version, record.beside
+        )
+        self.registry.record_version(replace(retired, state="retired", updated_at=isoformat(now_ms)))
         self._close_incidents(record, now_ms)
         self.announcer.announce(
             "ModelReleased",
@@ -56,13 +63,23 @@ class Pointer:
         return released
 
     def repoint(self, live: Live, target: Live, now_ms: int) -> None:
-        """Answer everything with a version that was live before."""
+        """Answer everything with a version that was live before; at once where no other model has moved meanwhile."""
+        target = self._deployed(target)
         self.deployment.point_live(target.function_version, target.layer_arn)
         self.deployment.reattach(target.function_version)
         self._set_state(live.model, live.version, "retired", now_ms)
         self._set_state(live.model, target.version, "live", now_ms)
         if not self.registry.move_live(replace(target, moved_at=isoformat(now_ms)), live.version):
             raise Conflict(f"the live version of {live.model} changed at the same moment")
+
+    def _deployed(self, target: Live) -> Live:
+        """The pointer to where a version is deployed beside what is live of all other models."""
+        record = self.layers.refreshed(self._known(target.model, target.version))
+        if not record.function_version:
+            described = f"{record.model} {record.version}"
+            record = replace(record, function_version=self.deployment.publish_function(record.layer_arn, described))
+            self.registry.record_version(record)
+        return replace(target, function_version=record.function_version, layer_arn=record.layer_arn)
 
     def _close_incidents(self, record: VersionRecord, now_ms: int) -> None:
         for version, incident in self.registry.rollbacks(record.model).items():
@@ -74,14 +91,15 @@ class Pointer:
         terms = CanaryPolicy.from_json(self.trials.terms(model))
         Collection(self.registry, self.deployment).collect(terms, self.trials.current(), isoformat(now_ms))
 
-    def _set_state(self, model: str, version: str, state: str, now_ms: int, deployed: Live | None = None) -> None:
-        """Note a version's state, and where it is deployed when that was not known."""
+    def _set_state(self, model: str, version: str, state: str, now_ms: int) -> None:
+        known = self._known(model, version)
+        self.registry.record_version(replace(known, state=state, updated_at=isoformat(now_ms)))
+
+    def _known(self, model: str, version: str) -> VersionRecord:
         known = self.registry.version(model, version)
         if known is None:
             raise NotFound(f"{model} {version} is not registered: run scripts/pawl seed after the first deployment")
-        if deployed:
-            known = replace(known, function_version=deployed.function_version, layer_arn=deployed.layer_arn)
-        self.registry.record_version(replace(known, state=state, updated_at=isoformat(now_ms)))
+        return known
 
 
 def pointing_at(record: VersionRecord, live: Live, reason: str) -> Live:

@@ -57,7 +57,7 @@ class GatePolicy:
     slice_alpha: float = 0.05
     """The risk that chance alone refuses any slice: p-values are corrected for their number (Holm 1979)."""
     mended_minimum_rows: int = 10
-    """Rows that the live version has wrong, count; with fewer, none of them must be mended."""
+    """Rows that the live version has wrong, count; with fewer, none must be mended, and recent ones but be kept."""
     mended_share: float = 0.1
     """Share of the live version's mistakes on held-out rows that must be mended; refused if surely less."""
     learned_share: float = 0.5

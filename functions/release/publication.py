@@ -2,14 +2,14 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 from pawl.bucket import Bucket
 from pawl.bundle import EVIDENCE, MANIFEST, SIGNATURE
-from pawl.registry import Registry, VersionRecord
+from pawl.registry import VersionRecord
 from pawl.signing import Signer, sign
-from release.deployment import Deployment, layer_archive
+from release.deployment import Deployment
+from release.layers import Layers
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,19 +17,15 @@ class Publication:
     """Publishes versions of one deployment's models."""
 
     bucket: Bucket
-    registry: Registry
     deployment: Deployment
+    layers: Layers
     signer: Signer
 
     def publish(self, record: VersionRecord, files: Mapping[str, bytes]) -> VersionRecord:
         """Sign what has passed its gates, keep it, and make a layer version of it; the record tells which."""
-        files = self._signed(record, files)
-        self._store_model(record, files)
-        published = replace(
-            record, layer_arn=self._publish_layer(record, files), replaces=self.deployment.shares().main
-        )
-        self.registry.record_version(published)
-        return published
+        for name, data in self._signed(record, files).items():
+            self.bucket.write(f"models/{record.model}/{record.version}/{name}", data)
+        return self.layers.publish(record)
 
     def _signed(self, record: VersionRecord, files: Mapping[str, bytes]) -> dict[str, bytes]:
         """The bundle's own files, the evidence of its gates, and the signature over both."""
@@ -38,24 +34,3 @@ class Publication:
         signature = sign(files[MANIFEST], evidence, self.signer)
         own = {name: data for name, data in files.items() if name in {*record.manifest["files"], MANIFEST}}
         return {**own, EVIDENCE: evidence, SIGNATURE: signature}
-
-    def _store_model(self, record: VersionRecord, files: Mapping[str, bytes]) -> None:
-        for name, data in files.items():
-            self.bucket.write(f"models/{record.model}/{record.version}/{name}", data)
-
-    def _publish_layer(self, record: VersionRecord, files: Mapping[str, bytes]) -> str:
-        """A layer with this version as its model's candidate, and the live versions of all other models served."""
-        bundles = {(record.model, record.version): self._bundle_files(files)}
-        for other in self.registry.models():
-            live = self.registry.live(other)
-            if other != record.model and live.layer_arn:  # a reward model has none: it judges and is not asked
-                stored = self.bucket.read_folder(f"models/{other}/{live.version}/")
-                bundles[other, live.version] = self._bundle_files(stored)
-        key = f"layers/{record.model}-{record.version}.zip"
-        archive = layer_archive(bundles, {record.model: {"candidate": record.version}})
-        return self.deployment.publish_layer(key, archive, f"{record.model} {record.version}")
-
-    def _bundle_files(self, files: Mapping[str, bytes]) -> dict[str, bytes]:
-        listed: Mapping[str, Any] = json.loads(files[MANIFEST])["files"]
-        names = {*listed, MANIFEST, EVIDENCE, SIGNATURE}
-        return {name: data for name, data in files.items() if name in names}

@@ -41,17 +41,23 @@ def holdout_gate(both: Both, policy: GatePolicy) -> Gate:
 
 
 def recent_gate(both: Both, policy: GatePolicy) -> Gate:
-    """Better on labelled traffic that neither version was trained on."""
+    """Better on labelled traffic that neither version was trained on; where live has it all but right, as good.
+
+    As good is one standard error of the paired difference: of few mistakes it is chance which version makes them.
+    """
     if len(both.rows) < policy.recent_minimum_rows:
         return too_few("recent", len(both.rows), policy.recent_minimum_rows)
-    new, old = both.new.accuracy, both.old.accuracy
+    new, old, mistakes = both.new.accuracy, both.old.accuracy, int((~both.old.right).sum())
+    has_room, error = mistakes >= policy.mended_minimum_rows, standard_error(both.gains)
+    least = old if has_room else old - error
+    as_good = f"at least {least:.4f}: the live version's {old:.4f}, {mistakes} wrong, less {error:.4f} of chance"
     return Gate(
         "recent",
-        new > old,
+        new > old if has_room else round(old - new, 9) <= round(error, 9),
         f"accuracy {new:.4f} on {len(both.rows)} rows",
-        f"above the live version's {old:.4f}",
+        f"above the live version's {old:.4f}" if has_room else as_good,
         rounded(new),
-        rounded(old),
+        rounded(least),
         _compared(both, policy),
     )
 

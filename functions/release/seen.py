@@ -45,12 +45,6 @@ class Seen:
         """How many latencies there are."""
         return int(self.counts.sum())
 
-    def quantile(self, share: float) -> float:
-        """The latency that a share of them does not exceed."""
-        order = np.argsort(self.values)
-        upto = np.cumsum(self.counts[order])
-        return float(self.values[order][np.searchsorted(upto, share * upto[-1])])
-
     def not_above(self, limit: float) -> Floats:
         """The tally of 1 for each answer that took no longer, and 0 for the others."""
         return _tally(self.rows, int(self.counts[self.values <= limit].sum()))

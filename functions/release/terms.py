@@ -41,19 +41,19 @@ class CanaryPolicy:
     longest_step_hours: float = 24.0
     """A step without harm ends after this time, proved or not."""
     longest_hours: float = 720.0
-    """After this time there is one last look."""
+    """After this time it ends: by the last look where the terms have one, else as they say."""
     look_seconds: float = LEAST_LOOK_S
     """The shortest time between two looks."""
     alpha: float = 0.05
-    """The risk that a candidate worse by the margin is called proved; and the last look's."""
+    """The risk that a candidate worse by the margin is called proved; and the last look's, at its own margin."""
     harm_alpha: float = 0.05
     """The risk that a candidate which is worse in nothing is rolled back, over all figures together."""
     margin: float = 0.05
     """How much worse by feedback is too much, on its scale from 0 to 1."""
-    last_margin: float = 0.15
-    """How much worse a candidate may be by the last look, which has few answers to go by."""
+    last_margin: float = 0.0
+    """How much worse a candidate may be by the last look, where it has few answers to go by; 0 for no such look."""
     otherwise: Literal["ask", "promote", "roll_back"] = "ask"
-    """What follows when the last look proves nothing and there is no harm either."""
+    """What follows when time is up, nothing is proved and there is no harm either."""
     another: Literal["wait", "supersede"] = "wait"
     """What the next candidate of the model does while one is in its canary."""
     metrics: Mapping[str, Scale] = field(default_factory=_scales)
@@ -81,8 +81,8 @@ class CanaryPolicy:
             raise SettingsError(f"weights {self.weights}: want rising shares between 0 and 1")
         if not 0 <= self.step_hours <= self.longest_step_hours <= self.longest_hours:
             raise SettingsError("want 0 <= step_hours <= longest_step_hours <= longest_hours")
-        if not 0 < self.alpha < 0.5 or not 0 < self.harm_alpha < 0.5 or not 0 < self.last_margin < 1:
-            raise SettingsError("want 0 < alpha < 0.5, 0 < harm_alpha < 0.5 and 0 < last_margin < 1")
+        if not 0 < self.alpha < 0.5 or not 0 < self.harm_alpha < 0.5 or not 0 <= self.last_margin < 1:
+            raise SettingsError("want 0 < alpha < 0.5, 0 < harm_alpha < 0.5 and 0 <= last_margin < 1")
         if not 0 < self.margin < 1 or not 0 < self.disagreement_limit < 1 or self.rollback_depth < 1:
             raise SettingsError("want 0 < margin < 1, 0 < disagreement_limit < 1 and rollback_depth >= 1")
         for name in ("slow_tolerance", "failure_tolerance", "drift_tolerance"):

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Self
 
 from pawl.errors import InvalidRecord
+from pawl.floats import FloatSketch
 from pawl.identity import isoformat
 from pawl.registry import vars_of
 from pawl.sequential import CANDIDATE, LIVE, Ceiling, Comparison
@@ -70,6 +71,7 @@ class Trial:
     moved_to: str = ""
     number: int = 1
     slow_ms: float = 0.0
+    latencies: FloatSketch = field(default_factory=FloatSketch)
     shadow_rows: int = 0
     until_ms: Mapping[str, int] = field(default_factory=dict[str, int])
     shifts_ms: tuple[int, ...] = ()
@@ -86,6 +88,7 @@ class Trial:
             "ceilings": {name: each.to_dict() for name, each in self.ceilings.items()},
             "labels": self.labels,
             "usual": self.usual,
+            "latencies": self.latencies.to_dict(),
         }
         about = {name: value for name, value in vars_of(self).items() if name not in counted}
         about |= {"until_ms": dict(self.until_ms), "shifts_ms": list(self.shifts_ms)}
@@ -108,6 +111,7 @@ class Trial:
             "usual": tuple(
                 {name: (low, high) for name, (low, high) in ranges.items()} for ranges in counted.get("usual", [])
             ),
+            "latencies": FloatSketch.from_dict(counted["latencies"]) if "latencies" in counted else FloatSketch(),
             "comparisons": {name: Comparison.from_dict(raw) for name, raw in counted["comparisons"].items()},
             "ceilings": {name: Ceiling.from_dict(raw) for name, raw in counted["ceilings"].items()},
         }

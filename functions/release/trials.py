@@ -98,6 +98,13 @@ class Trials:
         self.registry.record_version(record)
         return record
 
+    def layer(self, function_version: str) -> str:
+        """The models layer of a function version, by ARN; the template's own as `starter`."""
+        arn = self.deployment.models_layer(function_version)
+        records = [each for model in self.registry.models() for each in self.registry.versions(model)]
+        published = {layer for each in records for layer in (each.layer_arn, *each.left_layers)}
+        return arn if arn in published else STARTER
+
     def _reconciled(self, trial: Trial, now_ms: int) -> Trial:
         """The trial after what happened to the alias since it was told; the very same if nothing did."""
         found = self.deployment.shares()
@@ -113,27 +120,20 @@ class Trials:
             case "deployed":
                 return self._deployed(trial, found.main, finding, now_ms)
             case "moved back":
-                version = self._retired(trial.model)[self._layer(found.main)]
+                version = self._retired(trial.model)[self.layer(found.main)]
                 return trial.stopped("stopped", finding.because, now_ms, version)
 
     def _compare(self, trial: Trial, found: Shares) -> Finding:
         if found.main == trial.baseline:
             return reconcile(trial, found, "", "", frozenset())
         known = frozenset(self._retired(trial.model))
-        return reconcile(trial, found, self._layer(found.main), self.deployment.live_layer(), known)
+        return reconcile(trial, found, self.layer(found.main), self.deployment.live_layer(), known)
 
     def _deployed(self, trial: Trial, baseline: str, finding: Finding, now_ms: int) -> Trial:
         """The candidate on the code that was just deployed, beside the live version on the same."""
         version = self.deployment.publish_function(trial.layer_arn, f"{trial.model} {trial.version}")
         moved = replace(trial.shifted(trial.weight, now_ms), function_version=version, baseline=baseline)
         return moved.noted("deployed", finding.because, now_ms)
-
-    def _layer(self, function_version: str) -> str:
-        """The models layer of a function version, by ARN; the template's own as `starter`."""
-        arn = self.deployment.models_layer(function_version)
-        models = self.registry.models()
-        published = {each.layer_arn for model in models for each in self.registry.versions(model)}
-        return arn if arn in published else STARTER
 
     def _retired(self, model: str) -> dict[str, str]:
         """The versions that were live once, by their layer."""

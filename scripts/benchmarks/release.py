@@ -2,7 +2,8 @@
 
 Every seed is one canary under the default policy, decided after each batch. Both base rates swing together by DRIFT in
 the drifting scenarios. A fixed-horizon test is the one-sided z-test of two proportions, half the answers to each arm,
-of level alpha for a candidate worse by the margin and power 90 % for an equal one (Fleiss, Levin, Paik 2003).
+of level alpha for a candidate worse by the margin and power 90 % for an equal one (Fleiss, Levin, Paik 2003). The 300
+answers of a month at 10 a day cannot tell an equal candidate from one worse by the margin: there a person decides.
 """
 
 import math
@@ -52,26 +53,39 @@ class Outcome:
 
 
 # At 1,000 requests a second one in sixty is rated, 10,000 answers in ten minutes; elsewhere every answer is.
-BUSY, SLOW = (10_000, 1 / 6), (10, 24.0)
+BUSY, SLOW, FEW = (10_000, 1 / 6), (10, 24.0), "10 a day"
 SCENARIOS = (
     *(Scenario("1,000 a second", difference, *BUSY) for difference in (-0.2, -0.05, -0.02, 0.0, 0.05)),
     *(Scenario("1,000 a second, drifting", difference, *BUSY, DRIFT) for difference in (-0.05, 0.0)),
     *(Scenario("1,000 a day", difference, 40, 1.0) for difference in (-0.2, -0.05, -0.02, 0.0, 0.05)),
     *(Scenario("1,000 a day, drifting", difference, 40, 1.0, DRIFT) for difference in (-0.05, 0.0)),
-    *(Scenario("10 a day", difference, *SLOW) for difference in (-0.3, -0.15, -0.05, 0.0, 0.05)),
+    *(Scenario(FEW, difference, *SLOW) for difference in (-0.3, -0.15, -0.1, -0.05, 0.0, 0.05)),
 )
 
 
 def measure(seeds: int = SEEDS) -> Findings:
     """The rates over all scenarios, the worst of each kind, and the table."""
     found = [simulate(scenario, seeds) for scenario in SCENARIOS]
-    worse = [each.promoted for each in found if each.scenario.difference <= -_margin(each.scenario)]
-    better = [1 - each.promoted for each in found if each.scenario.difference >= 0]
+    worse = [each.promoted for each in found if each.scenario.difference <= -MARGIN]
+    better = [each for each in found if each.scenario.difference >= 0]
+    few = [each for each in better if each.scenario.name == FEW]
     compared = [each.answers for each in found if each.scenario.name == "1,000 a day"]
     apart = unlike.measure()
     figures = [
         Figure("worse_promoted", max(worse), "", "worst scenario of candidates worse by the margin", 0.05),
-        Figure("better_held", max(better), "", "worst scenario of equal or better candidates", 0.10),
+        Figure(
+            "better_held",
+            max(1 - each.promoted for each in better if each not in few),
+            "",
+            "worst scenario of equal or better candidates, but for 10 answers a day",
+            0.10,
+        ),
+        Figure(
+            "better_taken_back", max(each.rolled_back for each in better), "", "worst scenario of the same, all", 0.05
+        ),
+        Figure(
+            "few_asked", max(each.asked for each in few), "", "of equal or better ones at 10 answers a day, a person"
+        ),
         Figure("mean_answers_to_verdict", sum(compared) / len(compared), "", "1,000 a day, mean of its scenarios"),
         Figure(
             "tampered_refused",
@@ -142,10 +156,6 @@ def table(found: list[Outcome]) -> str:
         rates = f"{each.promoted:>10.1%}{each.rolled_back:>13.1%}{each.asked:>8.1%}{each.answers:>10,.0f}"
         lines.append(f"  {each.scenario.name:<26}{each.scenario.difference:>+11.2f}{rates}")
     return "\n".join(lines)
-
-
-def _margin(scenario: Scenario) -> float:
-    return POLICY.last_margin if scenario.name == "10 a day" else MARGIN
 
 
 def _fields(comparison: Comparison) -> dict[str, np.ndarray]:

@@ -6,6 +6,7 @@ for each test, inside the mock. The model is a tiny ONNX graph, so that serving 
 
 import asyncio
 import base64
+import dataclasses
 import gc
 import importlib
 import io
@@ -34,6 +35,7 @@ from moto import mock_aws
 from moto.awslambda.models import LambdaFunction
 from onnx import TensorProto, helper, numpy_helper
 from tests.functional.browser import browser
+from tests.functional.canaries import World
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from pawl.bucket import Bucket
@@ -722,3 +724,16 @@ def _route_announcements(queue_url: str) -> None:
     events.put_rule(Name="all", EventBusName="pawl", EventPattern=pattern)
     arn = f"arn:aws:sqs:{REGION}:123456789012:{queue_url.rpartition('/')[2]}"
     events.put_targets(Rule="all", EventBusName="pawl", Targets=[{"Id": "queue", "Arn": arn}])
+
+
+@pytest.fixture
+def world(
+    functions: Any, start: Callable[[str], ModuleType], cloud: Any, starter: Bundle, dataset: FrozenDataset, kms: Any
+) -> World:
+    cloud.seed(starter, dataset)
+    app = start("release.app")
+    signer = dataclasses.replace(app.releases.signer, client=kms)
+    app.releases = dataclasses.replace(app.releases, signer=signer)
+    made = World(app, cloud, functions)
+    made.terms()
+    return made

@@ -6,12 +6,14 @@ The clock stands still between looks. Feedback and profiles lie where `feedback`
 import dataclasses
 import json
 from collections.abc import Callable
-from types import ModuleType
+from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 import boto3
 import pytest
 from botocore.exceptions import EndpointConnectionError
+from tests.functional.canaries import MINUTE_MS, World
 
 from pawl.bundle import Bundle
 from pawl.dataset import FrozenDataset
@@ -21,119 +23,6 @@ from pawl.profile import Profile
 from pawl.records import FEATURE_RANGES
 from pawl.registry import VersionRecord
 from release.deployment import layer_archive
-
-PARAMETER = "/pawl/pawl/live-models-layer"
-MINUTE_MS, HOUR_MS = 60_000, 3_600_000
-BEGAN_MS = 1_784_020_020_000
-POLICY = {
-    "weights": [0.1, 0.5],
-    "step_hours": 0,
-    "longest_step_hours": 2,
-    "longest_hours": 24,
-    "smallest_sample": 20,
-    "margin": 0.2,
-    "feedback_minutes": 1,
-    "collect_minutes": 1,
-}
-
-
-class World:
-    """A deployment with a canary, and a clock that is told what time it is."""
-
-    def __init__(self, app: ModuleType, cloud: Any, functions: Any) -> None:
-        self.app, self.cloud, self.functions = app, cloud, functions
-        self.now_ms = BEGAN_MS
-        self.said = 0
-        self.releases = dataclasses.replace(app.releases, clock=lambda: self.now_ms)
-
-    def terms(self, **changes: Any) -> None:
-        self.cloud.bucket.write("models/triage/canary.json", json.dumps({**POLICY, **changes}).encode())
-
-    def introduce(self, version: str) -> VersionRecord:
-        """What the gates leave of a candidate that has passed, and its canary."""
-        deployment = self.releases.deployment
-        layer = deployment.publish_layer(f"layers/triage-{version}.zip", layer_archive({}), f"triage {version}")
-        replaces = deployment.shares().main
-        record = VersionRecord("triage", version, "candidate", "d" * 64, layer_arn=layer, replaces=replaces)
-        return self.releases._introduce(record, self.now_ms)
-
-    def wait(self, minutes: float) -> None:
-        self.now_ms += round(minutes * MINUTE_MS)
-
-    def look(self) -> Any:
-        return self.releases.look(self.now_ms)
-
-    def rate(self, version: str, good: int, bad: int, metric: str = "thumbs_up") -> None:
-        """So many answers of a version, given now and rated at once."""
-        for value in [True] * good + [False] * bad:
-            self.said += 1
-            uuid = uuid7_hex(self.now_ms, self.said.to_bytes(10, "big"))
-            item = {"pk": f"triage#{day_of(self.now_ms)}", "sk": f"{uuid}#{metric}#ada", "metric": metric}
-            item |= {"value": value, "model_version": version, "given_at": isoformat(self.now_ms + 1000)}
-            self.cloud.feedback_items.put_item(Item=item)
-
-    def answer(self, version: str, columns: dict[str, list[Any]]) -> None:
-        """A batch of answers as collect profiles it."""
-        self.said += 1
-        profile = Profile.open()
-        profile.update(columns)
-        uuid = uuid7_hex(self.now_ms, self.said.to_bytes(10, "big"))
-        self.cloud.traffic.store_profile("triage", version, f"{uuid}-0123456789ab", profile)
-
-    def alias(self) -> tuple[str, dict[str, float]]:
-        alias = self.functions.get_alias(FunctionName="inference", Name="live")
-        return alias["FunctionVersion"], (alias.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
-
-    def move_alias(self, main: str, weights: dict[str, float]) -> None:
-        """What a hand does, or a deployment."""
-        routing = {"AdditionalVersionWeights": weights}
-        self.functions.update_alias(FunctionName="inference", Name="live", FunctionVersion=main, RoutingConfig=routing)
-
-    def deploy(self) -> str:
-        """What `sam deploy` does with new code: another version of the function as it stands, and the alias on it."""
-        self.functions.update_function_configuration(FunctionName="inference", MemorySize=self.said + 2000)
-        version = self.functions.publish_version(FunctionName="inference")["Version"]
-        self.move_alias(version, {})
-        return version
-
-    def record(self, version: str) -> VersionRecord:
-        found = self.cloud.registry.version("triage", version)
-        assert found is not None
-        return found
-
-    def whats(self, version: str) -> list[str]:
-        return [note["what"] for note in self.record(version).canary]
-
-    def state(self) -> dict[str, Any]:
-        """All that has to agree."""
-        live = self.cloud.registry.live("triage")
-        main, weights = self.alias()
-        return {
-            "live": live.version,
-            "main": main,
-            "weights": weights,
-            "parameter": boto3.client("ssm").get_parameter(Name=PARAMETER)["Parameter"]["Value"],
-            "latest": self.layer("$LATEST") == self.layer(main),
-            "canary": self.cloud.registry.canary() is not None,
-        }
-
-    def layer(self, qualifier: str) -> str:
-        about = self.functions.get_function_configuration(FunctionName="inference", Qualifier=qualifier)
-        return next(each["Arn"] for each in about["Layers"] if ":pawl-models:" in each["Arn"])
-
-
-@pytest.fixture
-def world(
-    functions: Any, start: Callable[[str], ModuleType], cloud: Any, starter: Bundle, dataset: FrozenDataset, kms: Any
-) -> World:
-    cloud.seed(starter, dataset)
-    app = start("release.app")
-    signer = dataclasses.replace(app.releases.signer, client=kms)
-    app.releases = dataclasses.replace(app.releases, signer=signer)
-    made = World(app, cloud, functions)
-    made.terms()
-    return made
-
 
 STARTER = {"live": "1", "main": "1", "weights": {}, "parameter": "starter", "latest": True, "canary": False}
 
@@ -282,6 +171,42 @@ def test_what_answers_much_more_slowly_is_taken_back(world: World) -> None:
 
     assert world.state() == STARTER
     assert "worse than live: speed -1.0000 on" in world.record("2").canary[-1]["because"]
+
+
+def test_what_is_slow_is_known_from_few_answers_of_many_looks(world: World) -> None:
+    world.introduce("2")
+    for _ in range(6):
+        world.answer("1", {"latency_ms": [5.0 + n / 50 for n in range(20)]})
+        world.answer("2", {"latency_ms": [200.0] * 20})
+        world.wait(2)
+        world.look()
+
+    assert "worse than live: speed -1.0000 on" in world.record("2").canary[-1]["because"]
+
+
+def test_each_minute_of_failures_is_asked_for_once_through_all_steps(world: World) -> None:
+    """CloudWatch begins with the whole minute that a moment lies in."""
+    asked: list[tuple[float, float]] = []
+
+    class Clock:
+        def get_metric_data(self, *, StartTime: datetime, EndTime: datetime, **_: Any) -> dict[str, Any]:
+            asked.append((StartTime.timestamp() // 60, EndTime.timestamp() / 60))
+            return {"MetricDataResults": []}
+
+    failures = dataclasses.replace(world.releases.trials.evidence.failures, client=Clock())
+    evidence = dataclasses.replace(world.releases.trials.evidence, failures=failures)
+    trials = dataclasses.replace(world.releases.trials, evidence=evidence)
+    world.releases = dataclasses.replace(world.releases, trials=trials)
+    world.terms(weights=[0.1, 0.2, 0.5], longest_step_hours=0.1)
+    world.now_ms += 17_345
+    world.introduce("2")
+    for _ in range(8):
+        world.wait(4.3)
+        world.look()
+
+    assert len(asked) > 6
+    assert all(before[1] == after[0] for before, after in pairwise(asked))
+    assert world.whats("2").count("next step") == 2
 
 
 def test_what_fails_more_often_is_taken_back(world: World) -> None:
@@ -604,8 +529,8 @@ def bring_to(world: World, end: str, version: str) -> Callable[[], Any]:
 
 
 def end_quietly(world: World) -> None:
-    """Make room for the next round; who died once all was done has left its lease behind, for two minutes."""
-    world.cloud.state.delete_item(Key={"pk": "model#triage", "sk": "active-release"})
+    """Make room for the next round."""
+    world.end_lease()
     if world.cloud.registry.canary():
         world.releases.roll_back("triage", world.now_ms)
     world.cloud.announced()
@@ -647,7 +572,8 @@ def test_a_crash_at_any_call_leaves_what_the_next_look_brings_to_the_same_end(wo
 
 
 def finish(world: World, act: Callable[[], Any], end: str) -> None:
-    """What comes again: the arrival of a candidate, a person's command, or the schedule."""
+    """What comes again once the lease has run out: the arrival of a candidate, a person's command, or the schedule."""
+    world.end_lease()
     is_on = world.cloud.registry.canary() is not None
     if (end == "started" and not is_on) or (end == "stopped" and is_on):
         act()

@@ -26,6 +26,7 @@ from release.deployment import Deployment
 from release.gate import Case, Contender, Gate
 from release.gates import judge_candidate
 from release.judges import Judges
+from release.layers import Layers
 from release.policy import GatePolicy
 from release.publication import Publication
 from release.reconciliation import Shares
@@ -74,10 +75,9 @@ def pairs(cloud: Any) -> PairDataset:
 
 
 @pytest.fixture
-def judges(cloud: Any) -> Judges:
-    return Judges(
-        cloud.bucket, cloud.registry, Announcer(boto3.client("events"), "pawl", "pawl.release"), POLICY, Key()
-    )
+def judges(cloud: Any, now_ms: int) -> Judges:
+    announcer = Announcer(boto3.client("events"), "pawl", "pawl.release")
+    return Judges(cloud.bucket, cloud.registry, announcer, POLICY, Key(), lambda: now_ms)
 
 
 @pytest.fixture
@@ -168,7 +168,9 @@ def test_a_reward_model_is_in_no_layer_for_what_is_served_needs_the_room(
     manifest = {"files": starter.manifest.files}
     files = {path.name: path.read_bytes() for path in starter.path.iterdir()}
 
-    publication = Publication(cloud.bucket, cloud.registry, cast("Deployment", shelf), Key())
+    deployment = cast("Deployment", shelf)
+    layers = Layers(cloud.bucket, cloud.registry, deployment)
+    publication = Publication(cloud.bucket, deployment, layers, Key())
     publication.publish(VersionRecord(MODEL, "2", "candidate", "", manifest), files)
 
     with zipfile.ZipFile(io.BytesIO(shelf.archive)) as archive:
@@ -241,18 +243,20 @@ def test_a_reward_model_with_an_altered_file_is_refused(judges: Judges, offer: A
 def test_a_crash_before_any_write_releases_a_reward_model_once_when_its_candidate_is_told_of_again(
     judges: Judges, offer: Any, cloud: Any, now_ms: int
 ) -> None:
+    moments = [now_ms]
+    judges = dataclasses.replace(judges, clock=lambda: moments[-1])
     for number in range(1, 40):
         version = str(number)
         offer(version)
         cloud.announced()
         cloud.faults.die_at(number)
-        at_ms = now_ms + number * HOUR_MS  # a lease that was left behind is over
         try:
-            judges.consider(JUDGE, version, at_ms)
+            judges.consider(JUDGE, version, now_ms)
             break
         except cloud.faults.Died:
             cloud.faults.reset()
-        judges.consider(JUDGE, version, at_ms)
+        moments.append(moments[-1] + HOUR_MS)  # a lease that was left behind is over
+        judges.consider(JUDGE, version, now_ms)
 
         assert cloud.registry.live(JUDGE).version == version, number
         live = [each.version for each in cloud.registry.versions(JUDGE) if each.state == "live"]

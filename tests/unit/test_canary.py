@@ -54,8 +54,15 @@ def test_what_is_not_proved_moves_on_after_the_longest_time_of_a_step(step: int,
     assert decide_canary(_state(FEW, step), POLICY, hours * HOUR).action == action
 
 
-def test_the_last_look_promotes_what_is_not_worse_by_its_wider_margin() -> None:
+def test_what_few_answers_leave_open_a_person_decides() -> None:
     verdict = decide_canary(_state(SLOW), POLICY, 720 * HOUR)
+
+    assert verdict.action == "ask"
+    assert verdict.because.startswith("time is up, and nothing is proved or harmful: thumbs_up +0.0000 on 150 answers")
+
+
+def test_a_last_look_promotes_what_is_not_worse_by_the_wider_margin_that_an_operator_has_set() -> None:
+    verdict = decide_canary(_state(SLOW), replace(POLICY, last_margin=0.15), 720 * HOUR)
 
     assert verdict.action == "promote"
     assert verdict.because.startswith("time is up; not worse by 0.15 or more: thumbs_up +0.0000 on 150 answers")
@@ -63,7 +70,7 @@ def test_the_last_look_promotes_what_is_not_worse_by_its_wider_margin() -> None:
 
 @pytest.mark.parametrize("otherwise", ["ask", "promote", "roll_back"])
 def test_what_the_last_look_leaves_open_is_the_policys_to_say(otherwise: Any) -> None:
-    policy = replace(POLICY, otherwise=otherwise)
+    policy = replace(POLICY, otherwise=otherwise, last_margin=0.15)
 
     assert decide_canary(_state(FEW), policy, 720 * HOUR).action == otherwise
 

@@ -124,3 +124,17 @@ def test_rows_without_the_attribute_are_left_out(manifest: Manifest) -> None:
     gate = fairness_gate(both_of(manifest, lambda text: text.startswith("other"), 0, rows), "group", POLICY)
 
     assert gate.evidence["groups"] == {"a": [50, 1.0], "b": [50, 1.0]}
+
+
+def test_an_attribute_or_a_label_that_the_policy_names_and_nobody_has_is_refused_with_those_there_are(
+    manifest: Manifest,
+) -> None:
+    both = both_of(manifest, 0, 0, _grouped())
+
+    (attribute,) = fairness_gates(both, replace(POLICY, protected=("group", "gender")))
+    (label,) = fairness_gates(both, replace(POLICY, favourable=("Billing",)))
+
+    assert (attribute.name, attribute.passed, attribute.measured) == ("fairness", False, "no attribute gender")
+    assert attribute.wanted == "one there is: group"
+    assert (label.passed, label.measured) == (False, "no label Billing")
+    assert label.wanted == f"one there is: {', '.join(sorted(both.new.labels))}"

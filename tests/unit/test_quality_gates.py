@@ -65,11 +65,25 @@ def test_the_evidence_holds_the_paired_difference_with_its_interval_and_what_cha
 
 
 @pytest.mark.parametrize(("wrong", "passed"), [(9, True), (10, False), (11, False)])
-def test_recent_traffic_asks_for_better_and_not_for_as_good(manifest: Manifest, wrong: int, passed: bool) -> None:
+def test_where_live_has_much_of_recent_traffic_wrong_as_good_is_not_enough(
+    manifest: Manifest, wrong: int, passed: bool
+) -> None:
     gate = recent_gate(both_of(manifest, wrong, 10), POLICY)
 
     assert (gate.name, gate.passed) == ("recent", passed)
     assert gate.wanted == "above the live version's 0.9000"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "old_wrong", "passed"), [(0, 0, True), (1, 0, True), (2, 0, False), (9, 9, True), (11, 9, False)]
+)
+def test_where_live_has_recent_traffic_all_but_right_as_good_will_do(
+    manifest: Manifest, wrong: int, old_wrong: int, passed: bool
+) -> None:
+    gate = recent_gate(both_of(manifest, wrong, old_wrong), POLICY)
+
+    assert gate.passed == passed
+    assert gate.wanted.startswith(f"at least {gate.threshold:.4f}: the live version's {1 - old_wrong / 100:.4f}")
 
 
 @pytest.mark.parametrize(("rows", "passed"), [(0, True), (9, True), (10, False)])

@@ -52,6 +52,16 @@ def test_no_window_lies_across_a_change_of_shares() -> None:
     assert list(windows(trial, "feedback", 1_000)) == []
 
 
+def test_a_source_of_whole_minutes_counts_each_of_them_once_those_of_a_change_to_what_was_before() -> None:
+    trial = replace(BEGUN.shifted(0.5, 150_000).shifted(0.9, 170_000).shifted(0.95, 240_000), until_ms={"failures": 1})
+
+    assert list(windows(trial, "failures", 300_000, 60_000)) == [
+        (60_000, 180_000),
+        (180_000, 240_000),
+        (240_000, 300_000),
+    ]
+
+
 def test_once_a_person_was_asked_nothing_but_harm_decides() -> None:
     many = add(BEGUN, FEEDBACK, [[1.0] * 4_000, [1.0] * 4_000])
     asking = replace(many, phase="asking", step=1, because="time is up")

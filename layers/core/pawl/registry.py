@@ -15,14 +15,16 @@ Items of the state table (`pk`, `sk`):
     canary         active                 the one canary of the deployment, see `release.trial`
     canary         waiting#<name>#<9 digits>  a candidate that waits until that has ended
     canary         shadow#<minute>        how many copies of traffic the candidate was sent in that minute
+    leases         * or <name>                until when somebody changes what is live, see `release_lease`
     runs           <run id>               a training run as the job API shows it
     counters       <name>                 the newest version number given out
 """
 
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Self
 
 from botocore.exceptions import ClientError
 
@@ -38,7 +40,9 @@ if TYPE_CHECKING:
 
 STARTER = "starter"
 REFERENCE = "reference.json"
-RELEASE_LEASE_MS = 900_000
+SERVED = "*"
+"""The lease on all models that are served: one alias answers with them."""
+RELEASE_LEASE_MS = 180_000
 _SETTLING_TRIES = 20
 _NOTED_S = 30 * 86_400
 _CANARY = ("canary", "active")
@@ -75,8 +79,9 @@ class VersionRecord:
 
     A `candidate` may be `refused` by its gates, `waiting` for the end of another's canary, or `superseded` by a newer
     one; in its `canary` it may be `rolled_back`. What was `live` is `retired`, and in the end `collected`: no longer
-    deployed. `replaces` is the function version that was live when this one was published: where a rollback goes.
-    `canary` tells what was done in its canary, and why.
+    deployed. `replaces` is the function version that was live when this one was introduced: where a rollback goes.
+    `beside` are the versions of all other models that its layer holds, by model, and `left_layers` the layers that were
+    published of it and that it has left. `canary` tells what was done in its canary, and why.
     """
 
     model: str
@@ -90,6 +95,21 @@ class VersionRecord:
     replaces: str = ""
     updated_at: str = ""
     canary: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    beside: dict[str, str] = field(default_factory=dict[str, str])
+    left_layers: list[str] = field(default_factory=list[str])
+
+    def moved(
+        self, layer_arn: str = "", function_version: str = "", beside: Mapping[str, str] = MappingProxyType({})
+    ) -> Self:
+        """The record of the version deployed elsewhere, or nowhere; it keeps in mind what layer it has left."""
+        left = [] if self.layer_arn in ("", STARTER, layer_arn) else [self.layer_arn]
+        return replace(
+            self,
+            layer_arn=layer_arn,
+            function_version=function_version,
+            beside=dict(beside),
+            left_layers=[*self.left_layers, *left],
+        )
 
 
 class Registry:
@@ -354,22 +374,29 @@ class Registry:
         return query_all(self._table, "runs")
 
     @contextmanager
-    def release_lease(self, model: str, holder: str, now_ms: int, for_ms: int = RELEASE_LEASE_MS) -> Generator[None]:
-        """Be the only one to change what is live; Conflict while another holder's lease runs."""
-        until_ms = now_ms + for_ms
-        taken = self._put(
-            f"model#{model}",
-            "active-release",
-            {"holder": holder, "until_ms": until_ms},
-            ConditionExpression="attribute_not_exists(pk) OR until_ms < :now OR holder = :holder",
-            ExpressionAttributeValues={":now": now_ms, ":holder": holder},
-        )
-        if not taken:
-            raise Conflict(f"another release or rollback of {model} is under way: try again in some minutes")
+    def release_lease(self, of: str, now_ms: int, for_ms: int = RELEASE_LEASE_MS) -> Generator[None]:
+        """Be the only one to change what is live, of SERVED or of a reward model; Conflict while somebody else does.
+
+        Whoever dies with a lease leaves it to run out. Each has a number of its own: none ends another's.
+        """
+        last = self._get("leases", of) or {"number": 0, "until_ms": 0}
+        number = last["number"] + 1
+        if last["until_ms"] > now_ms or not self._keep_lease(of, last["number"], number, now_ms + for_ms):
+            raise Conflict("another release or rollback is under way: try again in some minutes")
         try:
             yield
         finally:
-            self._table.delete_item(Key={"pk": f"model#{model}", "sk": "active-release"})
+            self._keep_lease(of, number, number, 0)
+
+    def _keep_lease(self, of: str, expected_number: int, number: int, until_ms: int) -> bool:
+        return self._put(
+            "leases",
+            of,
+            {"number": number, "until_ms": until_ms},
+            ConditionExpression="attribute_not_exists(pk) OR #number = :expected",
+            ExpressionAttributeNames={"#number": "number"},
+            ExpressionAttributeValues={":expected": expected_number},
+        )
 
     def _get(self, pk: str, sk: str) -> dict[str, Any] | None:
         item = self._table.get_item(Key={"pk": pk, "sk": sk}, ConsistentRead=True).get("Item")
