@@ -67,9 +67,11 @@ web = gateway(build(releases, now_ms))
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Deal with a batch from the queue, with a look that is due, or with one request to the release API."""
+    """Deal with a batch from the queue, a look that is due, a deployment, or with one request to the release API."""
     if "httpMethod" in event:
         return web(event, context)
+    if event.get("detail-type") == "Deployed":
+        return {"function_version": releases.refresh()}
     for record in event.get("Records", []):
         take(json.loads(record["body"]))
     return {"batchItemFailures": []} if "Records" in event else look()

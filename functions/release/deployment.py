@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 ALIAS = "live"
 LATEST = "$LATEST"
+_TRUSTED = "TRUSTED_KEYS"
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -120,11 +121,20 @@ class Deployment:
         """The models layer of a published version, by ARN."""
         return next(arn for arn in _layers(self._configuration(function_version)) if self._is_models_layer(arn))
 
+    def is_outdated(self, function_version: str) -> bool:
+        """Whether a published version has other settings than were deployed since; keys that joined change nothing."""
+        old, new = (self._variables(each) for each in (function_version, LATEST))
+        trusted, keys = (each.pop(_TRUSTED, "").split(",") for each in (old, new))
+        return old != new or not set(trusted) <= {"", *keys}
+
+    def _variables(self, function_version: str) -> dict[str, str]:
+        return dict(self._configuration(function_version).get("Environment", {}).get("Variables", {}))
+
     def _attach(self, layer_arn: str) -> None:
         about = self._configuration(LATEST)
         attached, variables = _layers(about), about.get("Environment", {}).get("Variables", {})
         wanted = [layer_arn if self._is_models_layer(arn) else arn for arn in attached]
-        trusting = {**variables, "TRUSTED_KEYS": self._trusted_keys()}
+        trusting = {**variables, _TRUSTED: self._trusted_keys()}
         if layer_arn not in wanted:
             raise PawlError(f"{self.function} has no layer named {self.layer}: deploy the template again")
         if wanted != attached or trusting != variables:

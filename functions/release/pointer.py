@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from pawl.errors import Conflict, NotFound
 from pawl.events import Announcer
 from pawl.identity import isoformat
-from pawl.registry import Live, Registry, VersionRecord, vars_of
+from pawl.registry import STARTER, Live, Registry, VersionRecord, vars_of
 from release.collection import Collection
 from release.deployment import Deployment
 from release.layers import Layers
+from release.reconciliation import Shares
 from release.terms import CanaryPolicy
 from release.trials import Trials
 
@@ -72,10 +73,27 @@ class Pointer:
         if not self.registry.move_live(replace(target, moved_at=isoformat(now_ms)), live.version):
             raise Conflict(f"the live version of {live.model} changed at the same moment")
 
+    def restore(self) -> str:
+        """Answer with the models that are live, by the settings deployed last; the function version that does.
+
+        A deployment publishes a version for new code and for no new setting, and one that fails moves the alias back to
+        where the last one had left it. Conflict where that is so in the middle of a canary.
+        """
+        main, layer = self.deployment.shares().main, self.deployment.live_layer()
+        held = self.deployment.models_layer(main)
+        wanted = held if layer == STARTER else layer
+        if wanted == held and not self.deployment.is_outdated(main):
+            return main
+        if self.trials.current():
+            raise Conflict("a canary is under way: once it has ended, or was rolled back, this can be done")
+        version = self.deployment.publish_function(wanted, f"in the place of {main}")
+        self.deployment.share(Shares(version, {}))
+        return version
+
     def _deployed(self, target: Live) -> Live:
-        """The pointer to where a version is deployed beside what is live of all other models."""
+        """The pointer to where a version is deployed beside what is live of all other models, by today's settings."""
         record = self.layers.refreshed(self._known(target.model, target.version))
-        if not record.function_version:
+        if not record.function_version or self.deployment.is_outdated(record.function_version):
             described = f"{record.model} {record.version}"
             record = replace(record, function_version=self.deployment.publish_function(record.layer_arn, described))
             self.registry.record_version(record)

@@ -83,6 +83,11 @@ class Releases:
                     self._endings.go_on(self.trials.take(counted, self.clock()))
         return self.trials.current()
 
+    def refresh(self) -> str:
+        """Let what was deployed last answer with what is live, after a deployment; the function version that does."""
+        with self.registry.release_lease(SERVED, self.clock()):
+            return self._pointer.restore()
+
     def roll_back(self, model: str, now_ms: int) -> Live:
         """Take back the candidate in its canary, or point live at what was live before; Conflict without either."""
         with self.registry.release_lease(SERVED, self.clock()):

@@ -107,6 +107,7 @@ def bring_up(cloud: LocalCloud, narrator: ConsoleNarrator) -> Stack:
     prepare(stack, local_key().trusted)
     deploy.deploy(cloud, template, stack.name, PARAMETERS, narrator.say)
     registered = seed(stack, models, time.time_ns() // 1_000_000)
+    stack.invoke("ReleaseFunction", {"detail-type": "Deployed"})
     narrator.say(f"registered {', '.join(registered)}; API at {stack.outputs['ApiUrl']}")
     return stack
 

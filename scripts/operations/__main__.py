@@ -154,6 +154,10 @@ def _seed(stack: Stack, arguments: argparse.Namespace) -> Any:
     return {"registered": seed(stack, starter(), time.time_ns() // 1_000_000)}
 
 
+def _refresh(stack: Stack, arguments: argparse.Namespace) -> Any:
+    return stack.invoke("ReleaseFunction", {"detail-type": "Deployed"})
+
+
 def _prepare(stack: Stack, arguments: argparse.Namespace) -> Any:
     from artifacts.signing import local_key
 
@@ -184,6 +188,7 @@ COMMANDS = {
     "erase": _erase,
     "export": _export,
     "seed": _seed,
+    "refresh": _refresh,
 }
 
 

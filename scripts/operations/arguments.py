@@ -27,6 +27,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("keys", "the public keys that models may be signed with, as PEM")
     add("prepare", "make the parameters that the template reads, before the first deployment")
     add("seed", "register the starter models, once after the first deployment")
+    add("refresh", "answer with the live models by the settings deployed last, after every deployment")
     for name, does in (
         ("retrain", "start a training run"),
         ("rollback", "go back to the version before"),

@@ -205,6 +205,7 @@ VIEWS: Mapping[str, Callable[[Any], RenderableType]] = {
     "retrain": facts,
     "rollback": facts,
     "promote": facts,
+    "refresh": facts,
     "pairs": facts,
     "erase": facts,
 }
