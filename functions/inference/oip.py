@@ -98,12 +98,16 @@ def render_infer(manifest: Manifest, request: InferRequest, inference_id: str, a
         name = encode_string(tensor.name)
         tensors.append(f'{{"name":{name},"datatype":"{tensor.datatype}","shape":{shape_of(column)},{data}}}')
     identifier = encode_string(request.id or inference_id)
-    told = "".join(f",{encode_string(name)}:{encode_string(value)}" for name, value in answer.parameters.items())
+    told = _told(answer.parameters) if answer.parameters else ""
     return (
         f'{{"model_name":"{manifest.name}","model_version":"{manifest.version}","id":{identifier},'
         f'"parameters":{{"inference_id":"{inference_id}"{told}}},"outputs":[{",".join(tensors)}]}}',
         binary,
     )
+
+
+def _told(parameters: Mapping[str, str]) -> str:
+    return "".join(f",{encode_string(name)}:{encode_string(value)}" for name, value in parameters.items())
 
 
 def _parse(body: str | bytes, binary: bytes | memoryview, manifest: Manifest, row_limit: int) -> InferRequest:
