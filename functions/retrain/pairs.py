@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from pawl.identity import isoformat
+from pawl.language import language_of
 from pawl.minhash import first_alike
 from pawl.pairset import PairDataset, PairRow, freeze_pairs
 from pawl.receipt import Receipt
 from pawl.records import CaptureRecord
 from pawl.tombstones import Tombstones
 from pawl.traffic import Traffic
-from retrain.answers import Compared, Prompt, Rated, compare, given_in, rate
+from retrain.answers import Compared, Prompt, Rated, Text, compare, given_in, rate
 from retrain.comparisons import METRICS, Opinion, Opinions
 from retrain.freezing import Frozen, Rules
 from retrain.gold import Gold
@@ -152,7 +153,7 @@ def _pairs(preferred: Iterable[Preferred], compared: Compared) -> Iterator[Offer
             (better.prompt, better.text, worse.text),
             (answers, theirs.subject, theirs.people, theirs.authors),
         )
-        yield PairRow(*texts, each.margin, each.weight, {}, "traffic", *about), theirs.askers
+        yield PairRow(*texts, each.margin, each.weight, _slices(better), "traffic", *about), theirs.askers
 
 
 def _thumbs(liked: Iterable[Liked], rated: Rated) -> Iterator[Offered]:
@@ -161,7 +162,12 @@ def _thumbs(liked: Iterable[Liked], rated: Rated) -> Iterator[Offered]:
         text, theirs = rated.texts[each.text], rated.whose[each.text]
         texts = (text.prompt, text.text, "") if each.is_good else (text.prompt, "", text.text)
         about = ((text.answer,), theirs.subject, theirs.people, theirs.authors)
-        yield PairRow(*texts, None, each.weight, {}, "traffic", *about), theirs.askers
+        yield PairRow(*texts, None, each.weight, _slices(text), "traffic", *about), theirs.askers
+
+
+def _slices(text: Text) -> dict[str, str]:
+    """What a reward is judged by apart: the language that people asked in."""
+    return {"language": language_of(_asked(text.prompt))}
 
 
 def _count_thumbs(splits: Splits) -> int:

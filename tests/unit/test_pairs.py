@@ -46,6 +46,18 @@ def test_a_preference_becomes_a_row_with_the_captured_conversation_and_both_text
     assert row.weight == pytest.approx(0.8, abs=0.05)  # what is believed of a rater of whom nothing is known
 
 
+def test_a_row_tells_the_language_that_was_asked_in_so_that_a_reward_is_judged_by_it() -> None:
+    world = Conversations()
+    _compare(world, "Where does the wren sleep when it rains?", "high up", "no idea")
+    _compare(world, "Wo schläft der Zaunkönig, wenn es in der Nacht regnet?", "weit oben", "keine Ahnung")
+    world.thumb(world.answer("Où est-ce que le roitelet dort dans la nuit ?", "Dans un arbre."), True)
+
+    found = {row.chosen: row.slices for row in rows_of(world.freeze())}
+
+    languages = {"high up": "english", "weit oben": "german", "Dans un arbre.": "french"}
+    assert found == {text: {"language": language} for text, language in languages.items()}
+
+
 def test_a_completion_keeps_its_prompt_as_a_text() -> None:
     world = Conversations()
     ids = [world.answer("A bird is", text, is_chat=False) for text in ("an animal", "a stone")]
