@@ -10,6 +10,7 @@ from typing import Any
 import boto3
 from moto.awslambda_simple.models import lambda_simple_backends
 
+from pawl.errors import NotFound
 from pawl.identity import day_of, isoformat, uuid7_hex
 from pawl.profile import Profile
 from pawl.registry import SERVED, Live, VersionRecord
@@ -43,9 +44,12 @@ class World:
 
     def publish(self, model: str, version: str) -> VersionRecord:
         """What the gates leave of a candidate that has passed, in a layer beside what is live of other models."""
-        files = self.cloud.bucket.read_folder("models/triage/1/")
-        for name, data in files.items():
-            self.cloud.bucket.write(f"models/{model}/{version}/{name}", data)
+        try:
+            self.cloud.bucket.read(f"models/{model}/{version}/manifest.json")
+        except NotFound:
+            manifest = json.loads(self.cloud.bucket.read("models/triage/1/manifest.json"))
+            manifest["files"].pop("reference.json")
+            self.cloud.bucket.write(f"models/{model}/{version}/manifest.json", json.dumps(manifest).encode())
         return self.releases._layers.publish(VersionRecord(model, version, "candidate", "d" * 64))
 
     def introduce(self, version: str, model: str = "triage") -> VersionRecord:
