@@ -91,7 +91,7 @@ class GatePolicy:
     attacked_rows: int = 40
     """Holdout rows that are attacked, count; 0 asks for nothing."""
     attack_queries: int = 60
-    """Questions that an attack on one row may ask the model, count."""
+    """Questions that an attack on one row may ask the model, count; of a tensor's values there are two."""
     attack_share: float = 0.3
     """Share of a text's words that an attack may change; of a tensor's values for `tensors`, all."""
     attack_epsilon: float = 0.1

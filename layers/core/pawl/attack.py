@@ -1,10 +1,13 @@
 """Adversaries with a budget of questions: how little must change until the answer does.
 
 Of texts, the words that matter most are misspelled one after the other (DeepWordBug, Gao et al. 2018; TextBugger, Li et
-al. 2019). Of numbers, random signs of a fixed size are kept where they hurt (Square Attack's search over coordinates,
-Andriushchenko et al. 2020). Both see the model's probabilities and nothing else, as any client does.
+al. 2019). Of numbers, random signs of the whole reach are kept where they hurt (Square Attack's search, Andriushchenko
+et al. 2020); then projected gradient descent (PGD, Madry et al. 2018) goes on from there, its gradient estimated from
+answers (Ilyas et al. 2018), for quantized graphs and trees have none. All see the model's probabilities and nothing
+else, as any client does.
 """
 
+import math
 import random
 import re
 from collections.abc import Callable, Sequence
@@ -22,6 +25,9 @@ Score = Callable[[Sequence[str]], Floats]
 """Probabilities of texts, shape (texts, labels)."""
 _WORDS = re.compile(r"\w+")
 _FIRST_SHARE = 0.8
+_PAIRS, _STEP, _PROBE = 4, 0.5, 0.5
+"""Of the descent: pairs of answers an estimate; how long steps and probes are, as parts of the reach."""
+_LEAST_CHANCE = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,24 +90,68 @@ def attack_numbers(
 ) -> Attacked[Floats]:
     """Move each value of a row by up to `reach`, shape (values,) as the row's, to cost the true label most.
 
-    `score` takes rows, shape (rows, values), and gives probabilities, shape (rows, labels). At first most signs are
-    drawn anew at once, in the end one at a time.
+    `score` takes rows, shape (rows, values), and gives probabilities, shape (rows, labels). Two attacks ask it at most
+    `queries` times each: a search over signs, and where that has not fooled it, projected gradient descent.
     """
-    chance = np.random.default_rng(seed)
-    told = score(row[None])[0]
-    signs, least, found = chance.choice((-1.0, 1.0), row.size), float(told[true]), row
-    for asked in range(1, queries):
-        if told.argmax() != true:
-            return Attacked(found, True, asked)
+    chance, box = np.random.default_rng(seed), _Box(row, true, score, reach)
+    box.ask(row)
+    _turn_signs(box, chance, queries)
+    _descend(box, chance, 2 * queries)
+    return Attacked(box.found, box.is_fooled, box.asked)
+
+
+class _Box:
+    """Asks a model about rows within reach of one, and keeps the one that costs the true label most."""
+
+    def __init__(self, row: Floats, true: int, score: Callable[[Floats], Floats], reach: Floats) -> None:
+        self.row, self.reach = row, reach
+        self._true = true
+        self._score = score
+        self._least = math.inf
+        self.asked = 0
+        self.found = row
+        self.is_fooled = False
+
+    def ask(self, row: Floats) -> float:
+        """The logarithm of the true label's probability; a model that is fooled is asked no more."""
+        if self.is_fooled:
+            return 0.0
+        told = self._score(row[None])[0]
+        self.asked += 1
+        self.is_fooled = bool(told.argmax() != self._true)
+        if self.is_fooled or told[self._true] < self._least:
+            self._least, self.found = float(told[self._true]), row
+        return math.log(max(float(told[self._true]), _LEAST_CHANCE))
+
+    def within(self, row: Floats) -> Floats:
+        """The nearest row in reach."""
+        return np.clip(row, self.row - self.reach, self.row + self.reach)
+
+
+def _turn_signs(box: _Box, chance: np.random.Generator, queries: int) -> None:
+    """Signs of the whole reach: most are drawn anew at once at first, in the end one at a time."""
+    tried = signs = chance.choice((-1.0, 1.0), box.row.size)
+    while not box.is_fooled and box.asked < queries:
+        moved = box.row + tried * box.reach
+        box.ask(moved)
+        signs = tried if box.found is moved else signs
+        count = max(1, round(box.row.size * _FIRST_SHARE * (1 - box.asked / queries)))
         tried = signs.copy()
-        if asked > 1:
-            count = max(1, round(row.size * _FIRST_SHARE * (1 - asked / queries)))
-            tried[chance.choice(row.size, count, replace=False)] *= -1
-        moved = row + tried * reach
-        answer = score(moved[None])[0]
-        if answer[true] < least or answer.argmax() != true:
-            signs, least, found, told = tried, float(answer[true]), moved, answer
-    return Attacked(found, bool(told.argmax() != true), queries)
+        tried[chance.choice(box.row.size, count, replace=False)] *= -1
+
+
+def _descend(box: _Box, chance: np.random.Generator, queries: int) -> None:
+    """Steps against the gradient's signs, from what was found; answers on both sides of a row estimate it.
+
+    What earlier steps told of it is kept, as momentum does (Dong et al. 2018).
+    """
+    at, gradient = box.found, np.zeros_like(box.row)
+    while not box.is_fooled and box.asked + 2 * _PAIRS < queries:
+        for way in chance.choice((-1.0, 1.0), (_PAIRS, at.size)):
+            ahead, behind = (box.ask(box.within(at + side * _PROBE * box.reach * way)) for side in (1, -1))
+            gradient += (ahead - behind) * way
+        at = box.within(at - _STEP * box.reach * np.sign(gradient))
+        box.ask(at)
 
 
 class _Search:
