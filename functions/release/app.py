@@ -87,9 +87,20 @@ def take(event: dict[str, Any]) -> None:
 
 
 def consider(model: str, version: str) -> None:
-    """Deal with the arrival of `candidates/<model>/<version>/manifest.json`."""
-    decide = judges.consider if judges.concern(model, version) else releases.consider
-    record = decide(model, version, now_ms())
+    """Deal with the arrival of `candidates/<model>/<version>/manifest.json`.
+
+    A candidate that comes while somebody changes what is live has its turn with the next look, long before the queue
+    would deliver it again.
+    """
+    is_judge = judges.concern(model, version)
+    try:
+        record = (judges if is_judge else releases).consider(model, version, now_ms())
+    except Conflict as error:
+        if is_judge:
+            raise
+        registry.let_wait(model, version)
+        logger.info("candidate waits", extra={"model": model, "version": version, "reason": str(error)})
+        return
     failed = [gate["name"] for gate in record.gates if not gate["passed"]]
     logger.info(
         "release considered", extra={"model": model, "version": version, "state": record.state, "failed_gates": failed}

@@ -93,6 +93,20 @@ def test_a_rollback_waits_for_no_gate(world: World, offer: Offer) -> None:
     assert world.cloud.registry.live("triage").previous["version"] == "1"
 
 
+def test_a_candidate_that_comes_while_what_is_live_is_changed_has_its_turn_with_the_next_look(
+    world: World, offer: Offer
+) -> None:
+    offer("2")
+    with world.cloud.registry.release_lease(SERVED, world.now_ms):
+        world.app.releases = world.releases
+        world.app.consider("triage", "2")
+        assert world.cloud.registry.waiting() == [("triage", "2")]
+
+    world.look()
+
+    assert (world.record("2").state, world.cloud.registry.waiting()) == ("canary", [])
+
+
 def test_a_lease_lets_nobody_in_twice_and_is_ended_by_nobody_else(world: World) -> None:
     registry = world.cloud.registry
     with registry.release_lease(SERVED, 1_000, 100):
