@@ -22,8 +22,9 @@ from pawl.errors import InvalidRecord, NotFound
 from pawl.identity import uuid7_hex
 from pawl.inbox import Chunk, Fault
 from pawl.profile import Profile
-from pawl.registry import Elsewhere, Registry
+from pawl.registry import Registry
 from pawl.traffic import Traffic
+from pawl.versions import Elsewhere
 
 PREFIX = "inbox/traffic/"
 _PATH = re.compile(rf"{PREFIX}([a-z0-9][a-z0-9-]{{0,47}})/([A-Za-z0-9][A-Za-z0-9._-]{{0,63}})/(.+)")

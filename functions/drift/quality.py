@@ -50,16 +50,9 @@ def inspect(
 
 def news(reference: Profile, recent: Profile, policy: DriftPolicy) -> list[Finding]:
     """Columns that the reference has no value of: told, and no fault, for the model does not know them."""
-    found = [
-        name
-        for name, sketch in recent.columns.items()
-        if name not in policy.ignored_columns
-        and sketch.rows
-        and (name not in reference.columns or not reference.columns[name].rows)
-    ]
     return [
         Finding("schema", name, 0.0, 1.0, 1.0, False, f"{name} is new: the reference has no value of it")
-        for name in sorted(found)
+        for name in sorted(_lacking(recent, reference, policy))
     ]
 
 
@@ -94,15 +87,14 @@ def freshness(last_ms: int | None, until_ms: int, policy: DriftPolicy) -> Findin
 
 def _schema(reference: Profile, recent: Profile, policy: DriftPolicy) -> list[Finding]:
     """Columns that the reference has values of and recent rows have none of at all."""
-    gone = [
-        name
-        for name, sketch in reference.columns.items()
-        if name not in policy.ignored_columns
-        and sketch.rows
-        and recent.rows
-        and (name not in recent.columns or not recent.columns[name].rows)
-    ]
+    gone = _lacking(reference, recent, policy) if recent.rows else []
     return [Finding("schema", name, 1.0, 0.0, 0.0, True, f"{name} has no value any more") for name in gone]
+
+
+def _lacking(one: Profile, other: Profile, policy: DriftPolicy) -> list[str]:
+    """The columns that one profile has values of and the other has none of."""
+    held = [name for name, sketch in one.columns.items() if sketch.rows and name not in policy.ignored_columns]
+    return [name for name in held if name not in other.columns or not other.columns[name].rows]
 
 
 def _shares(

@@ -24,8 +24,9 @@ from pawl.events import Announcer
 from pawl.expectation import ExpectedError
 from pawl.identity import isoformat, unix_ms
 from pawl.profile import Profile
-from pawl.registry import Elsewhere, Registry
+from pawl.registry import Registry
 from pawl.traffic import Traffic
+from pawl.versions import Elsewhere
 
 _DAY_MS = 86_400_000
 _LATELY_MS = 14 * _DAY_MS

@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict
 
-from pawl.registry import vars_of
+from pawl.versions import vars_of
 from pawl.web import application
 from release.releases import Releases
 from release.trial import Trial

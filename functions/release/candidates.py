@@ -7,7 +7,8 @@ from pathlib import Path
 from pawl.bundle import Bundle, open_bundle
 from pawl.errors import InvalidBundle
 from pawl.events import Announcer
-from pawl.registry import Registry, VersionRecord
+from pawl.registry import Registry
+from pawl.versions import VersionRecord
 
 WHOLE = "a bundle whose every file matches its digest"
 """What the gate on integrity asks for."""

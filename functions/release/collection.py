@@ -7,7 +7,8 @@ that rolls back an update points its alias at the one before. A layer is removed
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from pawl.registry import STARTER, Registry, VersionRecord
+from pawl.registry import Registry
+from pawl.versions import STARTER, VersionRecord
 from release.deployment import Deployment, Published
 from release.terms import CanaryPolicy
 from release.trial import Trial

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from pawl.bucket import Bucket
 from pawl.errors import InvalidBundle, SettingsError
-from pawl.registry import Registry, VersionRecord
+from pawl.registry import Registry
+from pawl.versions import VersionRecord
 from release.candidates import WHOLE, unpack
 from release.card import card_key, render
 from release.gates import Case, Contender, Gate, GatePolicy, judge_candidate

@@ -17,9 +17,10 @@ from pawl.errors import Conflict, InvalidBundle, InvalidDataset, NotFound, Setti
 from pawl.events import Announcer
 from pawl.identity import isoformat
 from pawl.pairset import judged_by
-from pawl.registry import Live, Registry, VersionRecord
+from pawl.registry import Registry
 from pawl.reward import KIND
 from pawl.signing import Signer, sign
+from pawl.versions import Live, VersionRecord
 from release.candidates import WHOLE, refuse, unpack
 from release.card import card_key, render
 from release.gate import Case, Contender, Gate

@@ -11,7 +11,8 @@ from typing import Any
 
 from pawl.bucket import Bucket
 from pawl.bundle import EVIDENCE, MANIFEST, SIGNATURE
-from pawl.registry import Registry, VersionRecord
+from pawl.registry import Registry
+from pawl.versions import VersionRecord
 from release.deployment import Deployment, layer_archive
 
 

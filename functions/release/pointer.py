@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from pawl.errors import Conflict, NotFound
 from pawl.events import Announcer
 from pawl.identity import isoformat
-from pawl.registry import STARTER, Live, Registry, VersionRecord, vars_of
+from pawl.registry import Registry
+from pawl.versions import STARTER, Live, VersionRecord, vars_of
 from release.collection import Collection
 from release.deployment import Deployment
 from release.layers import Layers

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from pawl.bucket import Bucket
 from pawl.bundle import EVIDENCE, MANIFEST, SIGNATURE
-from pawl.registry import VersionRecord
 from pawl.signing import Signer, sign
+from pawl.versions import VersionRecord
 from release.deployment import Deployment
 from release.layers import Layers
 

@@ -13,8 +13,9 @@ from pawl.bucket import Bucket
 from pawl.errors import Conflict
 from pawl.events import Announcer
 from pawl.identity import isoformat
-from pawl.registry import SERVED, Live, Registry, VersionRecord
+from pawl.registry import SERVED, Registry
 from pawl.signing import Signer
+from pawl.versions import Live, VersionRecord
 from release.candidates import refuse
 from release.deployment import Deployment
 from release.endings import Endings

@@ -13,8 +13,8 @@ from typing import Any, Literal, Self
 from pawl.errors import InvalidRecord
 from pawl.floats import FloatSketch
 from pawl.identity import isoformat
-from pawl.registry import vars_of
 from pawl.sequential import CANDIDATE, LIVE, Ceiling, Comparison
+from pawl.versions import vars_of
 from release.canary import CanaryState, Excess, Figure, Verdict, decide_canary, decide_shadow
 from release.familiarity import Ranges
 from release.terms import CanaryPolicy

@@ -10,7 +10,8 @@ from typing import Any
 from pawl.bucket import Bucket
 from pawl.errors import Conflict, NotFound
 from pawl.events import Announcer
-from pawl.registry import STARTER, Live, Registry, VersionRecord
+from pawl.registry import Registry
+from pawl.versions import STARTER, Live, VersionRecord
 from release.deployment import Deployment
 from release.evidence import Evidence
 from release.reconciliation import Finding, Shares, reconcile

@@ -23,9 +23,10 @@ from pawl.masking import Policy
 from pawl.metrics import Metric
 from pawl.pairset import PairDataset, judge_of
 from pawl.quarantine import Quarantine
-from pawl.registry import Live, Registry
+from pawl.registry import Registry
 from pawl.tombstones import Tombstones
 from pawl.traffic import Traffic
+from pawl.versions import Live
 from retrain.comparisons import METRICS
 from retrain.decision import ALIGN, KTO, REWARD
 from retrain.freezing import Frozen, Rules, freeze_traffic

@@ -15,7 +15,8 @@ from pawl.errors import Conflict, NotFound
 from pawl.events import Announcer
 from pawl.feedback import FeedbackTable
 from pawl.identity import isoformat
-from pawl.registry import Live, Registry
+from pawl.registry import Registry
+from pawl.versions import Live
 from retrain.counting import count_learnable
 from retrain.decision import ALIGN, Decision, Policy, Reason, State, decide_elsewhere, decide_retrain, postpone
 from retrain.fleet import Fleet

@@ -19,8 +19,9 @@ from pawl.bucket import Bucket
 from pawl.errors import NotFound
 from pawl.events import Announcer
 from pawl.profile import Profile
-from pawl.registry import Elsewhere, Registry
+from pawl.registry import Registry
 from pawl.traffic import Traffic
+from pawl.versions import Elsewhere
 
 COLUMNS = 10
 SHIFTS = (0.25, 0.5, 1.0, 3.0)

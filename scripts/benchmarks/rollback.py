@@ -16,8 +16,9 @@ from pawl.events import Announcer
 from pawl.feedback import FeedbackTable
 from pawl.identity import day_of, isoformat, uuid7_hex
 from pawl.ledger import Ledger
-from pawl.registry import Live, Registry, VersionRecord
+from pawl.registry import Registry
 from pawl.traffic import Traffic
+from pawl.versions import Live, VersionRecord
 from release.deployment import ALIAS, Deployment
 from release.evidence import Evidence
 from release.failures import Failures

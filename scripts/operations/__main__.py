@@ -23,10 +23,10 @@ from operations.tracing import Tracer
 from operations.troubles import KNOWN, next_step
 from operations.views import VIEWS
 from pawl.quarantine import Quarantine
-from pawl.registry import vars_of
 from pawl.signing import to_pem
 from pawl.subjects import Subject, erase, export
 from pawl.tombstones import erase_answer
+from pawl.versions import vars_of
 
 _PIPED_WIDTH = 240  # whoever reads it next cuts lines by itself
 

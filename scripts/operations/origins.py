@@ -14,8 +14,9 @@ from pawl.errors import InvalidBundle, NotFound
 from pawl.identity import unix_ms_of
 from pawl.pairset import PairRow
 from pawl.records import CaptureRecord
-from pawl.registry import Registry, VersionRecord
+from pawl.registry import Registry
 from pawl.traffic import Traffic
+from pawl.versions import VersionRecord
 
 _HOUR_MS = 3_600_000
 

@@ -8,7 +8,7 @@ from typing import Any
 from operations.stack import OperationError, Stack
 from pawl.bundle import EVIDENCE
 from pawl.errors import NotFound
-from pawl.registry import VersionRecord
+from pawl.versions import VersionRecord
 
 Facts = dict[str, Any]
 _IN_CANARY = {

@@ -11,7 +11,7 @@ from pawl.dataset import thaw
 from pawl.datasets import Datasets
 from pawl.identity import isoformat
 from pawl.items import error_code
-from pawl.registry import STARTER, Live, VersionRecord
+from pawl.versions import STARTER, Live, VersionRecord
 
 
 def prepare(stack: Stack, key: str) -> dict[str, str]:

@@ -7,7 +7,7 @@ from artifacts.signing import local_key, sign_folder
 from operations.stack import Stack
 from pawl.bundle import MANIFEST, Bundle
 from pawl.identity import isoformat
-from pawl.registry import Live, VersionRecord
+from pawl.versions import Live, VersionRecord
 from release.deployment import layer_archive
 
 

@@ -6,11 +6,13 @@ No driver is downloaded: the browser speaks JSON over one WebSocket (https://chr
 import base64
 import itertools
 import json
+import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,8 @@ from websockets.sync.client import ClientConnection, connect
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 OPTIONS = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--remote-debugging-port=0")
 PATIENCE_S = 20.0
+_KILLED_S = 2.0
+"""Where nobody buries the dead, they are not waited for any longer."""
 _TOLD = "DevTools listening on "
 _AXE = str(distribution("axe-playwright-python").locate_file("axe_playwright_python/axe.min.js"))
 
@@ -130,13 +134,24 @@ def browser(folder: Path) -> Iterator[ClientConnection]:
     assert found, "no Chromium: install the package chromium (apt-get install -y chromium)"
     command = [found[0], *OPTIONS, f"--user-data-dir={folder / 'browser'}", "about:blank"]
     log = (folder / "browser.log").open("w+", encoding="utf-8")
-    with log, subprocess.Popen(command, stderr=log, stdout=subprocess.DEVNULL) as process:
+    with log, subprocess.Popen(command, stderr=log, stdout=subprocess.DEVNULL, start_new_session=True) as process:
         try:
             # No pings: they draw from the state of `random` that the process shares, in the middle of another test.
             with connect(_address(folder / "browser.log"), max_size=None, ping_interval=None) as connection:
                 yield connection
         finally:
-            process.terminate()
+            _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the browser and all processes that it has started: they would go on writing into a folder that is removed."""
+    process.terminate()
+    process.wait(PATIENCE_S)
+    until = time.monotonic() + _KILLED_S
+    with suppress(ProcessLookupError):
+        while time.monotonic() < until:
+            os.killpg(process.pid, signal.SIGKILL)
+            time.sleep(0.02)
 
 
 def _address(log: Path) -> str:

@@ -13,7 +13,8 @@ from moto.awslambda_simple.models import lambda_simple_backends
 from pawl.errors import NotFound
 from pawl.identity import day_of, isoformat, uuid7_hex
 from pawl.profile import Profile
-from pawl.registry import SERVED, Live, VersionRecord
+from pawl.registry import SERVED
+from pawl.versions import Live, VersionRecord
 
 PARAMETER = "/pawl/pawl/live-models-layer"
 MINUTE_MS, HOUR_MS = 60_000, 3_600_000
@@ -71,6 +72,16 @@ class World:
         with zipfile.ZipFile(io.BytesIO(stored.code_bytes)) as layer:
             names = [name.split("/")[2:] for name in layer.namelist() if name.endswith("/manifest.json")]
         return {model: version for model, version, _ in names}
+
+    def stop_by_hand(self) -> None:
+        """Version 2 is live and 3 in its canary, when a hand moves the alias back to 1."""
+        self.terms(at_once=True)
+        self.introduce("2")
+        self.terms()
+        self.introduce("3")
+        self.move_alias("1", {})
+        self.wait(2)
+        self.look()
 
     def wait(self, minutes: float) -> None:
         self.now_ms += round(minutes * MINUTE_MS)

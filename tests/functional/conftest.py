@@ -49,8 +49,9 @@ from pawl.model import open_model
 from pawl.profile import Profile
 from pawl.receipt import ReceiptKeys
 from pawl.records import FEATURE_RANGES, CaptureRecord, columns_of
-from pawl.registry import Live, Registry, VersionRecord
+from pawl.registry import Registry
 from pawl.traffic import Traffic
+from pawl.versions import Live, VersionRecord
 
 EVENTS = Path(__file__).parents[1] / "events"
 REGION = "eu-central-1"

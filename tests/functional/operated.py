@@ -23,8 +23,8 @@ from pawl.identity import isoformat
 from pawl.metrics import DEFAULTS
 from pawl.receipt import ReceiptKeys
 from pawl.records import CaptureRecord
-from pawl.registry import Live, VersionRecord
 from pawl.tombstones import answer_uuid, bury, subject_digest
+from pawl.versions import Live, VersionRecord
 from release.api import build as release_api
 from release.releases import Releases
 from retrain.api import build as job_api

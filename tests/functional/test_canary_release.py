@@ -21,7 +21,7 @@ from pawl.errors import Conflict
 from pawl.identity import day_of, isoformat, uuid7_hex
 from pawl.profile import Profile
 from pawl.records import FEATURE_RANGES
-from pawl.registry import VersionRecord
+from pawl.versions import VersionRecord
 from release.deployment import layer_archive
 
 STARTER = {"live": "1", "main": "1", "weights": {}, "parameter": "starter", "latest": True, "canary": False}
@@ -373,14 +373,7 @@ def test_a_hand_that_gives_more_than_was_proved_is_put_back(world: World, main: 
 
 
 def test_a_hand_that_goes_back_to_an_earlier_version_is_followed_by_pointer_and_parameter(world: World) -> None:
-    world.terms(at_once=True)
-    world.introduce("2")
-    world.terms()
-    world.introduce("3")
-    world.move_alias("1", {})
-    world.wait(2)
-
-    world.look()
+    world.stop_by_hand()
 
     assert world.state() == STARTER
     assert {number: world.record(number).state for number in "123"} == {"1": "live", "2": "retired", "3": "stopped"}

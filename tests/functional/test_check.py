@@ -14,7 +14,7 @@ from pawl.identity import isoformat
 from pawl.ledger import Ledger
 from pawl.profile import Profile
 from pawl.records import CaptureRecord
-from pawl.registry import Elsewhere, Live
+from pawl.versions import Elsewhere, Live
 
 ALIKE = ["refund", "invoice", "password", "login", "hello", "weather"] * 10
 MOVED = ["gibberish"] * 60

@@ -16,7 +16,8 @@ from pawl.dataset import FrozenDataset
 from pawl.errors import Conflict
 from pawl.identity import day_of, isoformat
 from pawl.profile import Profile
-from pawl.registry import Elsewhere, Registry
+from pawl.registry import Registry
+from pawl.versions import Elsewhere
 
 HOUR_MS = 3_600_000
 FOLDER = "inbox/traffic/churn/7/"

@@ -16,7 +16,7 @@ from pawl.dataset import FrozenDataset
 from pawl.profile import Profile
 from pawl.receipt import ReceiptKeys
 from pawl.records import CaptureRecord
-from pawl.registry import Live, VersionRecord
+from pawl.versions import Live, VersionRecord
 
 MODEL = "assistant"
 LEARNED = f"profiles/{MODEL}/1/reference.json"

@@ -8,8 +8,8 @@ from tests.functional.operated import RUN, Operated, operate
 from operations.stack import OperationError
 from operations.tracing import Tracer
 from pawl.quarantine import Entry, Quarantine
-from pawl.registry import VersionRecord
 from pawl.tombstones import answer_uuid, subject_digest
+from pawl.versions import VersionRecord
 
 
 @pytest.fixture

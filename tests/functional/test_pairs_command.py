@@ -18,8 +18,8 @@ from pawl.errors import InvalidRecord
 from pawl.masking import Policy
 from pawl.receipt import ReceiptKeys
 from pawl.records import CaptureRecord
-from pawl.registry import Live, VersionRecord
 from pawl.reward import RewardModel
+from pawl.versions import Live, VersionRecord
 
 PAIR = {"prompt": "Name a bird.", "answers": [{"text": "Wren."}, {"text": "Cat."}], "inference_id": "1.a", "gold": 1}
 

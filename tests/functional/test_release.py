@@ -20,8 +20,9 @@ from pawl import p256
 from pawl.bundle import EVIDENCE, MANIFEST, SIGNATURE, Bundle, Manifest, open_bundle, seal
 from pawl.dataset import FrozenDataset, freeze
 from pawl.datasets import Datasets
-from pawl.registry import SERVED, Elsewhere
+from pawl.registry import SERVED
 from pawl.signing import read_trust
+from pawl.versions import Elsewhere
 from training.correction import Correction, correct
 
 PARAMETER = "/pawl/pawl/live-models-layer"

@@ -20,7 +20,7 @@ from pawl.datasets import Datasets
 from pawl.events import Announcer
 from pawl.generator import Sampling, TextGenerator
 from pawl.pairset import PairDataset, PairRow, freeze_pairs
-from pawl.registry import VersionRecord
+from pawl.versions import VersionRecord
 from pawl.winning import win_rate
 from release.deployment import Deployment
 from release.gate import Case, Contender, Gate

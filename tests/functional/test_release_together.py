@@ -256,13 +256,7 @@ def test_what_its_canary_took_back_is_not_made_live_by_a_word(world: World) -> N
 
 
 def test_what_a_hand_stopped_in_its_canary_is_promoted_as_any_release_is(world: World) -> None:
-    world.terms(at_once=True)
-    world.introduce("2")
-    world.terms()
-    world.introduce("3")
-    world.move_alias("1", {})
-    world.wait(2)
-    world.look()
+    world.stop_by_hand()
     assert world.record("3").state == "stopped"
     world.cloud.announced()
 

@@ -13,8 +13,8 @@ from pawl.datasets import Datasets
 from pawl.identity import isoformat
 from pawl.quarantine import Quarantine
 from pawl.records import CaptureRecord
-from pawl.registry import Elsewhere
 from pawl.tombstones import bury, erase_answer, subject_digest
+from pawl.versions import Elsewhere
 
 HOUR_MS = 3_600_000
 FRESH = [f"{word} {place}" for word in ("invoice", "login", "weather") for place in ("berlin", "oslo", "rome", "paris")]

@@ -24,8 +24,8 @@ from pawl.profile import Profile
 from pawl.quarantine import Quarantine
 from pawl.receipt import Receipt, ReceiptKeys
 from pawl.records import CaptureRecord
-from pawl.registry import Live, VersionRecord
 from pawl.tombstones import bury, subject_digest
+from pawl.versions import Live, VersionRecord
 from retrain.gold import gold_in
 
 HOUR_MS = 3_600_000

@@ -13,7 +13,7 @@ from drift.watch import Watch
 from pawl.events import Announcer
 from pawl.identity import day_of, isoformat, unix_ms, uuid7_hex
 from pawl.profile import Profile
-from pawl.registry import Elsewhere
+from pawl.versions import Elsewhere
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 NOW_MS = 1_800_000_000_000 // HOUR_MS * HOUR_MS

@@ -9,7 +9,7 @@ from rich.console import Console
 from operations.reading import explain, list_releases
 from operations.views import show_explanation, show_releases
 from pawl.errors import NotFound
-from pawl.registry import VersionRecord, vars_of
+from pawl.versions import VersionRecord, vars_of
 
 FIGURES = {
     "feedback": {"answers": [40, 120], "difference": -0.31, "proof": 0.0, "harm": 5.2},

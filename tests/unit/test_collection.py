@@ -1,4 +1,4 @@
-from pawl.registry import VersionRecord
+from pawl.versions import VersionRecord
 from release.collection import kept_of
 
 

@@ -13,7 +13,7 @@ from operations.__main__ import COMMANDS
 from operations.stack import OperationError, Stack
 from operations.troubles import next_step
 from pawl.feedback import FeedbackTable
-from pawl.registry import Elsewhere
+from pawl.versions import Elsewhere
 
 
 def test_status_tells_what_is_live_and_what_is_only_watched() -> None:

@@ -10,21 +10,19 @@ Items of the state table (`pk`, `sk`):
     late           <name>#<version>#<day> that rows of this day came when it was long over, until a check has judged it
     elsewhere      <name>                 a model that is served elsewhere: the version of its newest traffic
     model#<name>   active-run             the one training run under way
-    model#<name>   active-release         who is changing the live pointer, and until when at most
+    model#<name>   postponed-feedback     that enough was said to learn from while no run could begin
     model#<name>   rollback#<version>     that its canary took it back: an incident, open unless it has `closed_at`
     canary         active                 the one canary of the deployment, see `release.trial`
     canary         waiting#<name>#<9 digits>  a candidate that waits until that has ended
     canary         shadow#<minute>        how many copies of traffic the candidate was sent in that minute
-    leases         * or <name>                until when somebody changes what is live, see `release_lease`
+    leases         * or <name>            until when somebody changes what is live, see `release_lease`
     runs           <run id>               a training run as the job API shows it
     counters       <name>                 the newest version number given out
 """
 
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
@@ -34,11 +32,11 @@ from pawl.errors import Conflict, NotFound
 from pawl.identity import day_of, unix_ms_of
 from pawl.items import from_item, query_all, require_lost_condition, to_item
 from pawl.profile import Profile
+from pawl.versions import Elsewhere, Live, VersionRecord, vars_of
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table
 
-STARTER = "starter"
 REFERENCE = "reference.json"
 SERVED = "*"
 """The lease on all models that are served: one alias answers with them."""
@@ -46,70 +44,6 @@ RELEASE_LEASE_MS = 180_000
 _SETTLING_TRIES = 20
 _NOTED_S = 30 * 86_400
 _CANARY = ("canary", "active")
-
-
-@dataclass(frozen=True, slots=True)
-class Live:
-    """The live pointer of a model. `function_version` is empty until a release has moved it.
-
-    `layer_arn` is empty for a reward model alone, which no function serves.
-    """
-
-    model: str
-    version: str
-    function_version: str = ""
-    layer_arn: str = STARTER
-    moved_at: str = ""
-    reason: str = ""
-    previous: dict[str, Any] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Elsewhere:
-    """A model that this deployment only watches: the version that answered the newest row known, and when."""
-
-    model: str
-    version: str
-    newest_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class VersionRecord:
-    """A version of a model and what became of it.
-
-    A `candidate` may be `refused` by its gates, `waiting` for the end of another's canary, or `superseded` by a newer
-    one; in its `canary` it may be `rolled_back`. What was `live` is `retired`, and in the end `collected`: no longer
-    deployed. `replaces` is the function version that was live when this one was introduced: where a rollback goes.
-    `beside` are the versions of all other models that its layer holds, by model, and `left_layers` the layers that were
-    published of it and that it has left. `canary` tells what was done in its canary, and why.
-    """
-
-    model: str
-    version: str
-    state: str
-    digest: str
-    manifest: dict[str, Any] = field(default_factory=dict[str, Any])
-    gates: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-    layer_arn: str = ""
-    function_version: str = ""
-    replaces: str = ""
-    updated_at: str = ""
-    canary: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-    beside: dict[str, str] = field(default_factory=dict[str, str])
-    left_layers: list[str] = field(default_factory=list[str])
-
-    def moved(
-        self, layer_arn: str = "", function_version: str = "", beside: Mapping[str, str] = MappingProxyType({})
-    ) -> Self:
-        """The record of the version deployed elsewhere, or nowhere; it keeps in mind what layer it has left."""
-        left = [] if self.layer_arn in ("", STARTER, layer_arn) else [self.layer_arn]
-        return replace(
-            self,
-            layer_arn=layer_arn,
-            function_version=function_version,
-            beside=dict(beside),
-            left_layers=[*self.left_layers, *left],
-        )
 
 
 class Registry:
@@ -409,11 +343,6 @@ class Registry:
             require_lost_condition(error)
             return False
         return True
-
-
-def vars_of(record: Any) -> dict[str, Any]:
-    """The fields of a flat frozen dataclass by name."""
-    return {name: getattr(record, name) for name in record.__dataclass_fields__}
 
 
 def _fields(item: Mapping[str, Any], shape: type[Any]) -> dict[str, Any]:
