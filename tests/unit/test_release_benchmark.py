@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import norm
 
 from benchmarks import tampering
-from benchmarks.release import FEW, MARGIN, POLICY, SLOW, Outcome, Scenario, fixed_horizon, simulate, table
+from benchmarks.release import FEW, MARGIN, PATIENT, POLICY, SLOW, Outcome, Scenario, fixed_horizon, simulate, table
 from pawl.bundle import Bundle
 from pawl.signing import read_trust
 
@@ -29,6 +29,13 @@ def test_every_seed_ends_in_a_verdict_and_a_much_worse_candidate_in_a_rollback()
 @pytest.mark.parametrize("difference", [-0.05, -0.1, -0.15])
 def test_ten_answers_a_day_promote_no_more_of_the_worse_than_the_terms_allow(difference: float) -> None:
     assert simulate(Scenario(FEW, difference, *SLOW), 200).promoted <= POLICY.alpha
+
+
+def test_ten_answers_a_day_tell_equal_from_worse_where_the_policy_has_the_patience() -> None:
+    equal, worse = (simulate(Scenario(FEW, by, *SLOW, policy=PATIENT), 200) for by in (0.0, -MARGIN))
+
+    assert equal.promoted >= 0.9
+    assert worse.promoted <= POLICY.alpha
 
 
 def test_the_same_seeds_have_the_same_outcome() -> None:
