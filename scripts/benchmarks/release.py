@@ -1,10 +1,10 @@
 """The canary by simulation: how often a worse candidate is promoted, an equal or better one held, and after how much.
 
-Every seed is one canary under the default policy, decided after each batch. Both base rates swing together by DRIFT in
+Every seed is one canary, under the default policy or PATIENT, decided after each batch. Both arms swing by DRIFT in
 the drifting scenarios. A fixed-horizon test is the one-sided z-test of two proportions, half the answers to each arm,
 of level alpha for a candidate worse by the margin and power 90 % for an equal one (Fleiss, Levin, Paik 2003). The 300
-answers of a month at 10 a day cannot tell an equal candidate from one worse by the margin: there a person decides,
-unless the policy lets a canary take its time.
+answers of a month at 10 a day cannot tell an equal candidate from one worse by the margin: there a person decides, or
+PATIENT lets the canary take its time.
 """
 
 import math
