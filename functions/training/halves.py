@@ -6,17 +6,21 @@ import torch
 
 from pawl.errors import UnsupportedRequest
 
+BF16_OF_CPUS = ("avx512_bf16", "amx_bf16")
+"""Instructions that multiply in bf16, by torch's names; a CPU without them converts back and forth and is slower."""
 PRECISIONS = ("auto", "bf16", "fp16", "fp32")
 
 
 def precision_here(wanted: str) -> dict[str, Any]:
     """A knob as the trainers' arguments `bf16` and `fp16`, on this machine."""
-    is_gpu = torch.cuda.is_available()
-    return precision(wanted, is_gpu, is_gpu and torch.cuda.is_bf16_supported(including_emulation=False))
+    if torch.cuda.is_available():
+        return precision(wanted, True, torch.cuda.is_bf16_supported(including_emulation=False))
+    able = torch.cpu.get_capabilities()
+    return precision(wanted, False, any(able.get(name, False) for name in BF16_OF_CPUS))
 
 
 def precision(wanted: str, is_gpu: bool, has_bf16: bool) -> dict[str, bool]:
-    """`auto` is bf16 on a GPU that has it (not one that emulates it), fp16 on any other, and float32 on a CPU.
+    """`auto` is bf16 on what has it (not what emulates it), else fp16 on a GPU and float32 on a CPU.
 
     UnsupportedRequest for fp16 on a CPU, where its gradients have nothing to be scaled by, and for an unknown word.
 

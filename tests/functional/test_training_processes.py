@@ -28,6 +28,8 @@ from training.storage import Folder
 ROOT = Path(__file__).parents[2]
 NOW_MS = 1_790_000_000_000
 SEED, SHARE = Knobs().seed, 0.4
+EXACT = ("--precision", "fp32")
+"""So that what two find differs from what one finds by float32's rounding alone, whatever the CPU multiplies in."""
 STORED = {"model.onnx", "manifest.json", "card.md", "run.json"}
 
 
@@ -57,7 +59,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def reward(home: Path, output: str, epochs: int, *more: str) -> list[str]:
     named = ["reward", "--model", "tiny-reward", "--version", "1", "--run", "run-1", "--dataset", f"{home}/pairs"]
     turned = ["--epochs", str(epochs), "--batch-rows", "4", "--max-tokens", "48", "--validation-share", str(SHARE)]
-    return [*named, "--output", f"{home}/{output}", "--base", f"{home}/encoder", "--rate", "1e-3", *turned, *more]
+    placed = ["--output", f"{home}/{output}", "--base", f"{home}/encoder", *EXACT]
+    return [*named, *placed, "--rate", "1e-3", *turned, *more]
 
 
 def align(home: Path, output: str, batch_rows: int) -> list[str]:
@@ -76,7 +79,7 @@ def align(home: Path, output: str, batch_rows: int) -> list[str]:
         "--judged-prompts",
         "2",
     ]
-    return [*named, *placed, *turned, *judged, "--judged-pairs", "2"]
+    return [*named, *placed, *turned, *judged, "--judged-pairs", "2", *EXACT]
 
 
 def told(home: Path, output: str) -> dict[str, Any]:

@@ -19,7 +19,8 @@ from pawl.pairset import PairDataset, PairRow, freeze_pairs
 from pawl.profile import Profile
 from pawl.reward import RewardModel
 from training.__main__ import main
-from training.judge import load_base
+from training.classifier import pad
+from training.judge import ROWS_TOGETHER, load_base
 from training.pairs import encode
 from training.progress import RunReport
 from training.resume import FILE, Checkpoints
@@ -142,6 +143,23 @@ def test_an_answer_s_reward_hangs_on_neither_its_neighbours_nor_the_way_it_is_as
     assert together[0] > together[2]
     assert model.preference_probability(together[0], together[2]) > 0.9
     assert model.preference_probability(1.0, 1.0) == 0.5
+
+
+@pytest.mark.parametrize("kind", ["encoder", "decoder"])
+def test_a_batch_of_many_lengths_is_rewarded_row_by_row_as_if_each_were_alone(
+    bases: dict[str, Path], kind: str, tmp_path: Path
+) -> None:
+    base = load_base(str(bases[kind]), 2, tmp_path)
+    lengths = torch.randint(4, 40, (3 * ROWS_TOGETHER - 1,), generator=torch.Generator().manual_seed(0)).tolist()
+    rows = [[5 + place % 7 for place in range(length)] for length in lengths]
+    ids, mask = pad(rows, torch.device("cpu"))
+
+    together = base.judge(ids, mask).logits
+
+    alone = torch.cat([base.judge(*pad([row], torch.device("cpu"))).logits for row in rows])
+    assert together.shape == (len(rows), 1)
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-4)
+    assert together.unique().numel() > len(set(lengths)) // 2
 
 
 def test_a_long_dialogue_loses_its_beginning_and_not_its_answer(bundles: dict[str, Bundle]) -> None:

@@ -11,6 +11,7 @@ from training.halves import precision
     [
         ("auto", True, True, "bf16"),
         ("auto", True, False, "fp16"),
+        ("auto", False, True, "bf16"),
         ("auto", False, False, ""),
         ("bf16", False, False, "bf16"),
         ("fp16", True, True, "fp16"),
