@@ -147,12 +147,13 @@ class Rewriter:
     """Puts blocks in the place of a decoder graph's matrices; `head` is for the last one and the embedding.
 
     `energies`: by a weight's name, the mean square of each channel of its input; needed where a scheme has spares.
+
+    A step of one token is so short that what each node costs by itself counts: matrices of one input become one, and a
+    gate is one node. Scales are stored as float16 and cast: `pawl.model.open_session` folds that when it opens a graph.
     """
 
-    def __init__(
-        self, graph: onnx.GraphProto, body: Scheme, head: Scheme, energies: Mapping[str, Floats], is_half: bool
-    ) -> None:
-        self._graph, self._body, self._head, self._energies, self._is_half = graph, body, head, energies, is_half
+    def __init__(self, graph: onnx.GraphProto, body: Scheme, head: Scheme, energies: Mapping[str, Floats]) -> None:
+        self._graph, self._body, self._head, self._energies = graph, body, head, dict(energies)
         self._weights = {tensor.name: tensor for tensor in graph.initializer}
         self._shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
         self._stored: dict[str, list[str]] = {}
@@ -161,50 +162,82 @@ class Rewriter:
 
     def rewrite(self) -> None:
         """Quantize every multiplication by a weight and the embedding, which may be the head's weight turned over."""
+        nodes = list(self._graph.node)
         turned = {
             node.output[0]: node.input[0]
-            for node in self._graph.node
+            for node in nodes
             if node.op_type == "Transpose" and node.input[0] in self._shapes
         }
-        for node in self._graph.node:
+        products: dict[str, list[onnx.NodeProto]] = {}  # by their input
+        for node in nodes:
             if node.op_type == "MatMul" and node.input[1] in self._shapes:
-                self._multiply(node, self._head if node.output[0] == "logits" else self._body)
+                products.setdefault(node.input[0], []).append(node)
+        sigmoids = {node.output[0]: node.input[0] for node in nodes if node.op_type == "Sigmoid"}
+        gates = {
+            node.output[0]: node.input[1]
+            for node in nodes
+            if node.op_type == "Mul" and sigmoids.get(node.input[1]) == node.input[0]
+        }
+        for node in nodes:
+            output = node.output[0]
+            if node.op_type == "MatMul" and node.input[1] in self._shapes:
+                if output == products[node.input[0]][0].output[0]:
+                    self._multiply(products[node.input[0]])
             elif node.op_type == "Gather" and node.input[0] in {*turned, *self._shapes}:
                 self._look_up(node, turned.get(node.input[0]))
-            elif node.output[0] not in turned:
+            elif output in gates:
+                self._append("QuickGelu", [node.input[0]], output, alpha=1.0)
+            elif output not in {*turned, *gates.values()}:
                 self._nodes.append(node)
         del self._graph.node[:]
         self._graph.node.extend(self._nodes)
         del self._graph.initializer[:]
         self._graph.initializer.extend(self._weights.values())
 
-    def _multiply(self, node: onnx.NodeProto, scheme: Scheme) -> None:
-        source, name = node.input
+    def _multiply(self, nodes: list[onnx.NodeProto]) -> None:
+        """The products of one input by several weights, as one product that is split."""
+        outputs = [node.output[0] for node in nodes]
+        scheme = self._head if "logits" in outputs else self._body
+        name = self._joined([node.input[1] for node in nodes])
         columns, rows = self._shapes[name]
         stored = self._store(name, scheme)
-        source, columns = self._widened(source, columns, name, scheme)
+        source, columns = self._widened(nodes[0].input[0], columns, name, scheme)
         sizes = {"K": columns, "N": rows, "bits": scheme.bits, "block_size": scheme.block}
-        self._append("MatMulNBits", [source, *stored], node, accuracy_level=INT8_ACTIVATIONS, **sizes)
+        output = outputs[0] if len(outputs) == 1 else f"{name}.products"
+        self._append("MatMulNBits", [source, *stored], output, accuracy_level=INT8_ACTIVATIONS, **sizes)
+        if len(outputs) > 1:
+            widths = self._constant(f"{name}.widths", np.array([self._shapes[node.input[1]][1] for node in nodes]))
+            self._nodes.append(helper.make_node("Split", [output, widths], outputs, name=f"{name}.split", axis=-1))
+
+    def _joined(self, names: list[str]) -> str:
+        """The name of several weights of one input, side by side; of a single one its own."""
+        if len(names) == 1:
+            return names[0]
+        whole = np.concatenate([numpy_helper.to_array(self._weights.pop(name)) for name in names], axis=1)
+        joined = self._constant("+".join(names), whole)
+        self._shapes[joined] = whole.shape
+        if names[0] in self._energies:
+            self._energies[joined] = self._energies[names[0]]
+        return joined
 
     def _look_up(self, node: onnx.NodeProto, turned: str | None) -> None:
         """Rows of the embedding: of the head's own blocks where the two are one matrix, further columns cut off."""
-        table = turned or node.input[0]
+        table, output = turned or node.input[0], node.output[0]
         width = self._shapes[table][0 if turned else 1]
         codes, scales, zeros = self._store(table, self._head, is_turned=turned is not None)
-        flat, whole = f"{codes}.flat", f"{node.output[0]}.whole"
-        stored_width = self._weights[scales].dims[1] * self._head.block
-        shape = self._constant(f"{flat}.shape", np.array([0, stored_width * self._head.bits // 8]))
+        _, blocks, block_bytes = self._weights[codes].dims
+        flat, whole = f"{codes}.flat", f"{output}.whole"
+        shape = self._constant(f"{flat}.shape", np.array([0, blocks * block_bytes]))
         self._nodes.append(helper.make_node("Reshape", [codes, shape], [flat], name=flat))
         sizes = {"bits": self._head.bits, "block_size": self._head.block, "gather_axis": 0, "quantize_axis": 1}
-        self._append("GatherBlockQuantized", [flat, node.input[1], scales, zeros], node, **sizes)
-        if stored_width > width:
-            made = self._nodes[-2 if self._is_half else -1]
-            cut = made.output[0]
-            made.output[0] = whole
-            bounds = {"from": 0, "to": width, "axis": -1}
-            ends = [self._constant(f"{whole}.{name}", np.array([bound])) for name, bound in bounds.items()]
-            slicing = helper.make_node("Slice", [whole, *ends], [cut], name=whole)
-            self._nodes.insert(len(self._nodes) - (1 if self._is_half else 0), slicing)
+        inputs = [flat, node.input[1], scales, zeros]
+        if blocks * self._head.block == width:
+            self._append("GatherBlockQuantized", inputs, output, **sizes)
+            return
+        self._append("GatherBlockQuantized", inputs, whole, **sizes)
+        bounds = {"from": 0, "to": width, "axis": -1}
+        ends = [self._constant(f"{whole}.{name}", np.array([bound])) for name, bound in bounds.items()]
+        self._nodes.append(helper.make_node("Slice", [whole, *ends], [output], name=output))
 
     def _widened(self, source: str, columns: int, name: str, scheme: Scheme) -> tuple[str, int]:
         """`source` with what the further columns of a weight are multiplied by; made once for all that need it."""
@@ -215,9 +248,6 @@ class Rewriter:
         elif scheme.spare:
             width = columns + scheme.spare
             made = self._once(f"{source}.with_loudest", lambda new: self._add_loudest(source, name, scheme.spare, new))
-        if self._is_half:
-            full = made
-            made = self._once(f"{full}.half", lambda new: self._cast(full, new, onnx.TensorProto.FLOAT16))
         return made, width
 
     def _once(self, name: str, make: Callable[[str], None]) -> str:
@@ -245,28 +275,21 @@ class Rewriter:
     def _loudest(self, weight: str, spare: int) -> NDArray[np.int64]:
         return np.sort(np.argsort(-self._energies[weight], kind="stable")[:spare])
 
-    def _cast(self, source: str, name: str, datatype: int) -> None:
-        self._nodes.append(helper.make_node("Cast", [source], [name], name=name, to=datatype))
-
     def _store(self, name: str, scheme: Scheme, is_turned: bool = True) -> list[str]:
         """The names of a weight's codes, scales and zeros, which take its place; `is_turned`: it is (columns, rows)."""
         if name not in self._stored:
             weight = numpy_helper.to_array(self._weights.pop(name))
             loudest = self._loudest(name, scheme.spare) if scheme.spare and name in self._energies else None
             blocks = quantize(np.ascontiguousarray(weight.T if is_turned else weight), scheme, loudest)
-            self._stored[name] = [
-                self._constant(f"{name}.codes", packed(blocks.codes, scheme.bits)),
-                self._constant(f"{name}.scales", blocks.scales.astype(np.float16 if self._is_half else np.float32)),
-                self._constant(f"{name}.zeros", packed(blocks.zeros, scheme.bits)),
-            ]
+            scales, half = f"{name}.scales", blocks.scales.astype(np.float16)
+            stored = self._constant(f"{scales}.half", half)
+            self._nodes.append(helper.make_node("Cast", [stored], [scales], name=scales, to=onnx.TensorProto.FLOAT))
+            codes = self._constant(f"{name}.codes", packed(blocks.codes, scheme.bits))
+            self._stored[name] = [codes, scales, self._constant(f"{name}.zeros", packed(blocks.zeros, scheme.bits))]
         return self._stored[name]
 
-    def _append(self, operator: str, inputs: list[str], node: onnx.NodeProto, **attributes: Any) -> None:
-        output = f"{node.output[0]}.half" if self._is_half else node.output[0]
-        made = helper.make_node(operator, inputs, [output], name=node.name, domain=DOMAIN, **attributes)
-        self._nodes.append(made)
-        if self._is_half:
-            self._cast(output, node.output[0], onnx.TensorProto.FLOAT)
+    def _append(self, operator: str, inputs: list[str], output: str, **attributes: Any) -> None:
+        self._nodes.append(helper.make_node(operator, inputs, [output], name=output, domain=DOMAIN, **attributes))
 
     def _constant(self, name: str, value: NDArray[Any]) -> str:
         if name not in self._weights:

@@ -51,8 +51,6 @@ class Knobs:
     """How the layers' matrices are stored; None: exactly if they were 4-bit blocks before, else rounded."""
     head: Scheme = ROUNDED
     """How the embedding and the head are stored, which in most small models are one matrix."""
-    has_half_scales: bool = True
-    """Scales, a tenth of the bytes, as float16, as what is multiplied by them; a tenth slower on x86."""
     context: int = 4096
     """Most tokens of prompt and text together, where the model knows positions as far."""
     sample_tokens: int = 512
@@ -94,7 +92,7 @@ def package(source: str, origin: Origin, knobs: Knobs, folder: Path, text: str |
             "source": checkpoint.stored_as,
             "body": asdict(body),
             "head": asdict(knobs.head),
-            "scales": "float16" if knobs.has_half_scales else "float32",
+            "scales": "float16",
             "activations": "int8",
             "optimized_for": "any CPU",
             "onnxruntime": ort.__version__,
@@ -151,7 +149,7 @@ def store(floats: Path, folder: Path, knobs: Knobs, context: int, loud: Mapping[
     """Write the float graph with its weights in blocks and as many positions as are served; how the body is stored."""
     model = onnx.load(floats)
     body = knobs.body or (EXACT if _were_blocks(model.graph) else ROUNDED)
-    Rewriter(model.graph, body, knobs.head, loud, knobs.has_half_scales).rewrite()
+    Rewriter(model.graph, body, knobs.head, loud).rewrite()
     for tensor in model.graph.initializer:
         if tensor.name in ("cos_cache", "sin_cache"):
             tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor)[:context], tensor.name))
@@ -190,7 +188,7 @@ def measure(model: PreTrainedModel, graph: Path, cache: Cache, ids: Sequence[int
     """How like the float model the served graph is on a text, and how fast it goes on, on one thread."""
     served, seconds = served_scores(graph, cache, ids)
     if not np.isfinite(served).all():
-        raise InvalidBundle(f"{GRAPH}: its activations leave float16's range: package it without has_half_scales")
+        raise InvalidBundle(f"{GRAPH}: its scores are not all finite numbers")
     likeness = compare(float_scores(model, ids), served, ids)
     return {**asdict(likeness), "decode_tokens_per_s": round(1 / seconds, 1), "decode_threads": 1}
 

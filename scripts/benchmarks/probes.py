@@ -4,7 +4,7 @@ It runs under the functions' own interpreter with nothing but a built artifact a
 import only the standard library at the top. Modes: `bare` and `cold` measure process start to first prediction, the
 first with numpy, onnxruntime and tokenizers alone, the second through the Lambda handler; `warm` measures many calls of
 the handler, `floor` many of the least that such an answer takes; `steady` times whole calls, `threaded` the same with
-as many threads as onnxruntime would take.
+as many threads as onnxruntime would take, `alone` the graph's runs with nothing around them.
 """
 
 import json
@@ -45,14 +45,9 @@ class Context:
 def bare(folder: str) -> dict:
     """The stack by itself: the budgets are ratios to this."""
     import numpy
-    import onnxruntime
     from tokenizers import Tokenizer
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(f"{folder}/model.onnx", options, providers=["CPUExecutionProvider"])
+    session = _bare_session(folder)
     tokenizer = Tokenizer.from_file(f"{folder}/tokenizer.json")
     ids = numpy.array([tokenizer.encode(TEXTS[0]).ids], numpy.int64)
     session.run(["probabilities"], {"input_ids": ids, "attention_mask": numpy.ones_like(ids)})
@@ -113,6 +108,38 @@ def threaded(folder: str, calls: int = 3000) -> dict:
     return _whole(app, calls)
 
 
+def alone(folder: str, calls: int = 3000) -> dict:
+    """Microseconds of the session's runs on one text, with nothing in between: how even the machine itself is."""
+    import numpy
+    from tokenizers import Tokenizer
+
+    session = _bare_session(folder)
+    ids = numpy.array([Tokenizer.from_file(f"{folder}/tokenizer.json").encode(TEXTS[0]).ids], numpy.int64)
+    feed = {"input_ids": ids, "attention_mask": numpy.ones_like(ids)}
+    session.run(["probabilities"], feed)
+    spent_us = []
+    for _ in range(calls):
+        began = time.perf_counter_ns()
+        session.run(["probabilities"], feed)
+        spent_us.append((time.perf_counter_ns() - began) / 1000)
+    return _p50_p99(spent_us)
+
+
+def _bare_session(folder: str):
+    """A session of one thread over a graph that is optimized already, by onnxruntime alone."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return onnxruntime.InferenceSession(f"{folder}/model.onnx", options, providers=["CPUExecutionProvider"])
+
+
+def _p50_p99(spent_us: list) -> dict:
+    spent_us.sort()
+    return {"p50_us": spent_us[len(spent_us) // 2], "p99_us": spent_us[len(spent_us) * 99 // 100]}
+
+
 def _whole(app, calls: int) -> dict:
     """p50 and p99 of whole calls that ask for one text; records leave between them."""
     asked, spent_us = event(TEXTS[0]), []
@@ -122,8 +149,7 @@ def _whole(app, calls: int) -> dict:
         spent_us.append((time.perf_counter_ns() - began) / 1000)
         del reply  # its record leaves now, as on Lambda once the runtime has posted the reply
         app.capture.flush(1)
-    spent_us.sort()
-    return {"p50_us": spent_us[calls // 2], "p99_us": spent_us[calls * 99 // 100]}
+    return _p50_p99(spent_us)
 
 
 def floor(folder: str, calls: int = 3000) -> dict:
@@ -134,14 +160,9 @@ def floor(folder: str, calls: int = 3000) -> dict:
     import hmac
 
     import numpy
-    import onnxruntime
     from tokenizers import Tokenizer
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    inner = onnxruntime.InferenceSession(f"{folder}/model.onnx", options, providers=["CPUExecutionProvider"])
-    session = _TimedSession(inner)
+    session = _TimedSession(_bare_session(folder))
     tokenizer = Tokenizer.from_file(f"{folder}/tokenizer.json")
 
     def answer(asked: dict) -> dict:
@@ -160,8 +181,7 @@ def floor(folder: str, calls: int = 3000) -> dict:
         began = time.perf_counter_ns()
         answer(events[call % len(events)])
         spent_us.append((time.perf_counter_ns() - began - session.spent_ns) / 1000)
-    spent_us.sort()
-    return {"p50_us": spent_us[calls // 2], "p99_us": spent_us[calls * 99 // 100]}
+    return _p50_p99(spent_us)
 
 
 def _overheads(app, session, events: list, calls: int, together: int = 100) -> list:
@@ -201,6 +221,6 @@ class _TimedSession:
 
 
 if __name__ == "__main__":
-    modes = {mode.__name__: mode for mode in (bare, cold, warm, floor, steady, threaded)}
+    modes = {mode.__name__: mode for mode in (bare, cold, warm, floor, steady, alone, threaded)}
     print(json.dumps(modes[sys.argv[1]](sys.argv[2])), flush=True)
     os._exit(0)

@@ -22,16 +22,15 @@ EIGHT = Scheme(bits=8, block=32)
 COARSE = Scheme(bits=4, block=64, spare=64, search=True)
 PLAIN = Scheme(bits=4, block=32)
 VARIANTS = {
-    "8 bits": Knobs(body=EIGHT, head=EIGHT, has_half_scales=False),
-    "4 bits": Knobs(body=PLAIN, head=PLAIN, has_half_scales=False),
-    "4 bits, loudest twice": Knobs(body=ROUNDED, head=ROUNDED, has_half_scales=False),
-    "4 bits, blocks of 64": Knobs(body=COARSE, head=COARSE, has_half_scales=False),
-    "offsets, head 8 bits": Knobs(body=EXACT, head=EIGHT, has_half_scales=False),
-    "offsets, head plain": Knobs(body=EXACT, head=PLAIN, has_half_scales=False),
-    "offsets, head twice": Knobs(body=EXACT, head=ROUNDED, has_half_scales=False),
-    "the same, half scales": Knobs(body=EXACT, head=ROUNDED),
+    "8 bits": Knobs(body=EIGHT, head=EIGHT),
+    "4 bits": Knobs(body=PLAIN, head=PLAIN),
+    "4 bits, loudest twice": Knobs(body=ROUNDED, head=ROUNDED),
+    "4 bits, blocks of 64": Knobs(body=COARSE, head=COARSE),
+    "offsets, head 8 bits": Knobs(body=EXACT, head=EIGHT),
+    "offsets, head plain": Knobs(body=EXACT, head=PLAIN),
+    "offsets, head twice": Knobs(body=EXACT, head=ROUNDED),
 }
-SERVED = "the same, half scales"
+SERVED = "offsets, head twice"
 TOKENS = 384
 SAMPLE = Knobs().sample_tokens
 TURNS = 3

@@ -2,13 +2,16 @@
 
 import functools
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import gguf
 import numpy as np
+import onnx
 import pytest
 import torch
+from onnx import TensorProto
 from tests.functional.checkpoints import SAID, SPECIAL, TEMPLATE, byte_level_tokenizer, save_decoder
 from tokenizers import Tokenizer
 from transformers import PreTrainedModel
@@ -25,7 +28,7 @@ from training.origin import Origin
 
 ORIGIN = Origin("tiny", "3", "2026-07-14T09:00:00.000Z", "somebody/tiny", "mit", "run-9", "abc123")
 FINE = Scheme(bits=8, block=32)
-EIGHT_BITS = Knobs(body=FINE, head=FINE, has_half_scales=False, context=128, measured_tokens=96, sample_tokens=64)
+EIGHT_BITS = Knobs(body=FINE, head=FINE, context=128, measured_tokens=96, sample_tokens=64)
 USUAL = Knobs(measured_tokens=96, sample_tokens=64)
 
 Packaged = Callable[..., tuple[PreTrainedModel, Bundle]]
@@ -93,6 +96,18 @@ def test_the_manifest_says_what_was_done(packaged: Packaged) -> None:
         "eos_ids": [0, 2],
     }
     assert (bundle.path / "chat_template.jinja").read_text() == TEMPLATE
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen2"])
+def test_a_layer_is_four_products_and_its_gate_a_node_and_only_scales_are_cast(family: str, packaged: Packaged) -> None:
+    _, bundle = packaged(family, USUAL)
+    graph = onnx.load(bundle.path / "model.onnx", load_external_data=False).graph
+    count = Counter(node.op_type for node in graph.node)
+    assert (count["MatMulNBits"], count["MatMul"], count["Sigmoid"], count["QuickGelu"]) == (4 * 2 + 1, 0, 0, 2)
+    kinds = {tensor.name: tensor.data_type for tensor in graph.initializer}
+    cast = [node.input[0] for node in graph.node if node.op_type == "Cast" and node.attribute[0].i == TensorProto.FLOAT]
+    assert [kinds[name] for name in cast] == [TensorProto.FLOAT16] * (4 * 2 + 1)
+    assert sum(kind == TensorProto.FLOAT16 for kind in kinds.values()) == len(cast)
 
 
 def test_weights_that_were_four_bit_blocks_lose_next_to_nothing(packaged: Packaged) -> None:

@@ -78,11 +78,12 @@ def open_model(bundle: Bundle) -> Model:
         raise InvalidBundle(f"{name} cannot be opened: {type(error).__name__}") from error
 
 
-def open_session(path: str, threads: int = 1) -> ort.InferenceSession:
-    """A CPU session over an already optimized graph."""
+def open_session(path: str, threads: int = 1, *, folds: bool = False) -> ort.InferenceSession:
+    """A CPU session over an already optimized graph; `folds`: what hangs on constants alone is computed once, now."""
     options: Any = ort.SessionOptions()  # pyright: ignore[reportUnknownVariableType]
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    levels: Any = ort.GraphOptimizationLevel  # pyright: ignore[reportUnknownVariableType]
+    options.graph_optimization_level = levels.ORT_ENABLE_BASIC if folds else levels.ORT_DISABLE_ALL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
