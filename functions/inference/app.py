@@ -28,6 +28,8 @@ from pawl.signing import read_trust
 
 MARGIN_S = 1.0
 """How long before Lambda ends the function an answer must be complete."""
+GATEWAY_MS = 29_000
+"""How long API Gateway waits; its time begins before a cold function is started, Lambda's only after that."""
 HANDED_ON = "handed_on_until_ms"
 """The mark in an event that a canary's other arm handed on: when that arm ends, in milliseconds since 1970. API Gateway
 makes the event's fields, so no client can set it."""
@@ -109,10 +111,14 @@ HOT_ROUTES: Mapping[str, Callable[[dict[str, Any], Call], Reply]] = {
 
 
 def _call(event: Mapping[str, Any], context: Any) -> Call:
+    asked_ms = event.get("requestContext", {}).get("requestTimeEpoch", 0)
+
     def remaining_s() -> float:
-        left_ms = context.get_remaining_time_in_millis()
+        left_ms, now_ms = context.get_remaining_time_in_millis(), time.time() * 1000
         if HANDED_ON in event:
-            left_ms = min(left_ms, event[HANDED_ON] - time.time() * 1000)
+            left_ms = min(left_ms, event[HANDED_ON] - now_ms)
+        if 0 < now_ms - asked_ms < GATEWAY_MS:  # what is older was not asked through API Gateway just now
+            left_ms = min(left_ms, GATEWAY_MS - (now_ms - asked_ms))
         return left_ms / 1000 - MARGIN_S
 
     return Call(context.function_version, remaining_s)

@@ -296,3 +296,16 @@ def test_what_was_handed_on_is_answered_before_the_first_arm_ends(arms: dict[str
 
     assert app._call({}, context).remaining_s() == 28.0
     assert 3.0 < app._call({app.HANDED_ON: now_ms + 5_000}, context).remaining_s() <= 4.0
+
+
+def test_a_function_that_was_long_in_starting_answers_before_api_gateway_has_given_up(
+    arms: dict[str, Arm], now_ms: int
+) -> None:
+    app, context = arms["2"].app, arms["2"].context
+
+    def remaining_s(asked_ms: int) -> float:
+        return app._call({"requestContext": {"requestTimeEpoch": asked_ms}}, context).remaining_s()
+
+    assert 22.0 < remaining_s(now_ms - 5_000) <= 23.0
+    assert remaining_s(now_ms - 3_600_000) == 28.0  # an event of a test, or one that was kept
+    assert remaining_s(now_ms + 5_000) == 28.0
