@@ -149,13 +149,14 @@ class Rewriter:
     `energies`: by a weight's name, the mean square of each channel of its input; needed where a scheme has spares.
 
     A step of one token is so short that what each node costs by itself counts: matrices of one input become one, and a
-    gate is one node. Scales are stored as float16 and cast: `pawl.model.open_session` folds that when it opens a graph.
+    gate is one node. `scales` are not in the graph (`training.scales`).
     """
 
     def __init__(self, graph: onnx.GraphProto, body: Scheme, head: Scheme, energies: Mapping[str, Floats]) -> None:
         self._graph, self._body, self._head, self._energies = graph, body, head, dict(energies)
         self._weights = {tensor.name: tensor for tensor in graph.initializer}
         self._shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+        self.scales: dict[str, NDArray[np.float16]] = {}
         self._stored: dict[str, list[str]] = {}
         self._inputs: dict[str, str] = {}
         self._nodes: list[onnx.NodeProto] = []
@@ -281,11 +282,12 @@ class Rewriter:
             weight = numpy_helper.to_array(self._weights.pop(name))
             loudest = self._loudest(name, scheme.spare) if scheme.spare and name in self._energies else None
             blocks = quantize(np.ascontiguousarray(weight.T if is_turned else weight), scheme, loudest)
-            scales, half = f"{name}.scales", blocks.scales.astype(np.float16)
-            stored = self._constant(f"{scales}.half", half)
-            self._nodes.append(helper.make_node("Cast", [stored], [scales], name=scales, to=onnx.TensorProto.FLOAT))
-            codes = self._constant(f"{name}.codes", packed(blocks.codes, scheme.bits))
-            self._stored[name] = [codes, scales, self._constant(f"{name}.zeros", packed(blocks.zeros, scheme.bits))]
+            self.scales[f"{name}.scales"] = blocks.scales.astype(np.float16)
+            codes, zeros = (
+                self._constant(f"{name}.{part}", packed(values, scheme.bits))
+                for part, values in (("codes", blocks.codes), ("zeros", blocks.zeros))
+            )
+            self._stored[name] = [codes, f"{name}.scales", zeros]
         return self._stored[name]
 
     def _append(self, operator: str, inputs: list[str], output: str, **attributes: Any) -> None:

@@ -28,7 +28,8 @@ from pawl.bundle import Bundle, seal
 from pawl.bundle import Tensor as Signature
 from pawl.dataset import Row
 from pawl.errors import InvalidBundle
-from training import starter
+from pawl.model import SCALES
+from training import scales, starter
 from training.blocks import Rewriter, Scheme, is_exact
 from training.card import write_generator_card
 from training.checkpoint import Checkpoint, open_checkpoint
@@ -76,7 +77,7 @@ def package(source: str, origin: Origin, knobs: Knobs, folder: Path, text: str |
         ids = tokens_of(checkpoint, text or rows.holdout, min(knobs.measured_tokens, context))
         metrics = measure(model, folder / GRAPH, checkpoint.cache, ids)
         float_bytes = sum(path.stat().st_size for path in floats.parent.glob(f"{GRAPH}*"))
-    served_bytes = sum((folder / name).stat().st_size for name in (GRAPH, WEIGHTS))
+    served_bytes = sum((folder / name).stat().st_size for name in (GRAPH, WEIGHTS, SCALES))
     metrics["bytes_ratio"] = round(served_bytes / float_bytes, 4)
     about: dict[str, Any] = {
         "name": origin.name,
@@ -149,12 +150,14 @@ def store(floats: Path, folder: Path, knobs: Knobs, context: int, loud: Mapping[
     """Write the float graph with its weights in blocks and as many positions as are served; how the body is stored."""
     model = onnx.load(floats)
     body = knobs.body or (EXACT if _were_blocks(model.graph) else ROUNDED)
-    Rewriter(model.graph, body, knobs.head, loud).rewrite()
+    rewriter = Rewriter(model.graph, body, knobs.head, loud)
+    rewriter.rewrite()
     for tensor in model.graph.initializer:
         if tensor.name in ("cos_cache", "sin_cache"):
             tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor)[:context], tensor.name))
     del model.metadata_props[:]
     onnx.save(model, folder / GRAPH, save_as_external_data=True, location=WEIGHTS, size_threshold=SERVED_BEYOND)
+    scales.leave(folder, rewriter.scales)
     return body
 
 

@@ -68,7 +68,7 @@ def float_scores(model: PreTrainedModel, ids: Sequence[int]) -> Floats:
 
 def served_scores(graph: Path, cache: Cache, ids: Sequence[int], threads: int = 1) -> tuple[Floats, float]:
     """The served graph's logits after each token, (tokens, vocabulary), and the median seconds of a token."""
-    session = open_session(str(graph), threads, folds=True)
+    session = open_session(str(graph), threads)
     step = _stepper(session, cache, len(ids))
     scores = np.empty((len(ids), cache.vocabulary), np.float32)
     took: list[float] = []

@@ -5,6 +5,7 @@ with the text, in the same process: the highest of a 256 MB array of float32, la
 one core. Both sides of the ratio are the thread's CPU time, so that a neighbour on the machine costs neither.
 """
 
+import math
 import statistics
 import time
 from pathlib import Path
@@ -16,6 +17,7 @@ import onnx
 from benchmarks.figures import Figure
 from pawl.bundle import open_bundle
 from pawl.generator import Sampling, TextGenerator
+from training.scales import GIVEN
 
 TOKENS = 64
 ROUNDS = 7
@@ -45,14 +47,19 @@ def measure(folder: Path) -> list[Figure]:
 
 
 def weight_bytes(path: Path) -> int:
-    """The bytes of the weights that a graph multiplies by: what every token reads; of an embedding it reads one row."""
+    """The bytes of the weights that a graph multiplies by, as they are stored: what every token must read at least.
+
+    Of an embedding it reads one row. Scales are stored as half of what the graph declares.
+    """
     graph = onnx.load(path, load_external_data=False).graph
     used = {name for node in graph.node if node.op_type in MULTIPLICATIONS for name in node.input[1:]}
     return sum(_size(tensor) for tensor in graph.initializer if tensor.name in used)
 
 
 def _size(tensor: Any) -> int:
-    return int(np.prod(tensor.dims)) * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+    whole = math.prod(tensor.dims) * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+    is_given = any((each.key, each.value) == ("location", GIVEN) for each in tensor.external_data)
+    return whole // 2 if is_given else whole
 
 
 def _decode(generator: TextGenerator) -> tuple[float, float]:

@@ -107,7 +107,7 @@ class TextGenerator:
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         shape = Shape(self._about.layers, self._about.kv_heads, self._about.head_size, self.context)
-        decoder = Decoder(open_session(str(bundle.path / "model.onnx"), threads, folds=True), shape)
+        decoder = Decoder(open_session(str(bundle.path / "model.onnx"), threads), shape)
         vocabulary = min(decoder.vocabulary, self._tokenizer.get_vocab_size())
         self._parts = _Parts(decoder, TokenBytes(self._tokenizer), vocabulary, self._about.eos_ids, threading.Lock())
 

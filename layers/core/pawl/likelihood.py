@@ -24,7 +24,7 @@ class Likelihood:
         self._generator = TextGenerator(bundle)
         about = parse_generation((bundle.path / "generation.json").read_bytes())
         shape = Shape(about.layers, about.kv_heads, about.head_size, about.context)
-        self._decoder = Decoder(open_session(str(bundle.path / "model.onnx"), folds=True), shape)
+        self._decoder = Decoder(open_session(str(bundle.path / "model.onnx"), 1), shape)
         self._tokenizer = Tokenizer.from_file(str(bundle.path / "tokenizer.json"))
         self._tokenizer.encode_special_tokens = True  # those that an answer spells out are text
         named = self._tokenizer.token_to_id(about.eos_token) if about.eos_token else None

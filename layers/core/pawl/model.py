@@ -8,6 +8,8 @@ here. One thread by default: with a share of one CPU, more threads only make the
 """
 
 import importlib
+import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
@@ -24,6 +26,8 @@ Column = Sequence[Any] | Array
 Features = dict[str, list[Any]]
 Parameter = str | float | bool
 
+SCALES = "scales.safetensors"
+"""The file with the scales of a graph's blocks, which the graph itself lacks."""
 KINDS: Mapping[str, tuple[str, str]] = {
     "text-classifier": ("pawl.classifier", "TextClassifier"),
     "text-embedder": ("pawl.embedder", "TextEmbedder"),
@@ -78,12 +82,33 @@ def open_model(bundle: Bundle) -> Model:
         raise InvalidBundle(f"{name} cannot be opened: {type(error).__name__}") from error
 
 
-def open_session(path: str, threads: int = 1, *, folds: bool = False) -> ort.InferenceSession:
-    """A CPU session over an already optimized graph; `folds`: what hangs on constants alone is computed once, now."""
+def open_session(path: str, threads: int = 1) -> ort.InferenceSession:
+    """A CPU session over an already optimized graph, and the scales that lie beside it where it has them."""
     options: Any = ort.SessionOptions()  # pyright: ignore[reportUnknownVariableType]
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    levels: Any = ort.GraphOptimizationLevel  # pyright: ignore[reportUnknownVariableType]
-    options.graph_optimization_level = levels.ORT_ENABLE_BASIC if folds else levels.ORT_DISABLE_ALL
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if scales := _read_scales(os.path.join(os.path.dirname(path), SCALES)):
+        values: Any = [ort.OrtValue.ortvalue_from_numpy(each) for each in scales.values()]
+        options.add_external_initializers(list(scales), values)
     return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def _read_scales(path: str) -> dict[str, Array]:
+    """The scales of a generator's weights by name, as float32; none where there is no such file.
+
+    The file is what https://github.com/huggingface/safetensors describes: the length of a header, the header as JSON
+    with each tensor's shape and place, and the tensors, here of float16.
+    """
+    if not os.path.isfile(path):
+        return {}
+    with open(path, "rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        values = np.frombuffer(file.read(), np.float16).astype(np.float32)
+    return {name: values[_part(about)].reshape(about["shape"]) for name, about in header.items()}
+
+
+def _part(about: Mapping[str, Any]) -> slice:
+    start, end = about["data_offsets"]
+    return slice(start // 2, end // 2)
