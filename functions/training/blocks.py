@@ -9,7 +9,7 @@ and two kinds of further columns, beside those of the matrix and in the same blo
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -195,12 +195,20 @@ class Rewriter:
         del self._graph.initializer[:]
         self._graph.initializer.extend(self._weights.values())
 
+    def _scheme(self, columns: int, is_head: bool) -> Scheme:
+        """How a matrix is stored: without further columns where these would not begin with a block of their own."""
+        scheme = self._head if is_head else self._body
+        is_whole = columns % scheme.block == 0 and columns >= scheme.spare
+        if is_whole or not (scheme.minima or scheme.spare):
+            return scheme
+        return replace(scheme, minima=False, spare=0, search=True)
+
     def _multiply(self, nodes: list[onnx.NodeProto]) -> None:
         """The products of one input by several weights, as one product that is split."""
         outputs = [node.output[0] for node in nodes]
-        scheme = self._head if "logits" in outputs else self._body
         name = self._joined([node.input[1] for node in nodes])
         columns, rows = self._shapes[name]
+        scheme = self._scheme(columns, "logits" in outputs)
         stored = self._store(name, scheme)
         source, columns = self._widened(nodes[0].input[0], columns, name, scheme)
         sizes = {"K": columns, "N": rows, "bits": scheme.bits, "block_size": scheme.block}
@@ -225,14 +233,15 @@ class Rewriter:
         """Rows of the embedding: of the head's own blocks where the two are one matrix, further columns cut off."""
         table, output = turned or node.input[0], node.output[0]
         width = self._shapes[table][0 if turned else 1]
-        codes, scales, zeros = self._store(table, self._head, is_turned=turned is not None)
+        scheme = self._scheme(width, is_head=True)
+        codes, scales, zeros = self._store(table, scheme, is_turned=turned is not None)
         _, blocks, block_bytes = self._weights[codes].dims
         flat, whole = f"{codes}.flat", f"{output}.whole"
         shape = self._constant(f"{flat}.shape", np.array([0, blocks * block_bytes]))
         self._nodes.append(helper.make_node("Reshape", [codes, shape], [flat], name=flat))
-        sizes = {"bits": self._head.bits, "block_size": self._head.block, "gather_axis": 0, "quantize_axis": 1}
+        sizes = {"bits": scheme.bits, "block_size": scheme.block, "gather_axis": 0, "quantize_axis": 1}
         inputs = [flat, node.input[1], scales, zeros]
-        if blocks * self._head.block == width:
+        if blocks * scheme.block == width:
             self._append("GatherBlockQuantized", inputs, output, **sizes)
             return
         self._append("GatherBlockQuantized", inputs, whole, **sizes)

@@ -42,6 +42,9 @@ def save_decoder(folder: Path, family: str, is_tied: bool = True, was_blocks: bo
     }
     torch.manual_seed(11)
     model = LlamaForCausalLM(LlamaConfig(**sizes)) if family == "llama" else Qwen2ForCausalLM(Qwen2Config(**sizes))
+    for name, weight in model.named_parameters():
+        if name.endswith("bias"):  # of Qwen2; transformers begins with zeros
+            torch.nn.init.normal_(weight, std=0.2)
     if was_blocks:
         _round_to_blocks(model)
     model.save_pretrained(folder)

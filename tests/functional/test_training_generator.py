@@ -54,7 +54,7 @@ def packaged(tmp_path_factory: pytest.TempPathFactory) -> Packaged:
     return make
 
 
-@pytest.mark.parametrize(("family", "is_tied"), [("llama", True), ("llama", False), ("qwen2", True)])
+@pytest.mark.parametrize(("family", "is_tied"), [("llama", True), ("llama", False), ("qwen2", True), ("qwen2", False)])
 def test_wherever_torch_is_clear_about_the_next_token_the_packaged_decoder_says_it(
     family: str, is_tied: bool, packaged: Packaged
 ) -> None:
@@ -109,7 +109,7 @@ def test_the_manifest_says_what_was_done(packaged: Packaged) -> None:
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen2"])
-def test_a_layer_is_four_products_and_its_gate_a_node_and_their_scales_lie_beside_the_graph(
+def test_a_layer_is_four_products_and_a_gate_and_the_scales_lie_beside_the_graph(
     family: str, packaged: Packaged
 ) -> None:
     _, bundle = packaged(family, USUAL)
