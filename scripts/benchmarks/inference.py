@@ -22,15 +22,24 @@ from artifacts.target import ROOT
 from benchmarks import artifact, decoding, exactness, generation, peers, quota
 from benchmarks.artifact import PARTS
 from benchmarks.figures import Figure, Findings
+from benchmarks.probes import INFER, QUESTION, TEXTS
 from local import deploy
 from local.interpreter import ensure_interpreter
 from pawl.bundle import Bundle, open_bundle
+from pawl.chat import ChatTemplate
 from pawl.model import open_session
 
 HOME = ROOT / ".pawl"
 PROBES = Path(__file__).with_name("probes.py")
 PAIRS = 15
 TOKENS = 32
+COLD = (
+    ("cold_ratio", INFER, "triage"),
+    ("cold_ratio_embeddings", "/v1/embeddings", "embed"),
+    ("cold_ratio_completions", "/v1/completions", "assistant"),
+    ("cold_ratio_chat", "/v1/chat/completions", "assistant"),
+)
+"""Figures, their hot routes and the models that answer there; a text is of one token."""
 
 
 def build() -> Path:
@@ -43,7 +52,7 @@ def measure(quick: bool) -> Findings:
     """Measure the artifact, and other servers beside it unless it must be quick."""
     folder = build()
     bundle = open_bundle(artifact.bundle(folder, "triage"))
-    figures = [*_cold(folder, bundle), *_warm(folder, bundle), *_model(bundle), *_sizes(folder)]
+    figures = [*_cold(folder), *_warm(folder, bundle), *_model(bundle), *_sizes(folder)]
     figures += quota.measure(partial(_probe, folder, bundle))
     exact, trainings = exactness.measure(1 if quick else exactness.SPLITS)
     figures += [*exact, *generation.measure(artifact.bundle(folder, "assistant"))]
@@ -57,13 +66,29 @@ def measure(quick: bool) -> Findings:
     )
 
 
-def _cold(build: Path, bundle: Bundle) -> list[Figure]:
-    pairs = [[_probe(build, bundle, mode)["cpu_ms"] for mode in ("bare", "cold")] for _ in range(PAIRS + 1)][1:]
+def _cold(build: Path) -> list[Figure]:
+    return [_cold_start(build, *each) for each in COLD]
+
+
+def _cold_start(build: Path, key: str, route: str, model: str) -> Figure:
+    """Start to first prediction by a route, in turns with the bare stack on the same prompt."""
+    bundle = open_bundle(artifact.bundle(build, model))
+    asked = (route, _prompt(bundle, route))
+    turns = range(PAIRS + 1)
+    pairs = [[_probe(build, bundle, mode, asked=asked)["cpu_ms"] for mode in ("bare", "cold")] for _ in turns][1:]
     ratio = statistics.median(cold / bare for bare, cold in pairs)
     bare, cold = (statistics.median(pair[i] for pair in pairs) for i in (0, 1))
-    return [
-        Figure("cold_ratio", ratio, "x", f"start to first prediction, {cold:.0f} ms CPU against {bare:.0f} bare", 1.25),
-    ]
+    meaning = f"start to first prediction by POST {route}, {cold:.0f} ms CPU against {bare:.0f} bare"
+    return Figure(key, ratio, "x", meaning, 1.25)
+
+
+def _prompt(bundle: Bundle, route: str) -> str:
+    """What the handler makes of a route's question: a chat is laid out by the model's template."""
+    if "chat" not in route:
+        return TEXTS[0]
+    about = json.loads((bundle.path / "generation.json").read_bytes())
+    source = (bundle.path / "chat_template.jinja").read_text(encoding="utf-8")
+    return ChatTemplate(source, about["bos_token"], about["eos_token"]).render(QUESTION)
 
 
 def _warm(build: Path, bundle: Bundle) -> list[Figure]:
@@ -115,14 +140,16 @@ def _sizes(build: Path) -> list[Figure]:
     return [Figure("unzipped_mb", sum(sizes.values()), "MiB", meaning, 250)]
 
 
-def _probe(build: Path, bundle: Bundle, mode: str, prefix: Sequence[str] = ()) -> dict[str, float]:
+def _probe(
+    build: Path, bundle: Bundle, mode: str, prefix: Sequence[str] = (), asked: Sequence[str] = ()
+) -> dict[str, float]:
     environment = {
         **artifact.environment(build),
         "PATH": os.environ["PATH"],
         "RECEIPT_KEYS": "1:" + "k" * 32,
         "CAPTURE_QUEUE_URL": "http://127.0.0.1:9/none",
     }
-    command = [*prefix, str(ensure_interpreter(HOME)), "-P", str(PROBES), mode, str(bundle.path)]
+    command = [*prefix, str(ensure_interpreter(HOME)), "-P", str(PROBES), mode, str(bundle.path), *asked]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 

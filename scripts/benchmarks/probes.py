@@ -1,8 +1,9 @@
-"""What a measured process runs: `python probes.py MODE FOLDER` prints one JSON object and ends.
+"""What a measured process runs: `python probes.py MODE FOLDER [ROUTE PROMPT]` prints one JSON object and ends.
 
 It runs under the functions' own interpreter with nothing but a built artifact and its layers on the path, so it may
 import only the standard library at the top. Modes: `bare` and `cold` measure process start to first prediction, the
-first with numpy, onnxruntime and tokenizers alone, the second through the Lambda handler; `warm` measures many calls of
+first with numpy, onnxruntime and tokenizers alone, the second through the Lambda handler on a route of `ASKED`, where
+`bare` is given the prompt that the handler makes of the question; `warm` measures many calls of
 the handler, `floor` many of the least that such an answer takes; `steady` times whole calls, `threaded` the same with
 as many threads as onnxruntime would take, `alone` the graph's runs with nothing around them.
 """
@@ -19,14 +20,28 @@ TEXTS = (
 )
 
 
+INFER = "/v2/models/{model}/infer"
+QUESTION = [{"role": "user", "content": TEXTS[0]}]
+ASKED = {
+    INFER: {"inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "data": [TEXTS[0]]}]},
+    "/v1/embeddings": {"model": "embed", "input": TEXTS[0]},
+    "/v1/completions": {"model": "assistant", "prompt": TEXTS[0], "max_tokens": 1},
+    "/v1/chat/completions": {"model": "assistant", "messages": QUESTION, "max_tokens": 1},
+}
+
+
 def event(text: str) -> dict:
     """An API Gateway event that asks for one text."""
-    tensor = {"name": "text", "shape": [1], "datatype": "BYTES", "data": [text]}
+    return post(INFER, {"inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "data": [text]}]})
+
+
+def post(route: str, body: dict) -> dict:
+    """An API Gateway event of a route."""
     return {
         "httpMethod": "POST",
-        "resource": "/v2/models/{model}/infer",
+        "resource": route,
         "pathParameters": {"model": "triage"},
-        "body": json.dumps({"inputs": [tensor]}),
+        "body": json.dumps(body),
         "isBase64Encoded": False,
         "headers": {},
     }
@@ -42,23 +57,28 @@ class Context:
         return 29_000
 
 
-def bare(folder: str) -> dict:
+def bare(folder: str, route: str = INFER, prompt: str = TEXTS[0]) -> dict:
     """The stack by itself: the budgets are ratios to this."""
     import numpy
     from tokenizers import Tokenizer
 
     session = _bare_session(folder)
     tokenizer = Tokenizer.from_file(f"{folder}/tokenizer.json")
-    ids = numpy.array([tokenizer.encode(TEXTS[0]).ids], numpy.int64)
-    session.run(["probabilities"], {"input_ids": ids, "attention_mask": numpy.ones_like(ids)})
+    ids = numpy.array([tokenizer.encode(prompt).ids], numpy.int64)
+    feed = {"input_ids": ids, "attention_mask": numpy.ones_like(ids)}
+    for each in session.get_inputs():
+        if each.name not in feed:  # a decoder's cache, empty
+            _, heads, _, size = each.shape
+            feed[each.name] = numpy.zeros((1, heads, 0, size), numpy.float32)
+    session.run([session.get_outputs()[0].name], feed)
     return spent()
 
 
-def cold(folder: str) -> dict:
+def cold(folder: str, route: str = INFER, prompt: str = "") -> dict:
     """The real thing: the built artifact's handler, digests checked, receipt signed, answer rendered."""
     from inference.app import handler
 
-    reply = handler(event(TEXTS[0]), Context())
+    reply = handler(post(route, ASKED[route]), Context())
     assert reply["statusCode"] == 200, reply
     return spent()
 
@@ -132,7 +152,21 @@ def _bare_session(folder: str):
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    if os.path.exists(f"{folder}/scales.safetensors"):
+        scales = _scales(f"{folder}/scales.safetensors")
+        values = [onnxruntime.OrtValue.ortvalue_from_numpy(each) for each in scales.values()]
+        options.add_external_initializers(list(scales), values)
     return onnxruntime.InferenceSession(f"{folder}/model.onnx", options, providers=["CPUExecutionProvider"])
+
+
+def _scales(file: str) -> dict:
+    import numpy
+
+    with open(file, "rb") as opened:
+        header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
+        values = numpy.frombuffer(opened.read(), numpy.float16).astype(numpy.float32)
+    places = {name: (about["data_offsets"], about["shape"]) for name, about in header.items()}
+    return {name: values[start // 2 : end // 2].reshape(shape) for name, ((start, end), shape) in places.items()}
 
 
 def _p50_p99(spent_us: list) -> dict:
@@ -222,5 +256,5 @@ class _TimedSession:
 
 if __name__ == "__main__":
     modes = {mode.__name__: mode for mode in (bare, cold, warm, floor, steady, alone, threaded)}
-    print(json.dumps(modes[sys.argv[1]](sys.argv[2])), flush=True)
+    print(json.dumps(modes[sys.argv[1]](*sys.argv[2:])), flush=True)
     os._exit(0)

@@ -6,6 +6,9 @@ parameters are decoded. Nothing of the client is changed but its base URL and a 
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -28,6 +31,7 @@ from tests.functional.generators import seal_generator
 from pawl.bundle import Bundle
 from pawl.receipt import ReceiptKeys
 
+ROOT = Path(__file__).parents[2]
 KEY = "k3y0fACl13ntTh4tM4yAsk"
 SAY = [{"role": "user", "content": "what does the parrot say?"}]
 
@@ -380,3 +384,44 @@ def test_an_answer_and_a_stream_are_captured_once_each(client: OpenAI, app: Modu
         "logprob",
         "latency_ms",
     }
+
+
+FIRST = """
+import json, sys
+from types import SimpleNamespace
+from inference.app import handler
+context = SimpleNamespace(function_version="3", aws_request_id="r", get_remaining_time_in_millis=lambda: 29_000)
+reply = handler(json.load(sys.stdin), context)
+roots = {name.partition(".")[0] for name in sys.modules}
+print(json.dumps({"status": reply["statusCode"], "roots": sorted(roots - sys.stdlib_module_names)}))
+"""
+
+
+@pytest.mark.parametrize(
+    ("route", "asked"),
+    [
+        ("/v1/chat/completions", {"model": PARROT, "messages": SAY, "max_tokens": 2}),
+        ("/v1/completions", {"model": PARROT, "prompt": "the parrot", "max_tokens": 2}),
+        ("/v1/embeddings", {"model": COMPASS, "input": "north"}),
+    ],
+)
+def test_the_first_answer_of_a_process_imports_neither_a_web_framework_nor_the_sdk(
+    route: str, asked: dict[str, Any], app: ModuleType, tmp_path: Path, rest: Callable[..., dict[str, Any]]
+) -> None:
+    paths = [ROOT / "functions", ROOT / "layers" / "core", tmp_path / "python"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths)), "OMP_NUM_THREADS": "1"}
+
+    done = subprocess.run(
+        [sys.executable, "-c", FIRST],
+        input=json.dumps(rest("POST", route, asked)),
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+
+    seen = json.loads(done.stdout.splitlines()[0])
+    assert seen["status"] == 200
+    unwanted = {"fastapi", "starlette", "mangum", "pydantic", "boto3", "botocore", "aws_lambda_powertools"}
+    assert unwanted & set(seen["roots"]) == set()
