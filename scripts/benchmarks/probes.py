@@ -66,10 +66,11 @@ def bare(folder: str, route: str = INFER, prompt: str = TEXTS[0]) -> dict:
     tokenizer = Tokenizer.from_file(f"{folder}/tokenizer.json")
     ids = numpy.array([tokenizer.encode(prompt).ids], numpy.int64)
     feed = {"input_ids": ids, "attention_mask": numpy.ones_like(ids)}
-    for each in session.get_inputs():
-        if each.name not in feed:  # a decoder's cache, empty
-            _, heads, _, size = each.shape
-            feed[each.name] = numpy.zeros((1, heads, 0, size), numpy.float32)
+    if os.path.exists(f"{folder}/generation.json"):
+        with open(f"{folder}/generation.json") as file:
+            about = json.load(file)
+        empty = numpy.zeros((1, about["kv_heads"], 0, about["head_size"]), numpy.float32)
+        feed |= {each.name: empty for each in session.get_inputs() if each.name not in feed}
     session.run([session.get_outputs()[0].name], feed)
     return spent()
 

@@ -4,7 +4,7 @@ The tests are one story and run in order, after all others that need this cloud:
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ from training import generator
 from training.origin import Origin
 
 pytestmark = pytest.mark.e2e
-MODEL, JUDGE = "talker", "talker-reward"
+MODEL, JUDGE, NODDER = "talker", "talker-reward", "nodder"
 ASKED = 84
 RATERS = ("ada", "bob", "cleo", "dora", "egon")
 CONTRARY = "mallory"
@@ -44,6 +44,7 @@ class Talk:
     """What is asked of the talker, and what has come of it."""
 
     story: Story
+    model: str
     began_ms: int
     pairs: Sequence[Pair] = ()
     requests: int = 0
@@ -52,7 +53,7 @@ class Talk:
     def ask(self, question: str, seed: int, count: int = 1) -> tuple[str, list[str]]:
         """An answer of so many texts: its inference_id, and the texts."""
         messages = [{"role": "user", "content": question}]
-        wanted = {"model": MODEL, "messages": messages, "max_tokens": 40, "seed": seed, "n": count}
+        wanted = {"model": self.model, "messages": messages, "max_tokens": 40, "seed": seed, "n": count}
         reply = self.story.client.post("/v1/chat/completions", wanted)
         self.requests += 1
         return reply["id"], [choice["message"]["content"] for choice in reply["choices"]]
@@ -75,20 +76,62 @@ class Talk:
         texts = [text for number, question in enumerate(asked) for text in self.ask(question, number, 4)[1]]
         return sum(map(is_polite, texts)) / len(texts)
 
+    def answers_as(self, version: str) -> bool:
+        """Whether it is this version that answers."""
+        messages = [{"role": "user", "content": questions()[-1]}]
+        reply = self.story.client.post(
+            "/v1/chat/completions", {"model": self.model, "messages": messages, "max_tokens": 4}
+        )
+        return reply["model"] == f"{self.model}@{version}"
+
+    def is_captured(self) -> bool:
+        """Whether all that version 1 was asked lies in the lake."""
+        records = self.story.stack.traffic.records(self.model, "1", self.began_ms, now_ms() + 1)
+        return sum(1 for _ in records) == self.requests
+
+    def runs(self) -> list[dict[str, Any]]:
+        """The runs of its loop; StoryError when one has failed."""
+        runs = [run for run in self.story.stack.call("GET", "/jobs")["jobs"] if run["serves"] == self.model]
+        for run in runs:
+            if run["status"] == "failed":
+                raise StoryError(f"the {run['recipe']} run failed: {run['error']}")
+        return runs
+
+    def started(self, recipe: str) -> dict[str, Any] | None:
+        """The run of a recipe."""
+        return next((run for run in self.runs() if run["recipe"] == recipe), None)
+
+    def decided(self, model: str, version: str) -> Any:
+        """A version's record once its gates have decided."""
+        self.runs()
+        record = self.story.stack.registry.version(model, version)
+        return record if record is not None and record.state in ("live", "refused") else None
+
+
+def move_talker_in(story: Story, model: str, folder: Path) -> Talk:
+    """A talker that serves as version 1, with its own knobs, gate policy and canary."""
+    base, bundle = folder / "base", folder / "bundle"
+    base.mkdir()
+    bundle.mkdir()
+    save_talker(base)
+    origin = Origin(model, "1", "2026-07-14T09:00:00.000Z", model, "Apache-2.0")
+    made = generator.package(str(base), origin, generator.Knobs(), bundle)
+    for name, content in (("knobs/align", KNOBS), ("policy", BUSY), ("canary", {"at_once": True})):
+        story.stack.bucket.write(f"models/{model}/{name}.json", json.dumps(content).encode())
+    move_in(story.stack, made, base, now_ms())
+    return Talk(story, model, now_ms())
+
 
 @pytest.fixture(scope="module")
-def talk(story: Story, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Talk]:
-    """A talker that serves as version 1, with its own knobs, gate policy and canary."""
-    base, folder = (tmp_path_factory.mktemp("talker") / name for name in ("base", "bundle"))
-    base.mkdir()
-    folder.mkdir()
-    save_talker(base)
-    origin = Origin(MODEL, "1", "2026-07-14T09:00:00.000Z", MODEL, "Apache-2.0")
-    bundle = generator.package(str(base), origin, generator.Knobs(), folder)
-    for name, content in (("knobs/align", KNOBS), ("policy", BUSY), ("canary", {"at_once": True})):
-        story.stack.bucket.write(f"models/{MODEL}/{name}.json", json.dumps(content).encode())
-    move_in(story.stack, bundle, Path(base), now_ms())
-    yield Talk(story, now_ms())
+def talk(story: Story, tmp_path_factory: pytest.TempPathFactory) -> Talk:
+    """The talker whose answers people compare."""
+    return move_talker_in(story, MODEL, tmp_path_factory.mktemp(MODEL))
+
+
+@pytest.fixture(scope="module")
+def nodder(story: Story, tmp_path_factory: pytest.TempPathFactory) -> Talk:
+    """Another, whose answers people judge one by one."""
+    return move_talker_in(story, NODDER, tmp_path_factory.mktemp(NODDER))
 
 
 def test_the_talker_answers_one_way_or_the_other(talk: Talk) -> None:
@@ -100,11 +143,7 @@ def test_the_talker_answers_one_way_or_the_other(talk: Talk) -> None:
 def test_what_it_answers_is_captured(talk: Talk) -> None:
     talk.pairs = [talk.pair(number) for number in range(ASKED)]
 
-    def captured() -> bool:
-        records = talk.story.stack.traffic.records(MODEL, "1", talk.began_ms, now_ms() + 1)
-        return sum(1 for _ in records) == talk.requests
-
-    talk.story.wait("all answers are captured", 90, captured)
+    talk.story.wait("all answers are captured", 90, talk.is_captured)
     assert sum(not pair.beside for pair in talk.pairs) >= 10
 
 
@@ -115,7 +154,7 @@ def test_pairs_are_labelled_through_the_api_and_enough_of_them_train_a_reward_mo
         said = [preference(pair, rater) for pair in talk.pairs]
         assert talk.story.client.give_all_feedback(said) == ASKED
 
-    run = talk.story.wait("a reward model is being trained", 60, lambda: started(talk, "reward"))
+    run = talk.story.wait("a reward model is being trained", 60, lambda: talk.started("reward"))
 
     assert (run["model"], run["serves"], run["version"]) == (JUDGE, MODEL, "1")
     frozen = Datasets(talk.story.stack.bucket).load_pairs(run["datasets"][0])
@@ -128,10 +167,10 @@ def test_pairs_are_labelled_through_the_api_and_enough_of_them_train_a_reward_mo
 
 
 def test_the_reward_model_passes_its_gates_and_the_talker_is_aligned_with_it(talk: Talk) -> None:
-    judge = talk.story.wait("the reward model is decided on", 240, lambda: decided(talk, JUDGE, "1"))
+    judge = talk.story.wait("the reward model is decided on", 240, lambda: talk.decided(JUDGE, "1"))
     assert (judge.state, [gate["name"] for gate in judge.gates if not gate["passed"]]) == ("live", [])
 
-    run = talk.story.wait("the talker is being aligned", 60, lambda: started(talk, "align"))
+    run = talk.story.wait("the talker is being aligned", 60, lambda: talk.started("align"))
 
     assert (run["model"], run["version"], run["because"]) == (MODEL, "2", "judge, with reward model 1")
 
@@ -147,7 +186,7 @@ def test_pairs_from_traffic_carry_what_the_released_reward_model_thinks_of_them(
 
 
 def test_the_aligned_talker_passes_its_gates_and_answers(talk: Talk) -> None:
-    record = talk.story.wait("the aligned talker is decided on", 240, lambda: decided(talk, MODEL, "2"))
+    record = talk.story.wait("the aligned talker is decided on", 240, lambda: talk.decided(MODEL, "2"))
 
     assert (record.state, [gate for gate in record.gates if not gate["passed"]]) == ("live", [])
     measured = {gate["name"]: gate["value"] for gate in record.gates}
@@ -158,15 +197,26 @@ def test_the_aligned_talker_passes_its_gates_and_answers(talk: Talk) -> None:
 
 
 def test_questions_that_nobody_was_asked_about_are_answered_as_people_prefer(talk: Talk) -> None:
-    answered = talk.story.client.post
-    messages = [{"role": "user", "content": questions()[-1]}]
-
-    def is_second() -> bool:
-        reply = answered("/v1/chat/completions", {"model": MODEL, "messages": messages, "max_tokens": 4})
-        return reply["model"] == f"{MODEL}@2"
-
-    talk.story.wait("version 2 answers", 30, is_second)
+    talk.story.wait("version 2 answers", 30, lambda: talk.answers_as("2"))
     assert talk.share_polite() > talk.polite_before + 0.15
+
+
+def test_thumbs_on_single_answers_align_a_talker_that_has_no_reward_model(nodder: Talk) -> None:
+    """A person starts the run: so few thumbs are not announced."""
+    before = nodder.share_polite()
+    answers = [nodder.ask(questions()[number], seed=number) for number in range(ASKED)]
+    nodder.story.wait("what it answered is captured", 90, nodder.is_captured)
+    for rater in RATERS[:3]:
+        said = [thumb(answer, text, rater) for answer, [text] in answers]
+        assert nodder.story.client.give_all_feedback(said) == ASKED
+
+    run = nodder.story.stack.call("POST", "/jobs", {"model": NODDER})
+
+    assert run["because"].endswith("by kto")
+    record = nodder.story.wait("what the thumbs taught is decided on", 240, lambda: nodder.decided(NODDER, "2"))
+    assert (record.state, [gate for gate in record.gates if not gate["passed"]]) == ("live", [])
+    nodder.story.wait("version 2 answers", 30, lambda: nodder.answers_as("2"))
+    assert nodder.share_polite() > before + 0.15
 
 
 def gold(pair: Pair) -> dict[str, Any]:
@@ -185,21 +235,6 @@ def preference(pair: Pair, rater: str) -> dict[str, Any]:
     return {**said, "inference_id": pair.beside} if pair.beside else said
 
 
-def started(talk: Talk, recipe: str) -> dict[str, Any] | None:
-    """The run of a recipe in the talker's loop; StoryError when a run of it has failed."""
-    runs = [run for run in talk.story.stack.call("GET", "/jobs")["jobs"] if run["serves"] == MODEL]
-    require_no_failure(runs)
-    return next((run for run in runs if run["recipe"] == recipe), None)
-
-
-def decided(talk: Talk, model: str, version: str) -> Any:
-    """A version's record once its gates have decided; StoryError when the run that was to make it has failed."""
-    require_no_failure([run for run in talk.story.stack.call("GET", "/jobs")["jobs"] if run["serves"] == MODEL])
-    record = talk.story.stack.registry.version(model, version)
-    return record if record is not None and record.state in ("live", "refused") else None
-
-
-def require_no_failure(runs: Sequence[dict[str, Any]]) -> None:
-    for run in runs:
-        if run["status"] == "failed":
-            raise StoryError(f"the {run['recipe']} run failed: {run['error']}")
+def thumb(answer: str, text: str, rater: str) -> dict[str, Any]:
+    """What a rater says of a single answer."""
+    return {"metric_name": "thumbs_up", "value": is_polite(text), "inference_id": answer, "tags": {"rater": rater}}

@@ -27,6 +27,7 @@ class Context:
 
     function_version = "1"
     aws_request_id = "bench"
+    function_name = "bench"
 
     def __init__(self, seconds: float = 30.0) -> None:
         self._ends = time.monotonic() + seconds
@@ -44,11 +45,11 @@ sys.modules["boto3"] = stand_in
 from inference import app  # noqa: E402  (after its SDK)
 
 
-def event(body: str) -> dict[str, Any]:
+def event(body: str, route: str = "/v2/models/{model}/infer") -> dict[str, Any]:
     """An inference request, as API Gateway passes it."""
     return {
         "httpMethod": "POST",
-        "resource": "/v2/models/{model}/infer",
+        "resource": route,
         "pathParameters": {"model": "triage"},
         "body": body,
         "isBase64Encoded": False,
