@@ -3,6 +3,8 @@
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import product
 from threading import Lock
 from types import ModuleType
 from typing import Any
@@ -13,6 +15,7 @@ import pytest
 from feedback.schema import Feedback
 from feedback.tally import mark_of
 from pawl.identity import isoformat, unix_ms_of
+from pawl.metrics import declared
 from pawl.opinions import Opinions
 from pawl.receipt import ReceiptKeys
 
@@ -345,6 +348,47 @@ def test_only_what_teaches_is_counted(post: Post, receipt: Callable[..., str], t
     assert taught() == 5
 
 
+def _correction(name: str, value: Any = "billing") -> dict[str, Any]:
+    return {"outputs": [{"name": name, "data": [value]}]}
+
+
+@pytest.mark.parametrize("said", list(product(("label", "probabilities"), repeat=4)), ids=" ".join)
+def test_a_correction_that_comes_to_teach_counts_once_whatever_is_said_before_and_after(
+    said: tuple[str, ...], post: Post, receipt: Callable[..., str], taught: Callable[[], int]
+) -> None:
+    inference_id = receipt()
+
+    for name in said:
+        post(say(inference_id, "correction", _correction(name)))
+
+    assert taught() == ("label" in said)
+
+
+def test_a_correction_that_was_read_late_neither_teaches_nor_counts(
+    app: ModuleType, receipt: Callable[..., str], now_ms: int, taught: Callable[[], int], stored: Any
+) -> None:
+    inference_id = receipt()
+
+    for name, said_ms in (("probabilities", now_ms - 1_000), ("label", now_ms - 2_000)):
+        sent = Feedback.model_validate(say(inference_id, "correction", _correction(name)))
+        app.opinions.store([app.intake.read(sent, "key", said_ms)], said_ms)
+
+    assert [item["value"] for item in stored()] == [_correction("probabilities")]
+    assert taught() == 0
+
+
+def test_a_word_counts_once_its_metric_has_come_to_teach(
+    app: ModuleType, receipt: Callable[..., str], now_ms: int, taught: Callable[[], int]
+) -> None:
+    teaching = replace(app.intake, metrics=declared('{"thumbs_up": {"type": "boolean", "teaches": true}}'))
+    sent = Feedback.model_validate(say(receipt()))
+
+    for said_ms, intake in enumerate((app.intake, app.intake, teaching, teaching, app.intake, teaching), now_ms):
+        app.opinions.store([intake.read(sent, "key", said_ms)], said_ms)
+
+    assert taught() == 1
+
+
 def test_a_replay_counts_once_a_rater_and_so_does_a_changed_mind(
     post: Post, receipt: Callable[..., str], stored: Callable[[], list[dict[str, Any]]], taught: Callable[[], int]
 ) -> None:
@@ -400,6 +444,24 @@ def test_many_writers_at_once_count_each_piece_exactly_once(
         list(writers.map(lambda start: opinions.store(pieces[start : start + 20], now_ms), [0, 10, 20, 15, 5, 0]))
 
     assert taught() == 40
+
+
+def test_many_writers_at_once_count_what_comes_to_teach_exactly_once(
+    app: ModuleType, receipt: Callable[..., str], now_ms: int, taught: Callable[[], int]
+) -> None:
+    opinions = Opinions(OneByOne(boto3.client("dynamodb")), "feedback")
+    answers = [receipt() for _ in range(20)]
+
+    def correct(name: str, said_ms: int) -> None:
+        sent = [app.Feedback(**say(each, "correction", _correction(name))) for each in answers]
+        opinions.store([app.intake.read(each, "ada", said_ms) for each in sent], now_ms)
+
+    correct("probabilities", now_ms)
+    with ThreadPoolExecutor(8) as writers:
+        list(writers.map(correct, ["probabilities", "label", "other", "label"] * 3, range(now_ms, now_ms + 12)))
+    correct("label", now_ms + 20)
+
+    assert taught() == 20
 
 
 @pytest.mark.parametrize("write", [1, 2, 3])

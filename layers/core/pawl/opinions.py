@@ -8,10 +8,12 @@ Items of the feedback table (`pk`, `sk`), beside those that `pawl.feedback.Feedb
     announced                     <id of an event>             a threshold of `counts` that was announced
     compared/<model>              <answer>#<metric>#<rater>    which answer a preference is for, see `feedback.tally`
 
-A piece that teaches is put where none is and counted in one transaction, so neither a second delivery nor a writer at
-the same moment can count it twice, and no crash can keep it uncounted. A word that replaces another is not counted, and
-never takes the place of one that was said later: what is delivered again long after changes nothing. The same word said
-anew only moves the time at which it was said, so that no word from in between takes its place.
+A piece that teaches is put where none was counted and counted in one transaction, so neither a second delivery nor a
+writer at the same moment can count it twice, and no crash can keep it uncounted. A piece that teaches nothing is marked
+`uncounted`, until one that teaches takes its place, as a correction of another output does: items without the mark are
+never counted again. No word takes the place of one that was said later: what is delivered again long after changes
+nothing. The same word said anew only moves the time at which it was said, so that no word from in between takes its
+place.
 """
 
 import hashlib
@@ -39,6 +41,8 @@ TOGETHER = 25
 _KEEP_KEY_S = 86_400
 _TRIES = 8
 _FIRST_PAUSE_S = 0.02
+_FIRST_TO_TEACH = "attribute_not_exists(pk) OR (attribute_exists(uncounted) AND said_ms <= :said_ms)"
+_NONE_TAUGHT = "attribute_not_exists(pk) OR (attribute_exists(uncounted) AND digest <> :digest AND said_ms <= :said_ms)"
 _NEWER = "attribute_not_exists(said_ms) OR (digest <> :digest AND said_ms <= :said_ms)"
 _SAME = "digest = :digest AND said_ms < :said_ms"
 
@@ -46,8 +50,8 @@ _SAME = "digest = :digest AND said_ms < :said_ms"
 class Way(Enum):
     """How a piece is written: each way where what the one before it needs is not so."""
 
-    NEW = "put where none is, and counted if it teaches"
-    NEWER = "put in the place of another word that was not said later"
+    NEW = "put where none is that was counted, or said later; counted if it teaches, and else marked"
+    NEWER = "put in the place of another word that was counted, and not said later"
     AGAIN = "the same word, said once more"
 
     @property
@@ -122,7 +126,7 @@ class Opinions:
         return now_ms
 
     def _store_together(self, pieces: Sequence[Piece], now_ms: int) -> None:
-        waiting = [(piece, Way.NEW if piece.teaches else Way.NEWER) for piece in pieces]
+        waiting = [(piece, Way.NEW) for piece in pieces]
         for attempt in range(_TRIES):
             waiting, is_contended = self._attempt(waiting, now_ms)
             if not waiting:
@@ -134,7 +138,8 @@ class Opinions:
     def _attempt(self, waiting: "Waiting", now_ms: int) -> tuple["Waiting", bool]:
         """Write pieces, each in its way; what is left to do, and whether others wrote the same at that moment."""
         writes = [_write(self._table, piece, way, now_ms) for piece, way in waiting]
-        if len(writes) == 1 and waiting[0][1] is Way.NEWER:  # half the price of a transaction
+        counts = Counter((piece.model, piece.version) for piece, way in waiting if way is Way.NEW and piece.teaches)
+        if len(writes) == 1 and not counts and "Put" in writes[0]:  # half the price of a transaction
             try:
                 self._client.put_item(**writes[0]["Put"])
             except ClientError as error:
@@ -143,7 +148,6 @@ class Opinions:
                 require_lost_condition(error)
                 return _left(waiting, ["ConditionalCheckFailed"])
             return [], False
-        counts = Counter((piece.model, piece.version) for piece, way in waiting if way is Way.NEW)
         actions = [*writes, *(_add(self._table, *of, number) for of, number in counts.items())]
         try:
             self._client.transact_write_items(TransactItems=actions)
@@ -178,17 +182,22 @@ def _write(table: str, piece: Piece, way: Way, now_ms: int) -> Any:
     """The action of a transaction that writes a piece in this way."""
     pk, sk = piece.key
     digest = _digest(json.dumps(piece.body, sort_keys=True))
-    values = {"ExpressionAttributeValues": attributes({":digest": digest, ":said_ms": piece.said_ms})}
+    said = {":said_ms": piece.said_ms}
+    values = {"ExpressionAttributeValues": attributes({":digest": digest, **said})}
     if way is Way.AGAIN:
         update = {"UpdateExpression": "SET said_ms = :said_ms", "ConditionExpression": _SAME, **values}
         return {"Update": {"TableName": table, "Key": attributes({"pk": pk, "sk": sk}), **update}}
     about = {"said_ms": piece.said_ms, "digest": digest, "given_at": isoformat(now_ms)}
     about |= {"subjects": list(piece.subjects)} if piece.subjects else {}
     item = {"pk": pk, "sk": sk, **piece.body, "model_version": piece.version, **about}
-    put = {"TableName": table, "Item": attributes(item)}
-    if way is Way.NEW:
-        return {"Put": {**put, "ConditionExpression": "attribute_not_exists(pk)"}}
-    return {"Put": {**put, "ConditionExpression": _NEWER, **values}}
+    if way is Way.NEWER:
+        wanted = {"ConditionExpression": _NEWER, **values}
+    elif piece.teaches:
+        wanted = {"ConditionExpression": _FIRST_TO_TEACH, "ExpressionAttributeValues": attributes(said)}
+    else:
+        item["uncounted"] = True
+        wanted = {"ConditionExpression": _NONE_TAUGHT, **values}
+    return {"Put": {"TableName": table, "Item": attributes(item), **wanted}}
 
 
 def _add(table: str, model: str, version: str, number: int) -> Any:
