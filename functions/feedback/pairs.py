@@ -16,9 +16,10 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from feedback.schema import Id, Strict, Text
-from pawl.errors import InvalidRecord
+from pawl.errors import InvalidReceipt, InvalidRecord
 from pawl.masking import Masker, Policy
 from pawl.offered import Offered
+from pawl.receipt import Receipt
 from pawl.web import explain
 
 if TYPE_CHECKING:
@@ -69,6 +70,21 @@ class Pair(Strict):
         return self.model_copy(update={"answers": answers, "prompt": mask(self.prompt)})
 
 
+class NewPair(Pair):
+    """A pair as it is taken in: nobody could ever say anything of one whose ids are none."""
+
+    @model_validator(mode="after")
+    def _require_ids(self) -> Self:
+        ids = (self.inference_id, *(answer.inference_id for answer in self.answers))
+        try:
+            for each in ids:
+                if each is not None:
+                    Receipt.unproved(each)
+        except InvalidReceipt as error:
+            raise PydanticCustomError("receipts", "want every inference_id as an answer came with it") from error
+        return self
+
+
 class PairFiles:
     """The pairs of a bucket; a file is read again when its content has changed."""
 
@@ -85,7 +101,8 @@ class PairFiles:
 
     def add(self, model: str, lines: bytes) -> tuple[str, int]:
         """Store pairs, less those of erased answers, so that the same change nothing; the file's key, how many."""
-        content = [pair.masked(self._policy).model_dump_json(exclude_unset=True).encode() for pair in parse(lines)]
+        pairs = (pair.masked(self._policy) for pair in parse(lines, NewPair))
+        content = [pair.model_dump_json(exclude_unset=True).encode() for pair in pairs]
         parse(b"\n".join(content))  # two texts may be one without what tells them apart
         return self._offered.add(model, content)
 
@@ -98,12 +115,12 @@ class PairFiles:
         return self._read[content]
 
 
-def parse(lines: bytes) -> list[Pair]:
+def parse(lines: bytes, kind: type[Pair] = Pair) -> list[Pair]:
     """The pairs in a file; InvalidRecord names the first line that is none, or says that there are none or too many."""
     found = list[Pair]()
     for number, line in enumerate(lines.splitlines(), start=1):
         try:
-            found += [Pair.model_validate_json(line)] if line.strip() else []
+            found += [kind.model_validate_json(line)] if line.strip() else []
         except ValidationError as error:
             raise InvalidRecord(f"line {number}: {explain(error.errors())}") from error
     if not 1 <= len(found) <= FILE_PAIRS:

@@ -161,9 +161,9 @@ class Orders:
     def _comparisons(self, selection: Selection) -> Frozen:
         """Freeze what people have compared, after what the last reward model has learned from."""
         feedback = self.feedback.within(selection.model, *selection.window_ms)
-        gold, rules = gold_in(self.bucket, selection.model, self.policy), self._rules(selection.model)
+        known, rules = gold_in(self.bucket, selection.model, self.policy), self._rules(selection.model)
         parent = self._pairs_before(Live(selection.model, selection.version))
-        frozen = freeze_comparisons(selection, parent, feedback, Traffic(self.bucket), rules, gold)
+        frozen = freeze_comparisons(selection, parent, feedback, Traffic(self.bucket), rules, known)
         Quarantine(self.bucket, selection.model).replace(selection.version, frozen.quarantined)
         return frozen
 

@@ -8,7 +8,9 @@ from pawl.minhash import SHINGLE, THRESHOLD
 from pawl.pairset import PairRow
 from retrain.sides import SHARE
 
+NO_PAIR = "no pair"
 LEFT_OUT: Mapping[str, str] = {
+    NO_PAIR: "lines in the files of pairs to label that are none, or name no answer, so that they judge no rater",
     "unreadable": "pieces of feedback that compare no answers, or grade none by itself",
     "erased": "pieces of feedback by or about somebody who was erased, or on an erased answer",
     "without answer": "pieces of feedback of which an answer is not among the captured traffic",

@@ -20,10 +20,10 @@ from pawl.traffic import Traffic
 from retrain.answers import Compared, Prompt, Rated, Text, compare, given_in, rate
 from retrain.comparisons import METRICS, Opinion, Opinions
 from retrain.freezing import Frozen, Rules
-from retrain.gold import Gold
+from retrain.gold import Known
 from retrain.grading import Liked, grade
 from retrain.inheritance import ERASED, left_by
-from retrain.paircard import LEFT_OUT, pair_card
+from retrain.paircard import LEFT_OUT, NO_PAIR, pair_card
 from retrain.selection import Selection
 from retrain.sides import Belonging, held_out
 from retrain.thumbs import Thumb, Thumbs
@@ -39,7 +39,7 @@ def freeze_comparisons(
     feedback: Iterable[Mapping[str, Any]],
     traffic: Traffic,
     rules: Rules,
-    gold: Mapping[str, Gold],
+    known: Known,
 ) -> Frozen:
     """The next dataset of a generator: its parent's rows, and what people have preferred and liked since.
 
@@ -48,11 +48,12 @@ def freeze_comparisons(
     said, thumbs = _heard(feedback, selection, rules.erased)
     inherited, erased_rows = left_by(parent, rules.erased)
     given = given_in(_answers([*said.said, *thumbs.said], selection, traffic, rules.erased))
-    compared, rated = compare(given, said.said, gold), rate(given, thumbs.said)
+    compared, rated = compare(given, said.said, known.gold), rate(given, thumbs.said)
     weighed = weigh(compared, said.said, rules.trust, rules.restored)
     found = grade(rated, thumbs.said, selection.graded, rules.trust, rules.restored)
     left_out = said.left_out + thumbs.left_out + compared.left_out + rated.left_out + weighed.without + found.without
     left_out[ERASED] += erased_rows
+    left_out[NO_PAIR] += known.unreadable
     offered = [*_pairs(weighed.preferred, compared), *_thumbs(found.liked, rated)]
     splits = assemble(inherited, offered, left_out)
     learned = sum(map(len, splits.values())) - sum(map(len, inherited.values()))

@@ -21,7 +21,8 @@ from pawl.records import CaptureRecord
 from pawl.reward import RewardModel
 from pawl.versions import Live, VersionRecord
 
-PAIR = {"prompt": "Name a bird.", "answers": [{"text": "Wren."}, {"text": "Cat."}], "inference_id": "1.a", "gold": 1}
+ID = f"k1.{'0' * 32}.assistant.1.3.1.abc.mac"
+PAIR = {"prompt": "Name a bird.", "answers": [{"text": "Wren."}, {"text": "Cat."}], "inference_id": ID, "gold": 1}
 
 
 @pytest.fixture
@@ -91,6 +92,8 @@ def test_a_file_is_stored_once_however_often_it_is_added_and_the_page_is_named(a
 def test_nothing_is_stored_of_a_file_with_a_wrong_line(add: Any, cloud: Any) -> None:
     with pytest.raises(InvalidRecord, match="line 2: want two different answers"):
         add(PAIR, {**PAIR, "answers": [{"text": "Wren."}, {"text": "Wren."}]})
+    with pytest.raises(InvalidRecord, match="line 1: want every inference_id"):
+        add({**PAIR, "inference_id": "no receipt"})
 
     assert list(cloud.bucket.keys("pairs/")) == []
 
@@ -115,14 +118,15 @@ def test_personal_data_is_masked_before_a_file_is_stored_and_who_chose_the_gold_
 
 
 def test_how_far_the_labelling_is_and_who_knows_what_is_known(
-    add: Any, look: Any, answer: Any, start: Any, rest: Any, context: Any
+    add: Any, look: Any, answer: Any, cloud: Any, start: Any, rest: Any, context: Any
 ) -> None:
     pairs = [
         {"prompt": p, "answers": [{"text": "+"}, {"text": "-"}], "inference_id": answer(p, "+").inference_id}
         for p in "abcd"
     ]
     pairs[0]["gold"], pairs[1]["gold"] = 1, 0
-    add(*pairs, {**PAIR, "inference_id": "no receipt"})
+    add(*pairs)
+    cloud.bucket.write("pairs/assistant/by-hand.jsonl", json.dumps({**PAIR, "inference_id": "no receipt"}).encode())
     say = start("feedback.app").handler
     better, worse, tie = {"chosen": "+", "rejected": "-"}, {"chosen": "-", "rejected": "+"}, {"tie": ["-", "+"]}
     for pair, rater, value in [

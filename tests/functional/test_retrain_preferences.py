@@ -26,7 +26,7 @@ from pawl.receipt import Receipt, ReceiptKeys
 from pawl.records import CaptureRecord
 from pawl.tombstones import bury, subject_digest
 from pawl.versions import Live, VersionRecord
-from retrain.gold import gold_in
+from retrain.gold import Gold, gold_in
 
 HOUR_MS = 3_600_000
 LATER = 50
@@ -478,9 +478,30 @@ def test_the_labelling_pages_gold_pairs_are_found_by_the_very_key_of_a_vote_on_t
     found = gold_in(cloud.bucket, MODEL, Policy())
 
     pairs = [pair.masked(Policy()) for pair in parse("\n".join(lines[:3]).encode())]
-    assert list(found) == [identify(pair, MODEL, Receipt.unproved) for pair in pairs]
-    assert [gold.better for gold in found.values()] == [ids[0], None, "Ask <EMAIL_2>."]
+    assert list(found.gold) == [identify(pair, MODEL, Receipt.unproved) for pair in pairs]
+    assert [gold.better for gold in found.gold.values()] == [ids[0], None, "Ask <EMAIL_2>."]
     value = {"tie": [answer["text"] for answer in personal["answers"]]}
     sent = {"metric_name": "preference", "value": value, "inference_id": ids[0]}
     piece = Intake(keys, declared(""), 90.0).read(Feedback.model_validate(sent), "key", now_ms)
-    assert pair_of(piece.key[1]) == list(found)[2]
+    assert pair_of(piece.key[1]) == list(found.gold)[2]
+
+
+def test_a_line_that_is_no_pair_is_counted_and_keeps_no_comparison_from_being_learned(
+    answer: Callable[..., str], compare: Any, handle: Any, told: Any, jobs: Any, cloud: Any
+) -> None:
+    compare(60)
+    ids = [answer("Name a bird.", text) for text in ("A wren.", "A cat.")]
+    good = {"answers": [{"text": text, "inference_id": id} for text, id in zip("ab", ids, strict=True)], "gold": 1}
+    wrong = [{**good, "gold": 3}, {**good, "answers": [{"text": "a"}] * 2}, {"gold": 1}, 7]
+    malformed = {"answers": [{"text": "a"}, {"text": "b"}], "inference_id": "1.a", "gold": 2}
+    lines = [json.dumps(each) for each in (*wrong, malformed, good)]
+    cloud.bucket.write(f"pairs/{MODEL}/one.jsonl", "\n".join([*lines, "no JSON", ""]).encode())
+
+    handle(told("sqs_feedback_ready"))
+
+    assert len(jobs()) == 1
+    body = cloud.registry.run(cloud.registry.active_run(MODEL))
+    frozen = Datasets(cloud.bucket).load_pairs(body["dataset"])
+    assert frozen.lineage["left_out"]["no pair"] == 6
+    assert "| 6 | no pair |" in frozen.files[CARD].decode()
+    assert list(gold_in(cloud.bucket, MODEL, Policy()).gold.values()) == [Gold(ids[0])]

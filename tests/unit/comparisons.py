@@ -13,7 +13,7 @@ from pawl.records import CaptureRecord
 from pawl.traffic import Traffic
 from retrain.comparisons import METRICS
 from retrain.freezing import Frozen, Rules
-from retrain.gold import Gold
+from retrain.gold import Gold, Known
 from retrain.pairs import freeze_comparisons
 from retrain.selection import Selection
 from retrain.thumbs import graded
@@ -97,7 +97,7 @@ class Conversations:
         """The next dataset of version 3."""
         lake = cast("Traffic", Lake(self.records))
         selection = Selection(MODEL, "3", WINDOW, METRICS, graded(METRICS_DECLARED, MODEL))
-        return freeze_comparisons(selection, parent, self.feedback, lake, rules or Rules(), self.gold)
+        return freeze_comparisons(selection, parent, self.feedback, lake, rules or Rules(), Known(self.gold))
 
 
 def rows_of(frozen: Frozen) -> list[PairRow]:

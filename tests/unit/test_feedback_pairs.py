@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from feedback.pairs import FILE_PAIRS, parse
+from feedback.pairs import FILE_PAIRS, NewPair, parse
 from pawl.errors import InvalidRecord
 
-WITH_RECEIPTS = {
+WITH_RECEIPTS: dict[str, Any] = {
     "prompt": "Name a bird.",
     "answers": [{"text": "Wren.", "inference_id": "1.a"}, {"text": "Cat.", "inference_id": "1.b"}],
 }
@@ -62,3 +62,20 @@ def test_what_is_no_pair_is_refused_with_its_line(wrong: str) -> None:
 def test_an_empty_file_and_one_too_large_are_refused(number: int) -> None:
     with pytest.raises(InvalidRecord, match=f"{number} pairs: want 1 to {FILE_PAIRS}"):
         parse(lines(*[TEXTS] * number))
+
+
+ID = f"k1.{'0' * 32}.assistant.1.3.1.abc.mac"
+UNNAMED = {
+    "beside": {**TEXTS, "inference_id": "1.a"},
+    "one of two": {**WITH_RECEIPTS, "answers": [{"text": "Wren.", "inference_id": ID}, WITH_RECEIPTS["answers"][1]]},
+    "empty": {**TEXTS, "inference_id": ""},
+}
+
+
+@pytest.mark.parametrize("wrong", UNNAMED)
+def test_a_pair_whose_id_is_none_is_not_taken_in(wrong: str) -> None:
+    good = {**TEXTS, "inference_id": ID}
+    assert len(parse(lines(good), NewPair)) == 1
+
+    with pytest.raises(InvalidRecord, match=r"^line 2: want every inference_id as an answer came with it"):
+        parse(lines(good, UNNAMED[wrong]), NewPair)
