@@ -16,6 +16,7 @@ LEFT_OUT: Mapping[str, str] = {
     "quarantined": "texts all of whose votes are in quarantine",
     "untrusted": "texts on which only raters voted whose votes tell nothing",
     "near duplicate": f"texts that have {THRESHOLD:.0%} of their runs of {SHINGLE} words in common with an earlier one",
+    "both sides": "texts that would have to be learned from and held out, by who asked and whom feedback names",
     "rare label": f"texts with a label that is new and has fewer than {NEW_LABEL_ROWS} rows to learn from",
     "erased row": "rows of the parent dataset by or about somebody who was erased, or of an erased answer",
 }

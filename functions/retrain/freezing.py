@@ -25,6 +25,8 @@ from retrain.splitting import RECENT, TRAIN, Belonging, Splits, held_out
 from retrain.trust import Trust
 from retrain.whose import persons
 
+_SIDES = {True: RECENT, False: TRAIN, None: None}
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:
@@ -85,12 +87,14 @@ def assemble(
     fresh = _without_repeats([key for key in offered if key in agreed.labels], texts, inherited)
     left_out["near duplicate"] += sum(key in agreed.labels for key in offered) - len(fresh)
     rows = [_row(texts[key], agreed.labels[key]) for key in fresh]
-    belongings = [Belonging(key, texts[key].whose.subject, texts[key].whose.is_rater) for key in fresh]
-    sides = [RECENT if is_out else TRAIN for is_out in held_out(belongings, inherited, names)]
+    belongings = [Belonging(key, texts[key].whose.everybody, texts[key].whose.is_rater) for key in fresh]
+    sides = [_SIDES[is_out] for is_out in held_out(belongings, inherited, names)]
     labels = _learnable_labels(inherited, zip(rows, sides, strict=True))
     splits = {name: list(given) for name, given in inherited.items()} | {RECENT: list(inherited.get(RECENT, []))}
     for row, side in zip(rows, sides, strict=True):
-        if row.label in labels:
+        if side is None:
+            left_out["both sides"] += 1
+        elif row.label in labels:
             splits[side].append(row)
         else:
             left_out["rare label"] += 1
@@ -148,7 +152,7 @@ def _without_repeats(keys: Sequence[str], texts: Mapping[str, Asked], inherited:
     return [key for place, key in enumerate(keys, len(before)) if first[place] == place]
 
 
-def _learnable_labels(inherited: Splits, offered: Iterable[tuple[Row, str]]) -> set[str]:
+def _learnable_labels(inherited: Splits, offered: Iterable[tuple[Row, str | None]]) -> set[str]:
     """The inherited labels, and new ones with enough rows to train on."""
     new_rows = Counter(row.label for row, side in offered if side == TRAIN)
     return {row.label for row in inherited[TRAIN]} | {

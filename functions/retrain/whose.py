@@ -1,4 +1,4 @@
-"""Whose a row is: one subject decides on its side of the split, and whoever is erased takes along what is theirs too.
+"""Whose a row is: whom feedback names and who asked are on one side of the split; whoever is erased takes it along.
 
 The subject is whom feedback names first, else who asked, else the only rater. Beside them a row is everybody's whom
 feedback names, who asked, or whose own words it holds: none of them may find it in a later dataset. Whom feedback names
@@ -53,9 +53,14 @@ class Whose(NamedTuple):
     authors: tuple[str, ...] = ()
 
     @property
+    def everybody(self) -> tuple[str, ...]:
+        """The subject and all beside them."""
+        return (self.subject, *self.people) if self.subject else ()
+
+    @property
     def askers(self) -> tuple[str, ...]:
         """Who must not be trained on and held out: who only rates or writes what is better may be both."""
-        return () if self.is_rater or not self.subject else (self.subject, *self.people)
+        return () if self.is_rater else self.everybody
 
 
 def whose(told: Iterable[Word], askers: Iterable[str], authors: Iterable[str] = ()) -> Whose:

@@ -301,6 +301,25 @@ def test_one_person_whom_feedback_names_and_requests_tell_by_a_pseudonym_is_on_o
     assert {split for each in sides.values() for split in each} == {"train", "recent"}
 
 
+def test_one_who_asks_for_others_is_on_one_side_in_every_later_dataset() -> None:
+    def ask(world: World, texts: list[str]) -> None:
+        for number, text in enumerate(texts):
+            whose = {"subject": f"customer {text}"} if number % 2 else {}
+            world.say(world.answer(text, asked_by="5c1a"), "outage", rater="ada", **whose)
+            world.say(world.answer(text[::-1], asked_by=f"other {text}"), "outage", rater="ada")
+
+    first, later = World(), World()
+    ask(first, TEXTS[:20])
+    ask(later, TEXTS[20:40])
+    parent = first.freeze().dataset
+    assert isinstance(parent, FrozenDataset)
+
+    for frozen in parent, later.freeze(parent).dataset:
+        sides = [split for split, rows in frozen.splits.items() for row in rows if "5c1a" in row.whose]
+        assert len(set(sides)) == 1
+        assert frozen.splits["recent"][1:]
+
+
 def test_what_is_erased_leaves_the_rows_that_were_inherited_too() -> None:
     world = World()
     world.label("outage", "about bob", rater="carl", subject="bob")

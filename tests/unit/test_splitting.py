@@ -11,13 +11,15 @@ NOTHING: dict[str, list[Row]] = {"train": [], "holdout": []}
 
 
 def _rows(sizes: dict[str, int], is_rater: bool = False) -> list[Belonging]:
-    return [Belonging(f"{who} {n}", who, is_rater) for who, size in sizes.items() for n in range(size)]
+    return [Belonging(f"{who} {n}", (who,), is_rater) for who, size in sizes.items() for n in range(size)]
 
 
-def _sides(rows: list[Belonging], inherited: dict[str, list[Row]] = NOTHING) -> dict[str, set[bool]]:
-    found = dict[str, set[bool]]()
+def _sides(rows: list[Belonging], inherited: dict[str, list[Row]] = NOTHING) -> dict[str, set[bool | None]]:
+    """On which sides everybody is; None is among them where a row of theirs was left out."""
+    found = dict[str, set[bool | None]]()
     for row, is_out in zip(rows, held_out(rows, inherited), strict=True):
-        found.setdefault(row.subject, set()).add(is_out)
+        for name in row.names:
+            found.setdefault(name, set()).add(is_out)
     return found
 
 
@@ -54,7 +56,7 @@ def test_a_subject_with_more_than_the_share_is_trained_on_and_a_rater_goes_by_te
 
     assert _sides(_rows(sizes))["ada"] == {False}
     assert _sides(_rows(sizes, is_rater=True))["ada"] == {True, False}
-    mixed = [*_rows(sizes, is_rater=True), Belonging("of ada", "ada")]
+    mixed = [*_rows(sizes, is_rater=True), Belonging("of ada", ("ada",))]
     assert _sides(mixed)["ada"] == {False}
 
 
@@ -69,3 +71,48 @@ def test_a_rater_whose_rows_went_by_their_texts_goes_on_by_texts() -> None:
         ]
 
     assert held_out(rows, inherited) == first == [is_held_out_by_text(row.key) for row in rows]
+
+
+def test_who_asked_is_on_one_side_with_everybody_whom_feedback_names() -> None:
+    asked = [Belonging(f"alice {n}", (f"customer {n}", "alice") if n % 2 else ("alice",)) for n in range(20)]
+    others = _rows({f"other {n}": 4 for n in range(20)})
+
+    sides = _sides([*asked, *others])
+
+    assert all(sides[name] == {True} for row in asked for name in row.names)
+    assert sum(True in each for name, each in sides.items() if name.startswith("other")) == 1  # 24 of 100 rows in all
+
+
+def test_a_row_whose_people_the_parent_has_on_different_sides_is_left_out() -> None:
+    inherited = {"train": [Row("a", "x", subject="ada")], "recent": [Row("b", "x", subject="bob", people=("bo",))]}
+    rows = [Belonging("1", ("ada", "eve")), Belonging("2", ("eve", "bo")), Belonging("3", ("bob", "dan"))]
+
+    assert held_out(rows, inherited) == [False, None, True]
+
+
+def test_one_who_is_on_both_sides_already_binds_nobody_and_is_on_one_from_now_on() -> None:
+    both = {"train": [Row("a", "x", subject="c1", people=("ada",))], "recent": [Row("b", "x", subject="ada")]}
+
+    sides = _sides([*_rows({"ada": 6, "bob": 3, "carl": 20}), Belonging("new", ("c1", "c2"))], both)
+
+    assert sides["ada"] in ({True}, {False})
+    assert sides["c2"] == {False}
+
+
+PEOPLE = st.lists(st.lists(st.sampled_from("abcdefghij"), max_size=3).map(tuple), max_size=30)
+
+
+@given(PEOPLE, PEOPLE)
+def test_whoever_is_on_a_side_stays_there_in_the_next_dataset(
+    first: list[tuple[str, ...]], later: list[tuple[str, ...]]
+) -> None:
+    inherited: dict[str, list[Row]] = {"train": [], "recent": []}
+    for names in first, later:
+        rows = [Belonging(f"{'earlier' if names is first else 'later'} {n}", each) for n, each in enumerate(names)]
+        for row, is_out in zip(rows, held_out(rows, inherited), strict=True):
+            if is_out is not None:
+                side = inherited["recent" if is_out else "train"]
+                inherited = {**inherited, "recent" if is_out else "train": [*side, Row(row.key, "x", people=row.names)]}
+
+    trained, kept = ({name for row in inherited[side] for name in row.people} for side in ("train", "recent"))
+    assert not trained & kept
