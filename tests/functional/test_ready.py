@@ -8,6 +8,7 @@ import boto3
 import pytest
 
 from pawl.opinions import COUNTS, Opinions, Piece
+from pawl.receipt import ReceiptKeys
 
 BEFORE_THE_NOTE = (2, 4)
 """Writes that note a crossing: who dies there has announced it already."""
@@ -97,6 +98,33 @@ def test_a_crossing_outlives_a_crash_anywhere_and_keeps_its_name(
     ids = [told["id"] for told in cloud.announced()]
     assert set(ids) == {"feedback/triage/1/10", "feedback/triage/1/20"}
     assert len(ids) == 2 + (write in BEFORE_THE_NOTE)
+
+
+def test_thumbs_alone_are_announced_where_they_are_declared_to_teach(
+    start: Callable[[str], ModuleType],
+    rest: Callable[..., dict[str, Any]],
+    stream: Callable[[], dict[str, Any]],
+    keys: ReceiptKeys,
+    cloud: Any,
+    context: Any,
+    now_ms: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("METRICS", '{"thumbs_up": {"type": "boolean", "teaches": true}}')
+    monkeypatch.setenv("READY_FEEDBACK", "20")
+    take, ready = start("feedback.app").handler, start("feedback.ready").handler
+    about = {"model": "assistant", "model_version": "1", "function_version": "3", "payload": b"hello"}
+    ids = [keys.sign(**about, rows=1, unix_ms=now_ms, random=number.to_bytes(10, "big")) for number in range(20)]
+    items = [{"metric_name": "thumbs_up", "value": bool(n % 2), "inference_id": id} for n, id in enumerate(ids)]
+
+    for first, end in ((0, 19), (0, 19), (19, 20)):  # the same again counts nothing
+        assert cloud.announced() == []
+        reply = take(rest("POST", "/feedback/bulk", {"items": items[first:end]}, sender="feedback"), context)
+        assert reply["statusCode"] == 200
+        ready(stream(), context)
+
+    (told,) = cloud.announced()
+    assert told["data"] == {"model": "assistant", "version": "1", "feedback": 20}
 
 
 def _label(number: int, now_ms: int) -> Piece:

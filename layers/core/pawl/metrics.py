@@ -5,8 +5,9 @@ They are declared in configuration, a JSON object with one entry a metric:
     {"resolved": {"type": "boolean", "level": "episode", "optimize": "max", "models": ["triage"], "teaches": true}}
 
 `type` must be given. Left out, `level` is inference, `optimize` max, `models` all of them, and `teaches`, whether its
-feedback counts toward a training, false. What is declared comes on top of DEFAULTS; the names in RESERVED have their
-meaning already and cannot be declared.
+feedback counts toward a training, false. What is declared comes on top of DEFAULTS, or in the place of one: thumbs tell
+a classifier nothing, and counting them takes a transaction each, so a deployment whose generators learn from thumbs
+declares that `thumbs_up` teaches. The names in RESERVED have their meaning already and cannot be declared.
 """
 
 import json
