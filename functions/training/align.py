@@ -82,15 +82,20 @@ def prompts_of(rows: Sequence[PairRow], most: int) -> list[Prompt]:
     return list(different.values())[:most]
 
 
-def identity(dataset: PairDataset, purpose: Purpose, ancestry: Ancestry, knobs: Knobs) -> str:
-    """What a checkpoint must name to be taken up by this run: all that its weights follow from."""
+def identity(dataset: PairDataset, purpose: Purpose, ancestry: Ancestry, knobs: Knobs, precision: str) -> str:
+    """What a checkpoint must name to be taken up by this run: all that its weights follow from.
+
+    `precision` is what the knob comes to on this machine (`training.halves`). A machine of another one starts afresh:
+    it has no use for fp16's scale of gradients, nor would it end with the same weights. What that loses is no more than
+    the minutes that this run has trained.
+    """
     told = {
         "run": purpose.run,
         "dataset": dataset.digest,
         "base": purpose.base.name,
         "live": ancestry.live.digest,
         "judge": ancestry.judge.digest if ancestry.judge else None,
-        "knobs": asdict(knobs),
+        "knobs": {**asdict(knobs), "precision": precision},
     }
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 

@@ -127,6 +127,7 @@ def run_recalibrate(options: argparse.Namespace, code: str, created_at: str) -> 
 
 def run_reward(options: argparse.Namespace, code: str, created_at: str) -> None:
     """Train a reward model from frozen comparisons, going on from the run's own checkpoint where there is one."""
+    from training.halves import precision_here
     from training.resume import Checkpoints, processes
     from training.reward import identity, reward  # brings trl, which the other recipes do without
 
@@ -136,7 +137,7 @@ def run_reward(options: argparse.Namespace, code: str, created_at: str) -> None:
     knobs = given(options, RewardKnobs)
     dataset = thaw_pairs(place_at(options.dataset, s3).read_all())
     kept = place_at(checkpoint_address(options.output), s3)
-    checkpoints = Checkpoints(kept, identity(dataset, purpose, knobs))
+    checkpoints = Checkpoints(kept, identity(dataset, purpose, knobs, precision_here(knobs.precision)))
 
     def recipe(folder: Path, report: RunReport) -> Bundle | None:
         return reward(dataset, purpose, knobs, folder, report, checkpoints, time.monotonic)
@@ -152,6 +153,7 @@ def run_align(options: argparse.Namespace, code: str, created_at: str) -> None:
     """Align the live generator with frozen comparisons; what it was taught is kept for the next run."""
     from training.align import Aligned, Purpose, align, identity  # brings trl, which the other recipes do without
     from training.ancestry import base_of, fetch
+    from training.halves import precision_here
     from training.resume import Checkpoints, processes
 
     options.reward = None if options.reward == NONE else options.reward
@@ -164,7 +166,7 @@ def run_align(options: argparse.Namespace, code: str, created_at: str) -> None:
         parent = options.parent or f"models:/{live.name}/{live.version}"
         purpose = Purpose(options.model, options.version, options.run, created_at, base, parent, code)
         kept, adapter = (place_at(of(options.output), s3) for of in (checkpoint_address, adapter_address))
-        checkpoints = Checkpoints(kept, identity(dataset, purpose, ancestry, knobs))
+        checkpoints = Checkpoints(kept, identity(dataset, purpose, ancestry, knobs, precision_here(knobs.precision)))
 
         def recipe(folder: Path, report: RunReport) -> Bundle | None:
             made: Aligned | None = align(dataset, purpose, ancestry, knobs, folder, report, checkpoints, time.monotonic)

@@ -36,7 +36,7 @@ from training.classifier import pad
 from training.curves import FILE as CURVES
 from training.curves import Chronicle, draw
 from training.export import GRAPH
-from training.halves import precision_here
+from training.halves import precision_here, switches
 from training.judge import Base, Judge, Served, load_base
 from training.judge_export import ExportedJudge, export_judge
 from training.measurement import compare_served
@@ -88,7 +88,7 @@ def arguments(base: Base, knobs: Knobs, steps: int, folder: Path) -> RewardConfi
         max_length=None,
         seed=knobs.seed,
         data_seed=knobs.seed,
-        **precision_here(knobs.precision),
+        **switches(precision_here(knobs.precision)),
         use_cpu=not is_cuda,
         gradient_checkpointing=False,
         eval_strategy="steps",  # with a checkpoint of the same step, not after it
@@ -242,9 +242,15 @@ def measure(
 # --- The recipe -------------------------------------------------------------------------------------------------------
 
 
-def identity(dataset: PairDataset, purpose: Purpose, knobs: Knobs) -> str:
-    """What a checkpoint must name to be taken up by this run: all that its weights follow from."""
-    told = {"run": purpose.run, "dataset": dataset.digest, "base": purpose.base_model, "knobs": asdict(knobs)}
+def identity(dataset: PairDataset, purpose: Purpose, knobs: Knobs, precision: str) -> str:
+    """What a checkpoint must name to be taken up by this run: all that its weights follow from.
+
+    `precision` is what the knob comes to on this machine (`training.halves`). A machine of another one starts afresh:
+    it has no use for fp16's scale of gradients, nor would it end with the same weights. What that loses is no more than
+    the minutes that this run has trained.
+    """
+    settings = {**asdict(knobs), "precision": precision}
+    told = {"run": purpose.run, "dataset": dataset.digest, "base": purpose.base_model, "knobs": settings}
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 

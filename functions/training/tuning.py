@@ -30,7 +30,7 @@ from training.align_knobs import BY_REWARD, METHODS, Knobs
 from training.checkpoint import Checkpoint
 from training.curves import Chronicle
 from training.divergence import Divergence, Floats, divergence
-from training.halves import precision_here
+from training.halves import precision_here, switches
 from training.looks import Look, gold
 from training.policy import Encoded, encode, log_probabilities, prompt_ids, sample, tokenizer_of
 from training.progress import RunReport
@@ -170,7 +170,7 @@ def _arguments(knobs: Knobs, folder: Path, rows: int) -> dict[str, Any]:
         "warmup_steps": max(1, steps // 10),
         "seed": knobs.seed,
         "data_seed": knobs.seed,
-        **precision_here(knobs.precision),
+        **switches(precision_here(knobs.precision)),
         "use_cpu": not has_gpu,
         "gradient_checkpointing": False,
         "dataloader_pin_memory": has_gpu,

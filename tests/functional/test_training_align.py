@@ -22,7 +22,9 @@ from pawl.pairset import PairDataset, PairRow, freeze_pairs
 from training import contest
 from training.__main__ import main
 from training.adapter import CONFIG, WEIGHTS, Weights, config_of, merge, set_weights, unpacked, weights_of
+from training.align import Purpose, identity
 from training.align_knobs import Knobs
+from training.ancestry import Ancestry, Base
 from training.arguments import given, parser
 from training.checkpoint import Checkpoint, open_checkpoint
 from training.looks import Look
@@ -458,6 +460,16 @@ def test_thumbs_alone_align_by_the_command_and_the_manifest_says_what_was_learne
     assert (told["method"], told["thumbs"], told["thumbs_left_out"], told["reward"]) == ("kto", 8, 0, "implicit margin")
     assert (served["pairs"], "win_rate" in served) == (2, False)
     assert "8 were learned from, 0 left out" in (bundle.path / "card.md").read_text(encoding="utf-8")
+
+
+def test_the_identity_of_a_run_changes_with_the_precision_that_the_machine_has(
+    dataset: PairDataset, live: Bundle
+) -> None:
+    purpose = Purpose("tiny", "2", "run-2", "2026-01-01T00:00:00.000Z", Base("source", "tiny", "mit"))
+
+    names = {identity(dataset, purpose, Ancestry(live), KNOBS, found) for found in ("fp16", "bf16", "bf16")}
+
+    assert len(names) == 2
 
 
 def test_a_job_that_names_no_method_takes_the_recipe_s_own() -> None:

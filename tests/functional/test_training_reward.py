@@ -238,7 +238,7 @@ def test_a_run_that_is_killed_at_any_step_ends_with_the_same_weights(
     def run(folder: Path, place: Folder) -> Bundle | None:
         (folder / "bundle").mkdir(parents=True, exist_ok=True)
         report = RunReport(Folder(folder / "report"), "run-7", lambda: 0.0)
-        checkpoints = Checkpoints(place, identity(dataset, purpose, KNOBS))
+        checkpoints = Checkpoints(place, identity(dataset, purpose, KNOBS, "fp32"))
         return reward(dataset, purpose, KNOBS, folder / "bundle", report, checkpoints, lambda: 0.0)
 
     whole = run(tmp_path / "whole", Folder(tmp_path / "whole-checkpoint"))
@@ -285,9 +285,24 @@ def test_the_identity_of_a_run_changes_with_all_that_its_weights_follow_from(dat
     purpose = Purpose("judge", "2", "run-7", "2026-01-01T00:00:00.000Z", "base", "base", "mit")
     changed = [replace(purpose, run="run-8"), replace(purpose, base_model="other")]
 
-    names = {identity(dataset, each, KNOBS) for each in (purpose, *changed)}
+    names = {identity(dataset, each, KNOBS, "fp32") for each in (purpose, *changed)}
 
-    assert len(names | {identity(dataset, purpose, replace(KNOBS, seed=8))}) == 4
+    assert len(names | {identity(dataset, purpose, replace(KNOBS, seed=8), "fp32")}) == 4
+
+
+def test_a_checkpoint_of_a_machine_that_multiplies_otherwise_is_not_taken_up(
+    dataset: PairDataset, tmp_path: Path
+) -> None:
+    purpose = Purpose("judge", "2", "run-7", "2026-01-01T00:00:00.000Z", "base", "base", "mit")
+    half, brain = (Checkpoints(Folder(tmp_path), identity(dataset, purpose, KNOBS, each)) for each in ("fp16", "bf16"))
+    (tmp_path / "checkpoint-3").mkdir()
+    (tmp_path / "checkpoint-3" / "scaler.pt").write_bytes(b"scale of gradients")
+    half.store(tmp_path / "checkpoint-3")
+
+    assert brain.fetch(tmp_path / "other") is None
+    assert half.fetch(tmp_path / "own") == str(tmp_path / "own" / "checkpoint-3")
+    named = replace(KNOBS, precision="fp16")
+    assert identity(dataset, purpose, named, "fp16") == identity(dataset, purpose, KNOBS, "fp16")
 
 
 def test_the_penalty_keeps_length_out_of_the_reward(bases: dict[str, Path], tmp_path: Path) -> None:
