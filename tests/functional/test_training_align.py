@@ -175,6 +175,17 @@ def test_a_policy_learns_in_half_precision_too(aligned: Callable[..., Tuned]) ->
     assert half.looks[-1] != whole.looks[-1]
 
 
+@pytest.mark.parametrize("method", ["dpo", "kto"])
+def test_a_policy_that_stands_still_looks_the_same_before_and_after_a_training_in_half_precision(
+    method: str, aligned: Callable[..., Tuned]
+) -> None:
+    tuned = aligned(replace(KNOBS, method=method, steps=3, looks=1, rate=1e-9, precision="bf16"))
+
+    first, last = tuned.looks
+    assert (last.gold, last.reward) == pytest.approx((first.gold, first.reward), abs=1e-6)
+    assert (last.kl_per_answer, tuned.divergence.per_answer) == pytest.approx((0.0, 0.0), abs=1e-6)
+
+
 def thumbs_of(whats: Sequence[str]) -> list[PairRow]:
     """A good answer to every second question, a bad one to the others."""
     texts = (("it is late", ""), ("", "the invoice charges"))
