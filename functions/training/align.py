@@ -34,6 +34,7 @@ from training.ancestry import Ancestry, Base
 from training.checkpoint import Checkpoint, open_checkpoint
 from training.divergence import ESTIMATOR
 from training.frontier import draw_frontier
+from training.halves import precision_here
 from training.origin import Origin
 from training.progress import RunReport
 from training.resume import Checkpoints, Keeper, processes
@@ -173,6 +174,8 @@ def align(
     """Align on a frozen dataset and leave a sealed bundle in the empty `folder`; of several processes, the first."""
     rows = held_out(dataset, knobs.method)
     judge = ancestry.judge.rewards if ancestry.judge else None
+    precision = precision_here(knobs.precision)
+    report.note(precision=precision)
     with TemporaryDirectory() as scratch:
         place = Path(scratch)
         checkpoint = open_checkpoint(purpose.base.source, place / "base")
@@ -203,7 +206,7 @@ def align(
 
     report.begin("evaluation", 0.8)
     files = packed(tuned.weights)
-    alignment = told_of(tuned, dataset.splits["train"], knobs, ancestry.judge)
+    alignment = told_of(tuned, dataset.splits["train"], knobs, ancestry.judge) | {"precision": precision}
     served = judged(open_bundle(folder), ancestry.live, rows, judge, knobs)
     metrics = {**made.metrics, "alignment": alignment, "served": served, "adapter": describe(files)}
     about = described(made, dataset, purpose)

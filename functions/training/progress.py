@@ -67,6 +67,11 @@ class RunReport:
         self._facts |= {"stage": stage, "progress": round(progress, 3)}
         self._write()
 
+    def note(self, **facts: str) -> None:
+        """Say what holds for the whole run, such as the precision of its machine."""
+        self._facts |= facts
+        self._write()
+
     def epoch(self, number: int, progress: float, **losses: float) -> None:
         """Record what one epoch came to."""
         measured = {name: round(value, 4) for name, value in losses.items()}

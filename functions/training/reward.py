@@ -273,6 +273,8 @@ def reward(
     rows, held = divide(dataset.splits.get("train", []), knobs.validation_share, knobs.seed)
     if not rows or not held:
         raise InvalidDataset(f"{len(rows)} pairs to learn from and {len(held)} to validate on: want some of each")
+    precision = precision_here(knobs.precision)
+    report.note(precision=precision)
     with TemporaryDirectory() as scratch:
         base = load_base(purpose.base, knobs.dimensions, Path(scratch) / "base")
         learned, validation = (encode(part, base, knobs.max_tokens) for part in (rows, held))
@@ -305,7 +307,7 @@ def reward(
     tokens = min(knobs.seconds_tokens, knobs.max_tokens)
     latency = compare_served(Served(base.judge), base.judge.config.vocab_size, folder / GRAPH, tokens, 3, 5)
     metrics |= {"latency": asdict(latency), "int8_speedup": round(latency.float_ms / latency.int8_ms, 2)}
-    metrics["thumbs_left_out"] = thumbs
+    metrics |= {"thumbs_left_out": thumbs, "precision": precision}
     metrics["bytes_ratio"] = round(exported.int8_bytes / exported.float_bytes, 4)
     (folder / "reference.json").write_text(reference.to_json(), encoding="utf-8")
     write_reward_card(folder / "card.md", about, metrics, dataset)

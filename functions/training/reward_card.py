@@ -104,7 +104,8 @@ def _results(metrics: Mapping[str, Any]) -> str:
                 f"{one['log_loss']:.3f} | {one['expected_calibration_error']:.3f} | {one['length_correlation']:+.2f} |"
             )
     agreement = f"Both prefer the same answer in {metrics['int8_agreement']['holdout']:.1%} of the holdout."
-    return "\n".join([*lines, "", f"{agreement} {sections.latency(metrics)}"])
+    learned = f"It was trained in {metrics['precision']}."
+    return "\n".join([*lines, "", f"{agreement} {learned} {sections.latency(metrics)}"])
 
 
 def _limits(about: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:

@@ -27,6 +27,7 @@ from training.align_knobs import Knobs
 from training.ancestry import Ancestry, Base
 from training.arguments import given, parser
 from training.checkpoint import Checkpoint, open_checkpoint
+from training.halves import precision_here
 from training.looks import Look
 from training.policy import encode, prompt_ids, tokenizer_of
 from training.progress import RunReport
@@ -418,19 +419,21 @@ def test_its_manifest_says_how_it_was_aligned_and_how_it_does_as_served(candidat
     told, served = manifest.metrics["alignment"], manifest.metrics["served"]
     assert (manifest.lineage.recipe, manifest.lineage.parent) == ("align", "models:/tiny/1")
     assert told["method"] == "dpo" and told["reward"] == "models:/tiny-reward/1"
+    assert told["precision"] == precision_here("auto")
     assert told["kl"]["answers"] == served["prompts"] == 4
     for name in ("win_rate", "pairs_preferred"):
         one = served[name]
         assert one["low"] <= one["rate"] <= one["high"]
         assert one["wins"] + one["losses"] + one["ties"] == {"win_rate": 4, "pairs_preferred": 2}[name]
     card = (candidate.path / "card.md").read_text(encoding="utf-8")
+    assert f"Training multiplied in {told['precision']}; what follows\nis measured in float32" in card
     assert "models:/tiny/1" in card and f"{told['kl']['per_answer']:.2f}" in card
 
 
 def test_the_run_tells_its_course_and_draws_what_alignment_bought(candidate: Bundle, home: Path) -> None:
     folder = home / "candidates/tiny/2"
     run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    assert run["status"] == "completed"
+    assert (run["status"], run["precision"]) == ("completed", precision_here("auto"))
     assert [step["step"] for step in run["steps"] if "gold" in step] == [0, 2, 4]
     assert any("loss" in step for step in run["steps"])
     assert (folder / "alignment.png").read_bytes().startswith(b"\x89PNG")

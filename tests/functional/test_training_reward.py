@@ -20,6 +20,7 @@ from pawl.profile import Profile
 from pawl.reward import RewardModel
 from training.__main__ import main
 from training.classifier import pad
+from training.halves import precision_here
 from training.judge import ROWS_TOGETHER, load_base
 from training.pairs import encode
 from training.progress import RunReport
@@ -205,6 +206,15 @@ def test_the_report_holds_the_curves_and_a_drawing_lies_beside_it(kind: str, bun
     assert sum("validation_loss" in each for each in report["steps"]) == 2
     assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert [file.stat().st_size for file in folder.parent.glob(f"{folder.name}.checkpoint/*")] == [0]
+
+
+@pytest.mark.parametrize("kind", ["decoder", "encoder"])
+def test_report_manifest_and_card_say_in_which_precision_it_was_trained(kind: str, bundles: dict[str, Bundle]) -> None:
+    bundle, found = bundles[kind], precision_here("auto")
+
+    assert json.loads((bundle.path / "run.json").read_text())["precision"] == found
+    assert bundle.manifest.metrics["precision"] == found
+    assert f"It was trained in {found}." in (bundle.path / "card.md").read_text()
 
 
 def test_the_card_tells_what_length_alone_would_have_said(bundles: dict[str, Bundle]) -> None:
