@@ -1,5 +1,7 @@
 """In which precision a trainer multiplies: half where the machine is made for that; weights and sums stay float32."""
 
+from typing import Any
+
 import torch
 
 from pawl.errors import UnsupportedRequest
@@ -33,7 +35,7 @@ def precision(wanted: str, is_gpu: bool, has_bf16: bool) -> str:
     return ("bf16" if has_bf16 else "fp16" if is_gpu else "fp32") if wanted == "auto" else wanted
 
 
-def switches(found: str) -> dict[str, bool]:
+def switches(found: str) -> dict[str, Any]:
     """A precision as the trainers' arguments.
 
     >>> switches("fp16")

@@ -20,6 +20,7 @@ from tests.functional.checkpoints import save_decoder, save_encoder
 from pawl.bundle import open_bundle
 from pawl.pairset import PairRow, freeze_pairs
 from training.__main__ import main
+from training.judge import ROWS_TOGETHER
 from training.nodes import torchrun
 from training.pairs import divide
 from training.reward_knobs import Knobs
@@ -28,13 +29,15 @@ from training.storage import Folder
 ROOT = Path(__file__).parents[2]
 NOW_MS = 1_790_000_000_000
 SEED, SHARE = Knobs().seed, 0.4
+STEP_PAIRS = 2 * ROWS_TOGETHER
+"""Pairs of a step of the reward model: a process's half of their answers runs in several parts."""
 EXACT = ("--precision", "fp32")
 """So that what two find differs from what one finds by float32's rounding alone, whatever the CPU multiplies in."""
 STORED = {"model.onnx", "manifest.json", "card.md", "run.json"}
 
 
 def pair(number: int) -> PairRow:
-    more = " ".join(["my parcel is late", "the courier", "a street"][: number % 3])
+    more = " ".join(["my parcel is late"] * (number % 4))
     said = (f"it is late {more}", f"the invoice charges {more}")
     return PairRow([{"role": "user", "content": f"where is my parcel {number}?"}], *said)
 
@@ -43,8 +46,8 @@ def pair(number: int) -> PairRow:
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Pairs, a whole number of steps of them to learn from; a tiny encoder, and a tiny decoder that is live."""
     home = tmp_path_factory.mktemp("home")
-    rows, held = divide([pair(number) for number in range(60)], SHARE, SEED)
-    splits = {"train": [*rows[:12], *held[:4]], "holdout": [pair(number) for number in range(100, 108)]}
+    rows, held = divide([pair(number) for number in range(90)], SHARE, SEED)
+    splits = {"train": [*rows[: 2 * STEP_PAIRS], *held[:4]], "holdout": [pair(number) for number in range(100, 108)]}
     for name, data in freeze_pairs("tiny", splits, {}).files.items():
         Folder(home / "pairs").write(name, data)
     for folder in ("encoder", "decoder"):
@@ -58,9 +61,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def reward(home: Path, output: str, epochs: int, *more: str) -> list[str]:
     named = ["reward", "--model", "tiny-reward", "--version", "1", "--run", "run-1", "--dataset", f"{home}/pairs"]
-    turned = ["--epochs", str(epochs), "--batch-rows", "4", "--max-tokens", "48", "--validation-share", str(SHARE)]
+    turned = ["--epochs", str(epochs), "--batch-rows", str(STEP_PAIRS), "--max-tokens", "48"]
     placed = ["--output", f"{home}/{output}", "--base", f"{home}/encoder", *EXACT]
-    return [*named, *placed, "--rate", "1e-3", *turned, *more]
+    return [*named, *placed, "--rate", "1e-3", *turned, "--validation-share", str(SHARE), *more]
 
 
 def align(home: Path, output: str, batch_rows: int) -> list[str]:
@@ -156,7 +159,7 @@ def test_two_processes_that_are_killed_and_started_again_train_the_reward_model_
     assert {path.name for path in (home / "two").iterdir()} >= STORED
     assert kept.stat().st_size == 0
     assert losses(told(home, "two")) == pytest.approx(losses(told(home, "one")), abs=2e-4)
-    assert len(losses(told(home, "one"))) == 24
+    assert len(losses(told(home, "one"))) == 16
     for name in ("accuracy", "log_loss"):
         ours, theirs = (each.metrics["float"]["holdout"][name] for each in (two, one))
         assert ours == pytest.approx(theirs, abs=2e-3)
