@@ -13,8 +13,9 @@ from torch import Tensor
 from trl import DPOTrainer, KTOTrainer
 
 from pawl.errors import InvalidDataset
-from pawl.examples import Answer, Preference, grpo_rows, kto_row, preference_row
+from pawl.examples import Preference, grpo_rows, preference_row
 from pawl.pairset import PairRow
+from pawl.trl import thumbs_of
 
 WEIGHT = "weight"
 
@@ -44,12 +45,7 @@ def pair_rows(rows: Sequence[PairRow]) -> Dataset:
 
 def thumb_rows(rows: Sequence[PairRow]) -> Dataset:
     """Single answers for KTO, good and bad, weights of mean 1; a row that lacks one of its answers is a thumb."""
-    told = [
-        (kto_row(Answer(row.prompt, text), is_good), row.weight)
-        for row in rows
-        for text, is_good in ((row.chosen, True), (row.rejected, False))
-        if text
-    ]
+    told = [(each, row.weight) for row in rows for each in thumbs_of(row)]
     mean = sum(weight for _, weight in told) / len(told)
     return Dataset.from_list([{**row, WEIGHT: weight / mean} for row, weight in told])
 

@@ -19,6 +19,7 @@ from operations.pairing import lines_of_traffic
 from operations.reading import explain, list_models, list_releases, list_runs, named_version
 from operations.seeding import prepare, seed, trusted_keys
 from operations.stack import Stack
+from operations.teaching import lines_for
 from operations.tracing import Tracer
 from operations.troubles import KNOWN, next_step
 from operations.views import VIEWS
@@ -107,6 +108,10 @@ def _pairs(stack: Stack, arguments: argparse.Namespace) -> Any:
     return {**asdict(standing(files.of(model), votes, model)), **page}
 
 
+def _rows(stack: Stack, arguments: argparse.Namespace) -> Any:
+    return lines_for(stack, arguments.model, arguments.trainer, arguments.dataset)
+
+
 def _erase(stack: Stack, arguments: argparse.Namespace) -> Any:
     if arguments.inference:
         return {"erased_answer": erase_answer(stack.bucket, arguments.name)}
@@ -185,6 +190,7 @@ COMMANDS = {
     "quarantine": _quarantine,
     "restore": _restore,
     "pairs": _pairs,
+    "rows": _rows,
     "erase": _erase,
     "export": _export,
     "seed": _seed,

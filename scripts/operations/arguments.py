@@ -7,6 +7,7 @@ from typing import Any
 
 from operations.completion import SHELLS
 from operations.logs import milliseconds
+from pawl.trl import TRAINERS
 
 _DESCRIPTION = "Look at a deployment and act on it. With AWS_ENDPOINT_URL set, at the local cloud."
 
@@ -46,6 +47,10 @@ def make_parser() -> argparse.ArgumentParser:
     source = pairing.add_mutually_exclusive_group()
     source.add_argument("file", nargs="?", type=Path, help="add this file; without one, tell how far they are")
     source.add_argument("--traffic", type=float, metavar="DAYS", help="add what captured traffic of late has")
+    teaching = add("rows", "what people said of a generator's answers, as JSON lines for a trainer of TRL")
+    teaching.add_argument("model")
+    teaching.add_argument("--for", dest="trainer", choices=sorted(TRAINERS), required=True, help="TRL's trainer")
+    teaching.add_argument("--dataset", metavar="DIGEST", help="a frozen dataset (default: the newest run's)")
     whom = "a rater, what tags.subject or tags.user says, or a request's user"
     exporting = add("export", "all that is kept of a person, as JSON, and which models were trained on it")
     exporting.add_argument("name", help=whom)

@@ -58,7 +58,7 @@ def complete(*words: str) -> list[str]:
 
 
 def test_bash_completes_commands_options_and_the_words_of_an_argument() -> None:
-    assert complete("pawl", "r") == ["runs", "releases", "refresh", "retrain", "rollback", "restore"]
+    assert complete("pawl", "r") == ["runs", "releases", "refresh", "retrain", "rollback", "restore", "rows"]
     assert complete("pawl", "lineage", "--s") == ["--stack", "--subject"]
     assert complete("pawl", "completion", "f") == ["fish"]
     assert complete("pawl", "--json", "--stack", "status", "ru") == ["runs"]
