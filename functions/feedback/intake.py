@@ -9,6 +9,7 @@ from typing import Any
 from feedback.comparisons import compare
 from feedback.schema import Feedback
 from feedback.values import check_value
+from pawl.compared import apart
 from pawl.corrected import teaches
 from pawl.errors import InvalidRequest, TooLarge
 from pawl.masking import Masker, Policy
@@ -37,7 +38,8 @@ class Intake:
     def read(self, feedback: Feedback, client: str, said_ms: int) -> Piece:
         """What is to be stored; InvalidReceipt when the answer was never given here, TooLarge, InvalidRequest else.
 
-        The same answer, metric and rater always give the same `feedback_id`.
+        The same answer, metric and rater always give the same `feedback_id`; a comment may be said of a pair of answers
+        (`tags.pair`, by any name), and is then told apart from those on other pairs of that answer.
         """
         metric = self.metrics.get(feedback.metric_name)
         if metric is None:
@@ -77,11 +79,13 @@ class Intake:
         if metric.type in _COMPARISONS:
             found = compare(name, metric.type, feedback.value, feedback.inference_id, verify, mask)
             return f"{name}.{found.apart}", found.value, found.receipt
+        pair = feedback.tags.get("pair") if metric.type == "comment" else None
+        about = name if pair is None else f"{name}.{apart([pair])}"
         if feedback.inference_id is not None:
             receipt = verify(feedback.inference_id, "inference_id")
-            return name, check_value(name, metric.type, feedback.value, receipt.rows), receipt
+            return about, check_value(name, metric.type, feedback.value, receipt.rows), receipt
         receipt = verify(feedback.episode_id or "", "episode_id")
-        return f"{name}.episode", check_value(name, metric.type, feedback.value, receipt.rows), receipt
+        return f"{about}.episode", check_value(name, metric.type, feedback.value, receipt.rows), receipt
 
 
 def _require_target(feedback: Feedback, metric: Metric) -> None:

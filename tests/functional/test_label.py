@@ -175,6 +175,25 @@ def test_texts_beside_a_receipt_are_compared_as_texts(ask: Any, put: Any, receip
     assert kept["inference_id"] == own
 
 
+def test_reasons_for_two_pairs_of_one_answer_are_both_kept_and_another_reason_for_one_replaces_its_first(
+    ask: Any, receipt: Any, cloud: Any
+) -> None:
+    own = receipt("hi")
+    about = {"metric_name": "comment", "inference_id": own}
+    for pair, reason in (("a", "kind"), ("b", "short"), ("a", "kinder"), (None, "a comment on the answer alone")):
+        tags = {"rater": "ada"} if pair is None else {"rater": "ada", "pair": pair}
+        assert ask("/feedback", {**about, "value": reason, "tags": tags})[0] == 200
+
+    kept = cloud.feedback_items.scan()["Items"]
+
+    assert {(each["tags"].get("pair"), each["value"]) for each in kept} == {
+        ("a", "kinder"),
+        ("b", "short"),
+        (None, "a comment on the answer alone"),
+    }
+    assert len({each["feedback_id"] for each in kept}) == 3
+
+
 def test_personal_data_is_shown_to_nobody_and_a_label_counts_for_the_pair_it_was_given_on(
     ask: Any, put: Any, receipt: Any
 ) -> None:

@@ -3,6 +3,7 @@
 import json
 import struct
 from collections.abc import Callable, Iterator
+from itertools import combinations
 from types import ModuleType
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from tests.functional.browser import Tab
 from tests.functional.gateway import routes_of_template, serve
 
+from pawl.compared import pair_of
 from pawl.receipt import ReceiptKeys
 
 PHONE, DESKTOP = (390, 844), (1280, 800)
@@ -53,11 +55,11 @@ def address(front: Front, context: Any) -> Iterator[str]:
 
 @pytest.fixture
 def put(cloud: Any, keys: ReceiptKeys, now_ms: int) -> Callable[..., None]:
-    """Stores a pair for each prompt, whose answers begin with it."""
+    """Stores all pairs of answers to each prompt, which begin with it, one answer for each of the words."""
 
-    def write(*prompts: str, words: tuple[str, str] = ("well said", "badly said")) -> None:
+    def write(*prompts: str, words: tuple[str, ...] = ("well said", "badly said")) -> None:
         rows: list[Any] = []
-        for prompt in prompts:
+        for place, prompt in enumerate(prompts):
             signed = [
                 keys.sign(
                     model="assistant",
@@ -66,14 +68,14 @@ def put(cloud: Any, keys: ReceiptKeys, now_ms: int) -> Callable[..., None]:
                     rows=1,
                     payload=prompt.encode(),
                     unix_ms=now_ms,
-                    random=bytes([number] * 10),
+                    random=bytes([place * len(words) + number] * 10),
                 )
-                for number in (len(rows) * 2, len(rows) * 2 + 1)
+                for number in range(len(words))
             ]
             answers = [
                 {"text": f"{prompt}: {word}", "inference_id": id} for word, id in zip(words, signed, strict=True)
             ]
-            rows.append({"prompt": prompt, "answers": answers})
+            rows += [{"prompt": prompt, "answers": pair} for pair in combinations(answers, 2)]
         cloud.bucket.write("pairs/assistant/some.jsonl", "\n".join(map(json.dumps, rows)).encode())
 
     return write
@@ -201,7 +203,33 @@ def test_a_reason_is_kept_as_a_comment_and_typing_it_chooses_nothing(
 
     (comment,), (preference,) = stored("comment"), stored("preference")
     assert (comment["value"], comment["rater"]) == ("10u", "Ada")
-    assert comment["inference_id"] == preference["value"]["chosen"]
+    assert comment["sk"].partition("#")[0] == preference["sk"].partition("#")[0]
+    assert comment["tags"]["pair"] == pair_of(preference["sk"])
+
+
+def test_each_pair_of_three_answers_keeps_its_reason_and_a_reason_given_anew_takes_the_place_of_the_first(
+    tab: Tab, front: Front, address: str, put: Any, stored: Any
+) -> None:
+    put("a", words=("one", "two", "three"))
+    sign_in(tab, address)
+    for done, reason in enumerate(("first", "next", "last")):
+        wait_for_pair(tab, f"{done} of 3 labelled")
+        tab.see(f"document.querySelector('#reason').value = '{reason}'")
+        tab.press("1")
+    tab.wait("document.body.innerText.includes('No pair is left for you')")
+    tab.press("u")
+    wait_for_pair(tab, "3 of 3 labelled")
+    assert tab.see("document.querySelector('#reason').value") == "last"
+    tab.see("document.querySelector('#reason').value = 'rather'")
+    tab.press("2")
+    wait_until(tab, front, 8)
+
+    comments = {item["tags"]["pair"]: item for item in stored("comment")}
+    preferences = {pair_of(item["sk"]): item for item in stored("preference")}
+    assert sorted(item["value"] for item in comments.values()) == ["first", "next", "rather"]
+    assert {pair: item["tags"]["position"] for pair, item in comments.items()} == {
+        pair: item["tags"]["position"] for pair, item in preferences.items()
+    }
 
 
 def test_single_keys_can_be_turned_off(tab: Tab, address: str, put: Any, front: Front) -> None:
