@@ -111,7 +111,7 @@ def _store(pieces: Sequence[Piece], client: str, request: Any, key: str | None, 
         sent_ms = opinions.first_sent_ms(client, key, json.dumps(request, sort_keys=True), now_ms)
         pieces = [replace(piece, said_ms=sent_ms) for piece in pieces]
     opinions.store(pieces, now_ms)
-    tally.note(pieces)
+    tally.note(pieces, settings.receipt_max_age_days)
 
 
 def _now_ms() -> int:

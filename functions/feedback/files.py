@@ -55,7 +55,7 @@ class FeedbackFile:
                 faults.append(Fault(row.line, "; ".join(wrong), row.text))
         self.devices.capture(answers)
         self.opinions.store(pieces, self.now_ms())
-        self.tally.note(pieces)
+        self.tally.note(pieces, self.intake.valid_days)
         return faults
 
     def finish(self, drop: Drop) -> None:

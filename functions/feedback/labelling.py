@@ -50,7 +50,7 @@ class Labelling:
         pairs = list(self.files.of(model))
         ids = [self._id(pair, model, now_ms) for pair in pairs]
         named = {id: pair for id, pair in zip(ids, pairs, strict=True) if id is not None}
-        votes = self.tally.votes(model)
+        votes = self.tally.votes(model, named)
         open_pairs = {id: pair for id, pair in named.items() if rater not in votes.get(id, {})}
         candidates = [_candidate(id, pair, votes.get(id, {})) for id, pair in open_pairs.items()]
         return Batch(

@@ -2,16 +2,20 @@
 
 Items `compared/<model>`, `<answer>#<metric>#<rater>` of the feedback table, beside the pieces that they are made of and
 written after them: a crash in between asks a rater once more, whose later word takes the place of the same. Feedback
-lies by the day of its answer; here one query finds a whole model's, of some 100 bytes each and without what was said.
+lies by the day of its answer; here one query finds a whole model's, of some 150 bytes each and without what was said.
+An item leaves when no more can be said of its answer: then the page no longer offers its pair either.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from pawl.compared import pair_of
 from pawl.feedback import COMPARED
+from pawl.identity import unix_ms_of
 from pawl.items import attributes, require_lost_condition
 from pawl.narrowing import is_object
 from pawl.opinions import Piece
@@ -21,6 +25,9 @@ if TYPE_CHECKING:
 
 METRIC = "preference"
 TIE = "tie"
+_DAY_S = 86_400
+_AFTER_RATERS = "$"
+"""Follows `#`, which stands between a pair and its rater."""
 _NEWER = "attribute_not_exists(said_ms) OR said_ms <= :said_ms"
 
 
@@ -31,33 +38,50 @@ class Tally:
         self._client = client
         self._table = table
 
-    def note(self, pieces: Iterable[Piece]) -> None:
-        """Note the preferences among these pieces, unless their rater has said something later."""
+    def note(self, pieces: Iterable[Piece], valid_days: float) -> None:
+        """Note the preferences among these pieces, unless their rater has said something later.
+
+        What is noted is kept for so many days after the answer.
+        """
         for piece in pieces:
             if piece.body["metric"] == METRIC:
-                self._put(piece)
+                self._put(piece, unix_ms_of(piece.answer) // 1000 + ceil(valid_days * _DAY_S))
 
-    def votes(self, model: str) -> dict[str, dict[str, str]]:
-        """For what each rater was, by pair and rater, as `mark` has it."""
+    def votes(self, model: str, pairs: Collection[str] | None = None) -> dict[str, dict[str, str]]:
+        """For what each rater was, by pair and rater, as `mark` has it; of these pairs, or of all.
+
+        Pairs begin with the time of their newest answer: what was said of answers before or after them is not read.
+        """
+        if pairs is None:
+            return self._query("pk = :pk", {":pk": _partition(model)})
+        if not pairs:
+            return {}
+        bounds = {":first": min(pairs), ":end": f"{max(pairs)}{_AFTER_RATERS}"}
+        found = self._query("pk = :pk AND sk BETWEEN :first AND :end", {":pk": _partition(model), **bounds})
+        return {pair: found[pair] for pair in pairs if pair in found}
+
+    def _query(self, condition: str, values: dict[str, str]) -> dict[str, dict[str, str]]:
         found: dict[str, dict[str, str]] = {}
         pages = self._client.get_paginator("query").paginate(
             TableName=self._table,
-            KeyConditionExpression="pk = :pk",
-            ExpressionAttributeValues=attributes({":pk": _partition(model)}),
+            KeyConditionExpression=condition,
+            ExpressionAttributeValues=attributes(values),
             ConsistentRead=True,
         )
         for page in pages:
             for item in page["Items"]:
-                answer, about, rater = _text(item, "sk").split("#", 2)
-                found.setdefault(f"{answer}#{about}", {})[rater] = _text(item, "mark")
+                sort_key = _text(item, "sk")
+                pair = pair_of(sort_key)
+                found.setdefault(pair, {})[sort_key[len(pair) + 1 :]] = _text(item, "mark")
         return found
 
-    def _put(self, piece: Piece) -> None:
+    def _put(self, piece: Piece, expires_at: int) -> None:
         item = {
             "pk": _partition(piece.model),
             "sk": piece.key[1],
             "mark": mark(piece.body["value"]),
             "said_ms": piece.said_ms,
+            "expires_at": expires_at,
         }
         try:
             self._client.put_item(

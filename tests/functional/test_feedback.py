@@ -677,7 +677,7 @@ def test_a_word_said_again_counts_from_then_on_and_one_from_in_between_that_is_r
         sent = Feedback(metric_name=metric, value=value, tags={"rater": "ada"}, **beside)
         piece = app.intake.read(sent, "key", said_ms)
         app.opinions.store([piece], said_ms)
-        app.tally.note([piece])
+        app.tally.note([piece], 90)
 
     (item,) = stored()
     assert (item["value"], item["said_ms"], item["given_at"]) == (first, now_ms - 1_000, isoformat(now_ms - 3_000))

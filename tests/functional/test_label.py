@@ -137,9 +137,42 @@ def test_what_was_said_earlier_and_arrives_later_changes_nothing(cloud: Any) -> 
     )
     tally = Tally(boto3.client("dynamodb"), "feedback")
 
-    tally.note([later, earlier])
+    tally.note([later, earlier], 90)
 
     assert tally.votes("assistant") == {f"{uuid}#preference.x": {"ada": TIE}}
+
+
+def test_a_vote_leaves_the_tally_when_its_answer_can_no_longer_be_compared(
+    ask: Any, put: Any, pair: Any, cloud: Any, now_ms: int
+) -> None:
+    put(pair("a", days_ago=89.5))
+    (asked,) = ask(model="assistant", rater="ada")[1]["pairs"]
+
+    ask("/feedback", prefer(asked, 0, "ada"))
+
+    (tallied,) = [item for item in cloud.feedback_items.scan()["Items"] if item["pk"] == "compared/assistant"]
+    assert int(tallied["expires_at"]) - now_ms // 1000 == pytest.approx(DAY_MS // 2000, abs=1)
+
+
+def test_votes_on_answers_before_and_after_all_pairs_that_are_offered_are_not_read(
+    ask: Any, put: Any, pair: Any, cloud: Any
+) -> None:
+    """A page of the table's answers holds 1 MB: more pages would be more calls."""
+    put(pair("a"), pair("b"))
+    (asked, _) = ask(model="assistant", rater="ada")[1]["pairs"]
+    for rater in ("ada", "\U0010ffff#"):
+        ask("/feedback", prefer(asked, 0, rater))
+    with cloud.feedback_items.batch_writer() as batch:
+        for number in range(1200):
+            for uuid in (uuid7_hex(1_700_000_000_000, bytes(10)), "f" * 32):
+                key = {"pk": "compared/assistant", "sk": f"{uuid}#preference.x#{number}#{'x' * 900}"}
+                batch.put_item({**key, "mark": TIE})
+    cloud.faults.reset()
+
+    lefts = [ask(model="assistant", rater=rater)[1]["left"] for rater in ("ada", "\U0010ffff#", "cy")]
+
+    assert lefts == [1, 1, 2]
+    assert cloud.faults.calls.count("dynamodb.Query") == 3
 
 
 def test_more_votes_than_one_answer_of_the_table_holds_are_all_found(cloud: Any) -> None:

@@ -76,7 +76,7 @@ def compare(cloud: Any, records: dict[str, CaptureRecord]) -> Callable[..., None
         body |= {"feedback_id": f"compared/{rater}", "tags": {"rater": rater, **tags}}
         piece = Piece("triage", "1", max(uuids), f"preference.{apart(uuids)}", rater, 0, True, body)
         Opinions(boto3.client("dynamodb"), "feedback").store([piece], records[name].unix_ms)
-        Tally(boto3.client("dynamodb"), "feedback").note([piece])
+        Tally(boto3.client("dynamodb"), "feedback").note([piece], 90)
 
     return compare
 
