@@ -118,9 +118,9 @@ def _tokens(key: str, found: Mapping[str, Any], what: str) -> Figure:
 
 
 def lose_consensus(asked: Asked) -> Findings:
-    """Of the benchmark `trust`, the figure for hostile raters."""
-    found = trust.measure(asked.data, asked.quick)
-    return Findings([each for each in found.figures if each.key == "consensus_lost_points"])
+    """Of the benchmark `trust`, the figure for hostile raters, with the crowds that it is of and what is missing."""
+    found = trust.lose(asked.data, asked.quick)
+    return replace(found, figures=[each for each in found.figures if each.key == "consensus_lost_points"])
 
 
 def align_policy(asked: Asked) -> Findings:

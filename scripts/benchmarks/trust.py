@@ -18,7 +18,7 @@ import tarfile
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -103,15 +103,16 @@ ATTACKS: dict[str, Attack] = {
 
 
 def measure(data: Path | None, quick: bool) -> Findings:
-    """All of it; quick takes one seed. Without the archive, what simulated raters show, and why there is no more."""
-    crowds, missing = {"simulated": simulated()}, list[str]()
-    try:
-        crowds |= archived(data)
-    except Unavailable as error:
-        missing.append(f"  missing: {error}")
+    """All of it; quick takes one seed."""
+    lost, (crowds, _) = lose(data, quick), _crowds(data)
+    return replace(lost, figures=[*lost.figures, *_honest(crowds), *cost()])
+
+
+def lose(data: Path | None, quick: bool) -> Findings:
+    """What attacks take. Without the archive, what they take of simulated raters, and why there is no more."""
+    crowds, missing = _crowds(data)
     losses = [loss for name, crowd in crowds.items() for loss in attacked(name, crowd, 1 if quick else SEEDS)]
-    figures = [*_summary(losses), *_honest(crowds), *cost()]
-    return Findings(figures, [table(losses), *missing], {"trust": [asdict(each) for each in losses]})
+    return Findings(_summary(losses), [table(losses), *missing], {"trust": [asdict(each) for each in losses]})
 
 
 def archived(data: Path | None) -> dict[str, Crowd]:
@@ -178,6 +179,14 @@ def table(losses: list[Loss]) -> str:
         cells = list(asdict(each).values())
         lines.append(f"  {each.domain:<12}{each.attack:<12}" + "".join(f"{cell:>10.2f}" for cell in cells[2:]))
     return "\n".join(lines)
+
+
+def _crowds(data: Path | None) -> tuple[dict[str, Crowd], list[str]]:
+    """All crowds by name, and a line on those that are missing."""
+    try:
+        return {"simulated": simulated(), **archived(data)}, []
+    except Unavailable as error:
+        return {"simulated": simulated()}, [f"  missing: {error}"]
 
 
 def _summary(losses: list[Loss]) -> list[Figure]:

@@ -54,6 +54,14 @@ def test_what_is_missing_is_said_in_its_place() -> None:
     assert [FILE in table for table in found.tables] == [True, True]
 
 
+def test_what_the_consensus_was_measured_on_is_told_and_that_real_ratings_are_missing() -> None:
+    found = measure(Asked(None, quick=True, parts=("consensus",)))
+
+    assert [figure.key for figure in found.figures] == ["consensus_lost_points"]
+    assert [table.split()[0] for table in found.tables] == ["crowd", "missing:"]
+    assert {loss["domain"] for loss in found.more["trust"]} == {"simulated"}
+
+
 def test_our_reward_training_and_trl_s_take_the_same_steps_in_turn(data: Path) -> None:
     knobs = Knobs(max_tokens=48, batch_rows=4)
 
