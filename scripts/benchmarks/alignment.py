@@ -7,14 +7,18 @@ GPU.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks import dialogues, trust
 from benchmarks.environments import Unavailable
 from benchmarks.figures import Figure, Findings
+
+if TYPE_CHECKING:
+    from benchmarks.judging import Judged
 
 PARTS = ("reward", "tokens", "consensus", "policy")
 BUDGET_TOKENS, BUDGET_POINTS, BUDGET_WINS = 0.98, 2.0, 0.7
@@ -52,28 +56,19 @@ def measure(asked: Asked) -> Findings:
 
 
 def judge_rewards(asked: Asked) -> Findings:
-    """Accuracy on pairs not seen, of the recipe and of what it must beat, with and without poisoned labels."""
+    """Accuracy on pairs not seen, of the recipe and of what it must beat, with and without poisoned labels.
+
+    Each way to judge takes hours: what it has found is written to stderr at once, for who has to stop it.
+    """
     from benchmarks import judging  # brings trl
 
-    knobs, source = _knobs(asked), _source(asked)
-    rows = dialogues.read(asked.data)
-    rows = rows[:QUICK_ROWS] if asked.quick else rows
-    folds = judging.folds_of(rows, asked.folds)
-    folds = folds[:1] if asked.quick else folds
-    told, weighed = judging.poisoned(rows)
-    clean = judging.judge("reward", source, rows, folds, knobs)
-    ways = [
-        clean,
-        judging.by_words(clean, rows, folds),
-        judging.by_length(clean, rows, folds),
-        judging.judge("reward, poisoned", source, rows, folds, knobs, told),
-        judging.judge("reward, poisoned, weighed", source, rows, folds, knobs, weighed),
-    ]
-    for name, turned in _variants(asked).items():
-        ways.append(judging.judge(name, source, rows, folds, replace(knobs, **turned)))
-    summaries = [way.summary() for way in ways]
+    summaries = list[dict[str, Any]]()
+    for way in _ways(asked):
+        summaries.append(way.summary())
+        print(judging.table(summaries[-1:], has_head=len(summaries) == 1), file=sys.stderr, flush=True)
     by_name = {one["name"]: one for one in summaries}
-    where = f"on {by_name['reward']['rows']:,} pairs not seen, {asked.folds} folds, {knobs.epochs:g} epochs"
+    epochs = _knobs(asked).epochs
+    where = f"on {by_name['reward']['rows']:,} pairs not seen, {asked.folds} folds, {epochs:g} epochs"
     worst = f"{where}, a fifth of the labels learned from turned"
     figures = [
         Figure("reward_accuracy", by_name["reward"]["accuracy"], "", where),
@@ -89,6 +84,26 @@ def judge_rewards(asked: Asked) -> Findings:
         ),
     ]
     return Findings(figures, [judging.table(summaries)], {"rewards": summaries})
+
+
+def _ways(asked: Asked) -> "Iterator[Judged]":
+    """The ways to judge, each when it is done."""
+    from benchmarks import judging
+
+    knobs, source = _knobs(asked), _source(asked)
+    rows = dialogues.read(asked.data)
+    rows = rows[:QUICK_ROWS] if asked.quick else rows
+    folds = judging.folds_of(rows, asked.folds)
+    folds = folds[:1] if asked.quick else folds
+    told, weighed = judging.poisoned(rows)
+    clean = judging.judge("reward", source, rows, folds, knobs)
+    yield clean
+    yield judging.by_words(clean, rows, folds)
+    yield judging.by_length(clean, rows, folds)
+    yield judging.judge("reward, poisoned", source, rows, folds, knobs, told)
+    yield judging.judge("reward, poisoned, weighed", source, rows, folds, knobs, weighed)
+    for name, turned in _variants(asked).items():
+        yield judging.judge(name, source, rows, folds, replace(knobs, **turned))
 
 
 def compare_tokens(asked: Asked) -> Findings:

@@ -169,14 +169,14 @@ def poisoned(rows: Sequence[PairRow], seed: int = 0) -> tuple[list[PairRow], lis
     return told, weighed
 
 
-def table(summaries: Sequence[dict[str, Any]]) -> str:
+def table(summaries: Sequence[dict[str, Any]], has_head: bool = True) -> str:
     """The ways to judge, a line each."""
     heads = ("accuracy", "95 % from", "to", "log loss", "ECE", "length r", "less length", "seconds")
     names = (
         *("accuracy", "low", "high", "log_loss", "expected_calibration_error", "length_correlation"),
         *("accuracy_without_length", "seconds"),
     )
-    lines = [f"  {'judge':<28}" + "".join(f"{head:>12}" for head in heads)]
+    lines = [f"  {'judge':<28}" + "".join(f"{head:>12}" for head in heads)] if has_head else []
     for one in summaries:
         lines.append(f"  {one['name']:<28}" + "".join(f"{one[name]:>12.4g}" for name in names))
     return "\n".join(lines)

@@ -34,7 +34,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_every_way_to_judge_is_told_with_what_it_must_beat(data: Path) -> None:
+def test_every_way_to_judge_is_told_with_what_it_must_beat(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     turned = {"rate": 3e-3, "max_tokens": 48, "batch_rows": 8, "epochs": 3.0}
 
     found = measure(Asked(data, parts=("reward",), folds=2, base=str(data / "base"), turned=turned))
@@ -45,6 +45,21 @@ def test_every_way_to_judge_is_told_with_what_it_must_beat(data: Path) -> None:
     assert figures["reward_accuracy_poisoned"] >= figures["reward_accuracy_unweighed"]
     assert {one["name"] for one in found.more["rewards"]} >= {"reward", "words", "length", "reward, poisoned, weighed"}
     assert all(one["rows"] == 40 for one in found.more["rewards"])
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("  ")]
+    assert told == found.tables[0].splitlines()
+
+
+def test_a_way_to_judge_is_told_before_the_next_one_begins(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "variants.json").write_text(json.dumps({"broken": {"rates": 1.0}}))
+    asked = Asked(data, quick=True, parts=("reward",), base=str(data / "base"), turned={"max_tokens": 48})
+
+    with pytest.raises(TypeError, match="rates"):
+        measure(replace(asked, variants=tmp_path / "variants.json"))
+
+    names = [line[2:30].rstrip() for line in capsys.readouterr().err.splitlines() if line.startswith("  ")]
+    assert names == ["judge", "reward", "words", "length", "reward, poisoned", "reward, poisoned, weighed"]
 
 
 def test_what_is_missing_is_said_in_its_place() -> None:
