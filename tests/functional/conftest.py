@@ -7,7 +7,6 @@ for each test, inside the mock. The model is a tiny ONNX graph, so that serving 
 import asyncio
 import base64
 import dataclasses
-import gc
 import importlib
 import io
 import json
@@ -236,14 +235,6 @@ class Cloud:
         self.registry.count_versions_from(name, version)
         self.registry.record_version(VersionRecord(name, version, "live", bundle.digest))
         self.registry.move_live(Live(name, version, reason="starter"), None)
-
-
-@pytest.fixture(autouse=True)
-def collected() -> Iterator[None]:
-    """Garbage is collected again, whatever a function has put off until its reply has left."""
-    yield
-    gc.unfreeze()
-    gc.enable()
 
 
 @pytest.fixture(scope="session")
