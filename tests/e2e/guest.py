@@ -7,6 +7,7 @@ from artifacts.signing import local_key, sign_folder
 from operations.stack import Stack
 from pawl.bundle import MANIFEST, Bundle
 from pawl.identity import isoformat
+from pawl.reward import KIND as REWARD_MODEL
 from pawl.versions import Live, VersionRecord
 from release.deployment import layer_archive
 
@@ -25,9 +26,10 @@ def move_in(stack: Stack, bundle: Bundle, base: Path, now_ms: int) -> None:
 
 
 def _publish_layer(stack: Stack, name: str) -> str:
-    """A version of the models layer with the live versions of all models."""
+    """A version of the models layer with the live versions of all models; a reward model is in no layer."""
     live = [stack.registry.live(model) for model in stack.registry.models()]
-    bundles = {(each.model, each.version): _bundle(stack, each) for each in live}
+    served = [each for each in live if stack.registry.manifest(each.model, each.version).kind != REWARD_MODEL]
+    bundles = {(each.model, each.version): _bundle(stack, each) for each in served}
     key = f"layers/{name}.zip"
     stack.bucket.write(key, layer_archive(bundles))
     reply = stack.client("lambda").publish_layer_version(
