@@ -127,7 +127,8 @@ def compare_tokens(asked: Asked) -> Findings:
 
 def _tokens(key: str, found: Mapping[str, Any], what: str) -> Figure:
     ours, theirs = found["tokens_per_s"]
-    interval = f"95 % from {found['low']:.4f} to {found['high']:.4f}, {found['steps']} pairs of steps"
+    taken = f"{found['steps']} pairs of steps in {found['turns']} turns"
+    interval = f"95 % from {found['low']:.4f} to {found['high']:.4f}, {taken}"
     meaning = f"tokens/s training {what} ({ours:,}) against trl's own ({theirs:,}); {interval}"
     return Figure(key, found["ratio"], "x", meaning, BUDGET_TOKENS, "higher")
 

@@ -70,7 +70,7 @@ def in_turn(trainers: Sequence[Trainer]) -> tuple[Floats, Floats]:
 
 
 def ratio(ours: Floats, theirs: Floats, seed: int = 0) -> tuple[float, float, float]:
-    """How much faster we are, from whole steps taken in pairs, with its 95 % interval (bootstrap over pairs).
+    """How much faster we are, from times taken in pairs, with its 95 % interval (bootstrap over pairs).
 
     >>> ratio(np.array([2.0, 2.0]), np.array([1.0, 1.0]))
     (0.5, 0.5, 0.5)

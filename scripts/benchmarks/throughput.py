@@ -46,7 +46,7 @@ from training.trainers import WEIGHT, pair_rows, taught
 from training.tuning import TOLD as TOLD_OF_POLICY
 from training.tuning import Eyes, trainer_of
 
-STEPS, QUICK_STEPS = 120, 40
+STEPS, QUICK_STEPS, TURNS = 120, 40, 10
 WHOLE = 400
 """Steps of the training that is measured a part of: as seldom is there a log."""
 SHORT = {"batch_rows": 2, "max_tokens": 128}
@@ -60,20 +60,22 @@ TEMPLATE = (
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 
 
-def compare(trainers: Callable[[Path], Sequence[Trainer]], tokens: float) -> dict[str, Any]:
+def compare(trainers: Callable[[Path], Sequence[Trainer]], tokens: float, turns: int) -> dict[str, Any]:
     """Our tokens a second against trl's, with a 95 % interval; `tokens` are those of a mean step.
 
-    Both orders are taken, each for a half of the steps: who goes first may find other caches than who goes second.
+    Each turn has trainers of its own, ours first in every other: where a model's weights happen to lie, and who goes
+    first, moves all steps of a turn by some hundredths alike, so the interval is over turns and not over steps.
     """
-    turns = [_turn(trainers, is_ours_first) for is_ours_first in (True, False)]
-    ours, theirs = (np.concatenate([turn[place] for turn in turns]) for place in range(2))
-    *_, losses, waited = turns[0]
-    found, low, high = ratio(ours, theirs)
+    taken = [_turn(trainers, place % 2 == 0) for place in range(turns)]
+    ours, theirs = (np.concatenate([turn[place] for turn in taken]) for place in range(2))
+    *_, losses, waited = taken[0]
+    found, low, high = ratio(*(np.array([turn[place].sum() for turn in taken]) for place in range(2)))
     return {
         "ratio": found,
         "low": low,
         "high": high,
         "steps": len(ours),
+        "turns": turns,
         "step_seconds": [round(float(each.mean()), 4) for each in (ours, theirs)],
         "tokens_per_s": [round(tokens / float(each.mean())) for each in (ours, theirs)],
         "losses": losses,
@@ -104,13 +106,14 @@ def compare_rewards(
 ) -> dict[str, Any]:
     """Our reward trainer against trl's, and the share of a training's time that its checkpoints take."""
     knobs = knobs or replace(Knobs(), **SHORT)
-    wanted = rows[: (steps // 2 + WARM_UP) * knobs.batch_rows]
+    turns = min(TURNS, steps // 2)
+    wanted = rows[: (steps // turns + WARM_UP) * knobs.batch_rows]
     tokens = list[int]()
 
     def trainers(scratch: Path) -> list[Trainer]:
         return [_reward_trainer(is_ours, source, wanted, knobs, scratch, tokens) for is_ours in (True, False)]
 
-    found = compare(trainers, 0.0)
+    found = compare(trainers, 0.0, turns)
     mean = sum(tokens) / len(tokens) / (len(wanted) / knobs.batch_rows)
     speeds = [round(mean / seconds) for seconds in found["step_seconds"]]
     return {**found, "tokens_per_s": speeds, "checkpoint_share": found["checkpoint_s"] / knobs.checkpoint_seconds}
@@ -151,7 +154,8 @@ def compare_policies(rows: Sequence[PairRow], knobs: AlignKnobs = POLICY, steps:
     """Our DPO trainer against trl's, and how many of its steps take as long as a look at the policy."""
     with TemporaryDirectory() as made:
         checkpoint = small_llama(rows, Path(made))
-        wanted = taught(rows, knobs.method)[: (steps // 2 + WARM_UP) * knobs.batch_rows]
+        turns = min(TURNS, steps // 2)
+        wanted = taught(rows, knobs.method)[: (steps // turns + WARM_UP) * knobs.batch_rows]
         tokenizer = tokenizer_of(checkpoint)
         lengths = [
             len(each.prompt) + len(each.answer)
@@ -166,7 +170,7 @@ def compare_policies(rows: Sequence[PairRow], knobs: AlignKnobs = POLICY, steps:
             looks.append(_look(ours, checkpoint, rows[-32:], knobs))
             return [ours, _bare_dpo(checkpoint, wanted, ours.args, knobs)]
 
-        found = compare(trainers, sum(lengths) / (len(wanted) / knobs.batch_rows))
+        found = compare(trainers, sum(lengths) / (len(wanted) / knobs.batch_rows), turns)
     return {**found, "look_steps": looks[0] / found["step_seconds"][0]}
 
 
