@@ -38,8 +38,8 @@ only judged by. Each comparison counts by what its raters are worth, and so does
 ## How it was aligned
 
 By {told["method"].upper()} with beta {told["beta"]:g}, against {told["reward"]}. The state after step
-{told["best_step"]} of {told["steps"]} was kept{_stopped(told)}. Training multiplied in {told["precision"]};
-what follows is measured in float32.
+{told["best_step"]} of {told["steps"]} was kept{_stopped(told)}. Training multiplied in {told["precision"]}, these
+looks at it in float32.
 
 | on prompts held back from training | before | kept |
 |---|---|---|

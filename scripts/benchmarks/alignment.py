@@ -2,8 +2,8 @@
 
 Rewards are judged on human pairs that they have not seen (`benchmarks.judging`), also with a fifth of the labels
 poisoned; the trainer's speed stands beside trl's own (`benchmarks.throughput`); the raters' consensus is
-`benchmarks.trust`; the policy is `benchmarks.oracle`. Each part can be asked for alone: the first takes hours without a
-GPU.
+`benchmarks.trust`; the policy is `benchmarks.oracle`. Each part can be asked for alone: the first and the last take
+hours without a GPU.
 """
 
 import json
@@ -58,7 +58,7 @@ def measure(asked: Asked) -> Findings:
 def judge_rewards(asked: Asked) -> Findings:
     """Accuracy on pairs not seen, of the recipe and of what it must beat, with and without poisoned labels.
 
-    Each way to judge takes hours: what it has found is written to stderr at once, for who has to stop it.
+    On a CPU each way to judge takes half an hour: its line is written to stderr at once, for who has to stop it.
     """
     from benchmarks import judging  # brings trl
 

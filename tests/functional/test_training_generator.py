@@ -2,6 +2,7 @@
 
 import functools
 import json
+import math
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from tests.functional.checkpoints import SAID, SPECIAL, TEMPLATE, byte_level_tok
 from tokenizers import Tokenizer
 from transformers import PreTrainedModel
 
+from benchmarks.generation import weight_bytes
 from pawl.bundle import Bundle, open_bundle
 from pawl.detokenizer import TokenBytes
 from pawl.errors import NotFound, UnsupportedRequest
@@ -118,7 +120,12 @@ def test_a_layer_is_four_products_and_a_gate_and_the_scales_lie_beside_the_graph
     assert (count["MatMulNBits"], count["MatMul"], count["Sigmoid"], count["QuickGelu"]) == (4 * 2 + 1, 0, 0, 2)
     scales = load_file(bundle.path / SCALES)
     assert {values.dtype.name for values in scales.values()} == {"float16"}
-    assert scales.keys() == {node.input[2] for node in graph.node if node.op_type == "MatMulNBits"}
+    products = [node for node in graph.node if node.op_type == "MatMulNBits"]
+    assert scales.keys() == {node.input[2] for node in products}
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+    codes_and_zeros = {name for node in products for name in (node.input[1], node.input[3])}
+    bytes_of_codes = sum(math.prod(stored[name].dims) for name in codes_and_zeros)
+    assert weight_bytes(bundle.path / "model.onnx") == bytes_of_codes + sum(each.nbytes for each in scales.values())
 
 
 def test_a_graph_that_is_opened_without_its_scales_answers_nothing(packaged: Packaged, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ any code in it. `open_bundle` compares every file with the digest in the manifes
 
     manifest.json    what the model is, the digest of every other file, its lineage and metrics
     model.onnx       the optimized graph; model.onnx.data holds the weights, to be mapped rather than read
+    scales.safetensors  of a generator: what its graph lacks until it is opened (`pawl.model`)
     tokenizer.json   for text models
     reference.json   the profile of the answers it gives on data like its training data (`pawl.profile`)
     errors.json      of a regression with labelled data: how large its errors are where (`pawl.expectation`)
