@@ -426,7 +426,7 @@ def test_its_manifest_says_how_it_was_aligned_and_how_it_does_as_served(candidat
         assert one["low"] <= one["rate"] <= one["high"]
         assert one["wins"] + one["losses"] + one["ties"] == {"win_rate": 4, "pairs_preferred": 2}[name]
     card = (candidate.path / "card.md").read_text(encoding="utf-8")
-    assert f"Training multiplied in {told['precision']};\nwhat follows is measured in float32" in card
+    assert f"Training multiplied in {told['precision']}, these\nlooks at it in float32." in card
     assert "models:/tiny/1" in card and f"{told['kl']['per_answer']:.2f}" in card
 
 
