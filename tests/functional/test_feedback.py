@@ -11,12 +11,13 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from feedback.schema import Feedback
 from feedback.tally import mark_of
 from pawl.identity import isoformat, unix_ms_of
 from pawl.metrics import declared
-from pawl.opinions import Opinions
+from pawl.opinions import Opinions, Piece
 from pawl.receipt import ReceiptKeys
 
 DAY_MS = 86_400_000
@@ -684,3 +685,43 @@ def test_a_word_said_again_counts_from_then_on_and_one_from_in_between_that_is_r
     votes = list(app.tally.votes("triage").values())
     assert votes == ([{"ada": mark_of(one)}] if metric == "preference" else [])
     assert taught() == (1 if metric == "preference" else 0)
+
+
+def test_what_another_writer_changes_in_between_is_still_to_count(
+    app: ModuleType,
+    receipt: Callable[..., str],
+    now_ms: int,
+    taught: Callable[[], int],
+    stored: Callable[[], list[dict[str, Any]]],
+) -> None:
+    answer = receipt()
+
+    def corrected(name: str, said_ms: int) -> Piece:
+        sent = app.Feedback(**say(answer, "correction", _correction(name)))
+        return app.intake.read(sent, "ada", said_ms)
+
+    class Overtaken:
+        """A client that another writer overtakes as soon as its first write is refused."""
+
+        def __init__(self, client: Any) -> None:
+            self._client = client
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._client, name)
+
+        def put_item(self, **put: Any) -> None:
+            try:
+                self._client.put_item(**put)
+            except ClientError:
+                Opinions(self._client, "feedback").store([corrected("other", now_ms + 1)], now_ms)
+                raise
+
+    client: Any = boto3.client("dynamodb")
+    Opinions(client, "feedback").store([corrected("probabilities", now_ms)], now_ms)
+    Opinions(Overtaken(client), "feedback").store([corrected("probabilities", now_ms + 2)], now_ms)
+    (item,) = stored()
+    assert (item["said_ms"], item["uncounted"], taught()) == (now_ms + 2, True, 0)
+
+    Opinions(client, "feedback").store([corrected("label", now_ms + 3)], now_ms)
+
+    assert taught() == 1

@@ -41,6 +41,9 @@ class Table:
     def put_item(self, **put: Any) -> None:
         self._answer([_condition({"Put": put})])
 
+    def update_item(self, **update: Any) -> None:
+        self._answer([_condition({"Update": update})])
+
     def _answer(self, writes: list[str]) -> None:
         self.writes.append(writes)
         if self.answers and (error := self.answers.pop(0)):
@@ -50,9 +53,11 @@ class Table:
 def _condition(action: dict[str, Any]) -> str:
     if "Update" in action:
         update = action["Update"]
-        is_count = update["UpdateExpression"].startswith("ADD")
-        return f"count {update['ExpressionAttributeValues'][':number']['N']}" if is_count else "again"
-    return "new" if action["Put"]["ConditionExpression"].startswith("attribute_not_exists(pk)") else "newer"
+        if update["UpdateExpression"].startswith("ADD"):
+            return f"count {update['ExpressionAttributeValues'][':number']['N']}"
+        return "again" if update["ConditionExpression"].startswith("digest =") else "newer"
+    assert action["Put"]["ConditionExpression"].startswith("attribute_not_exists(pk)")
+    return "new"
 
 
 @pytest.fixture
@@ -94,7 +99,8 @@ def test_what_is_there_already_is_replaced_and_not_counted(store: Store) -> None
 def test_what_was_said_later_is_left_as_it_is(store: Store) -> None:
     gone = cancelled("ConditionalCheckFailed", "ConditionalCheckFailed", "None")
     lost = cancelled("ConditionalCheckFailed", "None")
-    table, pauses = store([piece(1), piece(2)], gone, lost, lost, failed("ConditionalCheckFailedException"))
+    alone = failed("ConditionalCheckFailedException")
+    table, pauses = store([piece(1), piece(2)], gone, lost, lost, alone)
 
     assert table.writes[:3] == [["new", "new", "count 2"], ["newer", "newer"], ["again", "newer"]]
     assert table.writes[3:] == [["newer"], ["again"]]

@@ -45,13 +45,15 @@ _FIRST_TO_TEACH = "attribute_not_exists(pk) OR (attribute_exists(uncounted) AND 
 _NONE_TAUGHT = "attribute_not_exists(pk) OR (attribute_exists(uncounted) AND digest <> :digest AND said_ms <= :said_ms)"
 _NEWER = "attribute_not_exists(said_ms) OR (digest <> :digest AND said_ms <= :said_ms)"
 _SAME = "digest = :digest AND said_ms < :said_ms"
+_NOT_IN_ALL = ("inference_id", "episode_id", "subjects")
+"""What items may lack; each lacks one of the two ids."""
 
 
 class Way(Enum):
     """How a piece is written: each way where what the one before it needs is not so."""
 
     NEW = "put where none is that was counted, or said later; counted if it teaches, and else marked"
-    NEWER = "put in the place of another word that was counted, and not said later"
+    NEWER = "put in the place of another word that was not said later; whether it counted stays as it is"
     AGAIN = "the same word, said once more"
 
     @property
@@ -139,9 +141,9 @@ class Opinions:
         """Write pieces, each in its way; what is left to do, and whether others wrote the same at that moment."""
         writes = [_write(self._table, piece, way, now_ms) for piece, way in waiting]
         counts = Counter((piece.model, piece.version) for piece, way in waiting if way is Way.NEW and piece.teaches)
-        if len(writes) == 1 and not counts and "Put" in writes[0]:  # half the price of a transaction
+        if len(writes) == 1 and not counts:  # half the price of a transaction
             try:
-                self._client.put_item(**writes[0]["Put"])
+                self._write_alone(writes[0])
             except ClientError as error:
                 if error_code(error) == "TransactionConflictException":
                     return waiting, True
@@ -154,6 +156,12 @@ class Opinions:
         except ClientError as error:
             return _left(waiting, _reasons(error))
         return [], False
+
+    def _write_alone(self, action: Any) -> None:
+        if "Put" in action:
+            self._client.put_item(**action["Put"])
+        else:
+            self._client.update_item(**action["Update"])
 
 
 Waiting = list[tuple[Piece, Way]]
@@ -181,35 +189,40 @@ def _reasons(error: ClientError) -> list[str]:
 def _write(table: str, piece: Piece, way: Way, now_ms: int) -> Any:
     """The action of a transaction that writes a piece in this way."""
     pk, sk = piece.key
+    where = {"pk": pk, "sk": sk}
     digest = _digest(json.dumps(piece.body, sort_keys=True))
     said = {":said_ms": piece.said_ms}
-    values = {"ExpressionAttributeValues": attributes({":digest": digest, **said})}
+    word = {":digest": digest, **said}
     if way is Way.AGAIN:
-        update = {"UpdateExpression": "SET said_ms = :said_ms", "ConditionExpression": _SAME, **values}
-        return {"Update": {"TableName": table, "Key": attributes({"pk": pk, "sk": sk}), **update}}
+        return _update(table, where, "SET said_ms = :said_ms", word, ConditionExpression=_SAME)
     about = {"said_ms": piece.said_ms, "digest": digest, "given_at": isoformat(now_ms)}
     about |= {"subjects": list(piece.subjects)} if piece.subjects else {}
-    item = {"pk": pk, "sk": sk, **piece.body, "model_version": piece.version, **about}
-    if way is Way.NEWER:
-        wanted = {"ConditionExpression": _NEWER, **values}
-    elif piece.teaches:
-        wanted = {"ConditionExpression": _FIRST_TO_TEACH, "ExpressionAttributeValues": attributes(said)}
+    item = {**piece.body, "model_version": piece.version, **about}
+    if way is Way.NEWER:  # the mark is left alone: whether it is there may change until this is written
+        gone = [name for name in _NOT_IN_ALL if name not in item]
+        change = f"SET {', '.join(f'#{name} = :{name}' for name in item)} REMOVE {', '.join(f'#{name}' for name in gone)}"
+        names = {f"#{name}": name for name in [*item, *gone]}
+        values = {f":{name}": value for name, value in item.items()}
+        return _update(table, where, change, values, ConditionExpression=_NEWER, ExpressionAttributeNames=names)
+    if piece.teaches:
+        wanted, values = _FIRST_TO_TEACH, said
     else:
         item["uncounted"] = True
-        wanted = {"ConditionExpression": _NONE_TAUGHT, **values}
-    return {"Put": {"TableName": table, "Item": attributes(item), **wanted}}
+        wanted, values = _NONE_TAUGHT, word
+    put = {"Item": attributes({**where, **item}), "ConditionExpression": wanted}
+    return {"Put": {"TableName": table, **put, "ExpressionAttributeValues": attributes(values)}}
+
+
+def _update(table: str, where: Mapping[str, str], change: str, values: Mapping[str, Any], **more: Any) -> Any:
+    """The action that changes an item in place."""
+    about = {"UpdateExpression": change, "ExpressionAttributeValues": attributes(values), **more}
+    return {"Update": {"TableName": table, "Key": attributes(where), **about}}
 
 
 def _add(table: str, model: str, version: str, number: int) -> Any:
     """The action that adds to a counter."""
-    return {
-        "Update": {
-            "TableName": table,
-            "Key": attributes({"pk": COUNTS, "sk": f"{model}#{version}"}),
-            "UpdateExpression": "ADD taught :number",
-            "ExpressionAttributeValues": attributes({":number": number}),
-        }
-    }
+    where = {"pk": COUNTS, "sk": f"{model}#{version}"}
+    return _update(table, where, "ADD taught :number", {":number": number})
 
 
 def _digest(text: str) -> str:
