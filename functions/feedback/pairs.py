@@ -9,14 +9,14 @@ how likely a reward model takes the first answer to be better. Personal data is 
 when it is read, for others may write files too: raters see, and say, what is kept of it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from feedback.schema import Id, Strict, Text
-from pawl.errors import InvalidReceipt, InvalidRecord
+from pawl.errors import InvalidReceipt, InvalidRecord, write_log
 from pawl.masking import Masker, Policy
 from pawl.offered import Offered
 from pawl.receipt import Receipt
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 FILE_PAIRS = 2_000
 """A file holds so many: the function keeps all of a model's in its memory."""
 _REMEMBERED = 64
+_MOST_TOLD = 20
+"""So many lines of a file that hold no pair are told of."""
 
 
 class Answer(Strict):
@@ -86,16 +88,20 @@ class NewPair(Pair):
 
 
 class PairFiles:
-    """The pairs of a bucket; a file is read again when its content has changed."""
+    """The pairs of a bucket; a file is read again when its content has changed.
 
-    def __init__(self, bucket: "Bucket", policy: Policy) -> None:
+    `tell` is told which lines of a file hold no pair, and why, as `file` and `why`.
+    """
+
+    def __init__(self, bucket: "Bucket", policy: Policy, tell: Callable[[Mapping[str, str]], None] = write_log) -> None:
         self._bucket = bucket
+        self._tell = tell
         self._policy = policy
         self._offered = Offered(bucket)
         self._read: dict[tuple[str, str], list[Pair]] = {}
 
     def of(self, model: str) -> Iterator[Pair]:
-        """All pairs of a model, file by file; InvalidRecord where a file holds something else."""
+        """All pairs of a model, file by file; a line that holds none is left out and told of."""
         for key in self._offered.keys(model):
             yield from self._pairs(key)
 
@@ -111,18 +117,33 @@ class PairFiles:
         if content not in self._read:
             while len(self._read) >= _REMEMBERED:
                 del self._read[next(iter(self._read))]
-            self._read[content] = [pair.masked(self._policy) for pair in parse(self._bucket.read(key))]
+            self._read[content] = [pair.masked(self._policy) for pair in self._readable(key)]
         return self._read[content]
+
+    def _readable(self, key: str) -> list[Pair]:
+        found, refused = read(self._bucket.read(key), Pair)
+        more = [f"{len(found)} pairs: only the first {FILE_PAIRS} are offered"] if len(found) > FILE_PAIRS else []
+        for why in [*refused[:_MOST_TOLD], *more]:
+            self._tell({"level": "WARNING", "file": key, "why": why})
+        return found[:FILE_PAIRS]
 
 
 def parse(lines: bytes, kind: type[Pair] = Pair) -> list[Pair]:
     """The pairs in a file; InvalidRecord names the first line that is none, or says that there are none or too many."""
-    found = list[Pair]()
+    found, refused = read(lines, kind)
+    if refused:
+        raise InvalidRecord(refused[0])
+    if not 1 <= len(found) <= FILE_PAIRS:
+        raise InvalidRecord(f"{len(found)} pairs: want 1 to {FILE_PAIRS} in a file")
+    return found
+
+
+def read(lines: bytes, kind: type[Pair]) -> tuple[list[Pair], list[str]]:
+    """The pairs in a file, and why each other line is none."""
+    found, refused = list[Pair](), list[str]()
     for number, line in enumerate(lines.splitlines(), start=1):
         try:
             found += [kind.model_validate_json(line)] if line.strip() else []
         except ValidationError as error:
-            raise InvalidRecord(f"line {number}: {explain(error.errors())}") from error
-    if not 1 <= len(found) <= FILE_PAIRS:
-        raise InvalidRecord(f"{len(found)} pairs: want 1 to {FILE_PAIRS} in a file")
-    return found
+            refused.append(f"line {number}: {explain(error.errors())}")
+    return found, refused

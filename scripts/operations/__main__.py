@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -96,7 +97,7 @@ def _restore(stack: Stack, arguments: argparse.Namespace) -> Any:
 
 
 def _pairs(stack: Stack, arguments: argparse.Namespace) -> Any:
-    files, model = PairFiles(stack.bucket, stack.masking), arguments.model
+    files, model = PairFiles(stack.bucket, stack.masking, _warn), arguments.model
     page = {"page": f"{stack.outputs['ApiUrl']}/label?model={model}"}
     if arguments.file is not None:
         key, number = files.add(model, arguments.file.read_bytes())
@@ -106,6 +107,10 @@ def _pairs(stack: Stack, arguments: argparse.Namespace) -> Any:
         return {"key": key, "pairs": number, **page}
     votes = Tally(stack.client("dynamodb"), stack.outputs["FeedbackTable"]).votes(model)
     return {**asdict(standing(files.of(model), votes, model)), **page}
+
+
+def _warn(about: Mapping[str, str]) -> None:
+    print("{file}: {why}".format_map(about), file=sys.stderr)
 
 
 def _rows(stack: Stack, arguments: argparse.Namespace) -> Any:

@@ -285,6 +285,31 @@ def test_pairs_come_from_all_files_of_the_model_and_a_changed_file_is_read_again
     assert ask(model="nobody", rater="ada")[1] == {"pairs": [], "labelled": 0, "left": 0, "closed": 0}
 
 
+def test_a_line_that_is_no_pair_is_told_in_the_log_and_keeps_nobody_from_the_others(
+    ask: Any, cloud: Any, pair: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [json.dumps(pair("a")), '{"prompt": "a secret"', json.dumps({"prompt": "b", "answers": []})]
+    cloud.bucket.write("pairs/assistant/theirs.jsonl", "\n".join([*lines, json.dumps(pair("c"))]).encode())
+
+    told = [ask(model="assistant", rater="ada")[1] for _ in range(2)][-1]
+
+    assert sorted(each["prompt"] for each in told["pairs"]) == ["a", "c"]
+    logged = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "theirs" in line]
+    assert [each["why"].partition(":")[0] for each in logged] == ["line 2", "line 3"]
+    assert {each["file"] for each in logged} == {"pairs/assistant/theirs.jsonl"}
+    assert "secret" not in json.dumps(logged)
+
+
+def test_of_a_file_with_too_many_pairs_the_first_are_offered(
+    ask: Any, cloud: Any, pair: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = json.dumps(pair("a")).encode()
+    cloud.bucket.write("pairs/assistant/theirs.jsonl", b"\n".join([line] * 2_001))
+
+    assert ask(model="assistant", rater="ada")[1]["left"] == 1
+    assert "2001 pairs: only the first 2000 are offered" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("query", [{"model": "assistant"}, {"rater": "ada"}, {"model": "../x", "rater": "ada"}])
 def test_who_and_which_model_must_be_told(query: dict[str, str], ask: Any) -> None:
     status, told = ask(**query)

@@ -118,7 +118,7 @@ def test_personal_data_is_masked_before_a_file_is_stored_and_who_chose_the_gold_
 
 
 def test_how_far_the_labelling_is_and_who_knows_what_is_known(
-    add: Any, look: Any, answer: Any, cloud: Any, start: Any, rest: Any, context: Any
+    add: Any, look: Any, answer: Any, cloud: Any, start: Any, rest: Any, context: Any, capsys: Any
 ) -> None:
     pairs = [
         {"prompt": p, "answers": [{"text": "+"}, {"text": "-"}], "inference_id": answer(p, "+").inference_id}
@@ -126,7 +126,8 @@ def test_how_far_the_labelling_is_and_who_knows_what_is_known(
     ]
     pairs[0]["gold"], pairs[1]["gold"] = 1, 0
     add(*pairs)
-    cloud.bucket.write("pairs/assistant/by-hand.jsonl", json.dumps({**PAIR, "inference_id": "no receipt"}).encode())
+    by_hand = json.dumps({**PAIR, "inference_id": "no receipt"}) + "\nno pair"
+    cloud.bucket.write("pairs/assistant/by-hand.jsonl", by_hand.encode())
     say = start("feedback.app").handler
     better, worse, tie = {"chosen": "+", "rejected": "-"}, {"chosen": "-", "rejected": "+"}, {"tie": ["-", "+"]}
     for pair, rater, value in [
@@ -143,6 +144,7 @@ def test_how_far_the_labelling_is_and_who_knows_what_is_known(
     told = look()
 
     assert (told["pairs"], told["gold"], told["unusable"]) == (4, 2, 1)
+    assert capsys.readouterr().err.startswith("pairs/assistant/by-hand.jsonl: line 2: ")
     assert told["by_labels"] == {0: 1, 1: 1, 2: 2}
     assert told["raters"] == {
         "ada": {"labels": 2, "gold": 2, "right": 2},

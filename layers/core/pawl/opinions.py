@@ -200,7 +200,9 @@ def _write(table: str, piece: Piece, way: Way, now_ms: int) -> Any:
     item = {**piece.body, "model_version": piece.version, **about}
     if way is Way.NEWER:  # the mark is left alone: whether it is there may change until this is written
         gone = [name for name in _NOT_IN_ALL if name not in item]
-        change = f"SET {', '.join(f'#{name} = :{name}' for name in item)} REMOVE {', '.join(f'#{name}' for name in gone)}"
+        change = (
+            f"SET {', '.join(f'#{name} = :{name}' for name in item)} REMOVE {', '.join(f'#{name}' for name in gone)}"
+        )
         names = {f"#{name}": name for name in [*item, *gone]}
         values = {f":{name}": value for name, value in item.items()}
         return _update(table, where, change, values, ConditionExpression=_NEWER, ExpressionAttributeNames=names)
