@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from pawl.bundle import Bundle
 from pawl.decoder import PIECE, Decoder, Shape
 from pawl.detokenizer import TokenBytes
 from pawl.errors import InvalidBundle, InvalidRequest, PawlError, UnsupportedRequest
-from pawl.generator import Completion, Sampling, TextGenerator, never, parse_generation
+from pawl.generator import Completion, Sampling, TextGenerator, completion_features, never, parse_generation
 from pawl.model import open_model, open_session
 
 GREEDY = Sampling(temperature=0, max_tokens=40)
@@ -48,14 +49,15 @@ def generator(bundle: Bundle) -> TextGenerator:
 
 
 class Clock:
-    """A deadline that comes after so many looks at it."""
+    """A deadline that comes after so many looks at it; there is one before each run of the model."""
 
     def __init__(self, looks: int) -> None:
-        self._left = looks
+        self._looks = looks
+        self.asked = 0
 
     def __call__(self) -> bool:
-        self._left -= 1
-        return self._left < 0
+        self.asked += 1
+        return self.asked > self._looks
 
 
 def plain_greedy(bundle: Bundle, prompt: list[int], count: int) -> list[int]:
@@ -354,6 +356,50 @@ def test_a_number_that_could_go_on_ends_with_the_models_end_mark(generator: Text
 def test_settings_and_json_go_together(generator: TextGenerator) -> None:
     sampling = Sampling(seed=1, json_schema=PERSON, top_k=3, top_p=0.9, repetition_penalty=1.3, top_logprobs=2)
     assert set(json.loads(generator.generate(generator.text_ids(PARROT), sampling).text)) == {"name", "age"}
+
+
+def test_tokens_that_must_follow_are_run_together_and_leave_the_text_as_it_is(generator: TextGenerator) -> None:
+    prompt = generator.text_ids(PARROT)
+    texts = set[str]()
+    for seed in range(20):
+        sampling, runs = Sampling(seed=seed, json_schema=PERSON, repetition_penalty=1.1), Clock(1_000)
+        done = generator.generate(prompt, sampling, runs)
+        one_by_one = generator.generate(prompt, replace(sampling, top_logprobs=0))
+        assert [token.data for token in done.tokens] == [token.data for token in one_by_one.tokens]
+        free = [token for token in done.tokens if not token.is_forced]
+        assert [token.logprob for token in done.tokens if token.is_forced] == [0.0] * (len(done.tokens) - len(free))
+        assert 0 < len(free) <= runs.asked <= len(free) + 1 < len(done.tokens)
+        assert [each.is_forced for each in done.tokens] == [each.is_forced for each in one_by_one.tokens]
+        features = [completion_features([len(prompt)], [each])["logprob"] for each in (done, one_by_one)]
+        assert features[0] == pytest.approx(features[1], abs=1e-3)
+        texts.add(done.text)
+    assert len(texts) > 5
+
+
+def test_a_value_without_a_choice_is_written_without_a_run(generator: TextGenerator) -> None:
+    before = generator.computed
+    done = generator.generate([5], Sampling(json_schema={"const": "Good morning, parrot"}))
+    assert (json.loads(done.text), done.finish_reason) == ("Good morning, parrot", "stop")
+    assert generator.computed == before
+    assert completion_features([1], [done])["logprob"] == [0.0]
+
+
+def test_tokens_that_must_follow_are_no_more_than_were_asked_for(generator: TextGenerator) -> None:
+    whole = generator.generate([5], Sampling(json_schema={"const": "Good morning, parrot"}))
+    done = generator.generate([5], Sampling(json_schema={"const": "Good morning, parrot"}, max_tokens=3))
+    assert (done.finish_reason, done.token_count, done.tokens) == ("length", 3, whole.tokens[:3])
+
+
+def test_the_deadline_is_looked_at_among_tokens_that_must_follow(generator: TextGenerator) -> None:
+    schema = {"type": "array", "prefixItems": [{"type": "boolean"}, {"const": "x" * 900}, {"type": "boolean"}]}
+    schema |= {"minItems": 3, "items": False}
+    whole = generator.generate([5], Sampling(seed=1, json_schema=schema))
+    assert len(json.loads(whole.text)[1]) == 900
+    for runs in (1, 2):
+        done = generator.generate([5], Sampling(seed=1, json_schema=schema), Clock(runs))
+        assert (done.is_cut, done.finish_reason) == (True, "length")
+        assert whole.text.startswith(done.text)
+        assert 900 < len(done.text) < len(whole.text)
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,12 @@ class Constraint:
         self._check()
         return np.unpackbits(bits, count=self._vocabulary, bitorder="little").view(np.bool_)
 
+    def forced(self) -> list[int]:
+        """The tokens that must follow, one after the other; none where there is a choice, or nothing may follow."""
+        tokens = self._matcher.compute_ff_tokens()
+        self._check()
+        return tokens
+
     def accept(self, token: int) -> None:
         """Go on by a token that was allowed."""
         self._matcher.consume_token(token)

@@ -61,19 +61,17 @@ class Decoder:
 
         At least the last two tokens are computed, together: a token alone would not be exact.
         """
-        start = self._common(prompt, exact)
-        self._forget(start)
-        self._grow(len(prompt))
-        logits = None
-        while start < len(prompt):
-            if deadline():
-                return None
-            end = _end_of_piece(start, len(prompt))
-            logits = self._run(prompt[start:end])
-            if start == self._exact and (end - start > 1 or start == 0):
-                self._exact = end
-            start = end
-        return logits
+        self._forget(self._common(prompt, exact))
+        return self._go_on(prompt, deadline)
+
+    def extend(self, tokens: Sequence[int], *, deadline: Callable[[], bool]) -> Floats | None:
+        """The logits after these tokens of a text, one or more, as `step` has them; None when the deadline came first.
+
+        Several together take far less time than one after the other: four as long as less than two.
+        """
+        if len(tokens) == 1:
+            return None if deadline() else self.step(tokens[0])
+        return self._go_on([*self._tokens, *tokens], deadline)
 
     def step(self, token: int) -> Floats:
         """The logits after one more token, shape (vocabulary,), in a buffer that the next step overwrites."""
@@ -89,6 +87,21 @@ class Decoder:
         self._tokens.append(token)
         self.computed += 1
         return _row(self._logits)
+
+    def _go_on(self, whole: Sequence[int], deadline: Callable[[], bool]) -> Floats | None:
+        """Run what is not yet cached of a whole that begins with what is."""
+        start = len(self._tokens)
+        self._grow(len(whole))
+        logits = None
+        while start < len(whole):
+            if deadline():
+                return None
+            end = _end_of_piece(start, len(whole))
+            logits = self._run(whole[start:end])
+            if start == self._exact and (end - start > 1 or start == 0):
+                self._exact = end
+            start = end
+        return logits
 
     def _common(self, prompt: Sequence[int], exact: bool) -> int:
         """How many of the prompt's first tokens need not be computed."""

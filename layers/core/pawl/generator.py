@@ -12,8 +12,10 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 from tokenizers import Tokenizer
 
 from pawl.bundle import Bundle
@@ -45,13 +47,15 @@ PARAMETERS = ("max_tokens", "temperature", "top_p", "top_k", "min_p", "repetitio
 class Token(NamedTuple):
     """A token of the text; `data` are its bytes, `top` the likeliest tokens there and their log probabilities.
 
-    `offset` is the place in the text of the character in which it begins.
+    `offset` is the place in the text of the character in which it begins. One that `is_forced`, for JSON allows nothing
+    else in its place, has a log probability of 0 unless they were asked for.
     """
 
     data: bytes
     logprob: float
     top: tuple[tuple[bytes, float], ...]
     offset: int
+    is_forced: bool = False
 
 
 class Piece(NamedTuple):
@@ -265,22 +269,42 @@ class _Text:
             lock.release()
 
     def _pieces(self) -> Iterator[Piece]:
-        decoder, request = self._parts.decoder, self._request
-        logits = decoder.prefill(request.prompt, exact=request.sampling.is_repeatable, deadline=request.deadline)
-        while logits is not None:
-            choice = self._choose(logits)
-            text = self._take(choice)
-            if reason := self._end(choice.token):
-                yield self._last(text, reason)
-                return
+        chosen: tuple[Choice, ...] = ()
+        while True:
+            text, taken = "", list[int]()
+            for choice in chain(chosen, self._forced()):
+                text += self._take(choice)
+                taken.append(choice.token)
+                if reason := self._end(choice.token):
+                    yield self._last(text, reason)
+                    return
             if text:
                 yield Piece(text, self._settled(), None, self.token_count)
-            logits = None if request.deadline() else decoder.step(choice.token)
-        yield self._cut()
+            logits = self._run(taken, is_first=not chosen)
+            if logits is None:
+                yield self._cut()
+                return
+            chosen = (self._choose(logits),)
+
+    def _run(self, taken: Sequence[int], *, is_first: bool) -> Floats | None:
+        """The logits after the tokens that were taken last; None when the deadline came first."""
+        decoder, request = self._parts.decoder, self._request
+        if is_first:
+            exact = request.sampling.is_repeatable
+            return decoder.prefill((*request.prompt, *taken), exact=exact, deadline=request.deadline)
+        return decoder.extend(taken, deadline=request.deadline)
+
+    def _forced(self) -> Iterator[Choice]:
+        """The tokens that must come next: they are run together, unless log probabilities are to be told of each."""
+        if self._constraint and self._request.sampling.top_logprobs is None:
+            yield from map(self._sampler.force, self._constraint.forced())
 
     def _choose(self, logits: Floats) -> Choice:
-        allowed = self._constraint.allowed() if self._constraint else None
-        return self._sampler.choose(logits[: self._parts.vocabulary], allowed)
+        logits = logits[: self._parts.vocabulary]
+        if self._constraint is None:
+            return self._sampler.choose(logits)
+        allowed = self._constraint.allowed()
+        return self._sampler.choose(logits, allowed)._replace(is_forced=np.count_nonzero(allowed) == 1)
 
     def _take(self, choice: Choice) -> str:
         """The text that a token settles; none for one that ends the text."""
@@ -292,7 +316,8 @@ class _Text:
         data = self._parts.bytes_of[choice.token]
         text = self._stream.feed(data)
         top = tuple((self._parts.bytes_of[token], logprob) for token, logprob in choice.top)
-        self._waiting.append((Token(data, choice.logprob, top, self._stream.began), self._stream.seen))
+        token = Token(data, choice.logprob, top, self._stream.began, choice.is_forced)
+        self._waiting.append((token, self._stream.seen))
         return text
 
     def _end(self, token: int) -> str | None:
@@ -355,12 +380,11 @@ def sampling_of(parameters: Mapping[str, Parameter]) -> Sampling:
 
 
 def completion_features(prompt_tokens: Sequence[int], completions: Sequence[Completion]) -> Features:
-    """What the profile counts of texts: how long, how they ended, and how sure the model was of their tokens."""
+    """What the profile counts of texts: how long, how they ended, and how sure the model was of what it chose."""
+    free = [[token.logprob for token in each.tokens if not token.is_forced] for each in completions]
     return {
         "prompt_tokens": list(prompt_tokens),
         "tokens": [each.token_count for each in completions],
         "finish_reason": [each.finish_reason for each in completions],
-        "logprob": [
-            round(sum(token.logprob for token in each.tokens) / max(len(each.tokens), 1), 6) for each in completions
-        ],
+        "logprob": [round(sum(logprobs) / max(len(logprobs), 1), 6) for logprobs in free],
     }

@@ -86,11 +86,15 @@ class Sampling:
 
 
 class Choice(NamedTuple):
-    """A token with its log probability, and the likeliest tokens with theirs if they were asked for."""
+    """A token with its log probability, and the likeliest tokens with theirs if they were asked for.
+
+    One `is_forced` where nothing else may stand.
+    """
 
     token: int
     logprob: float
     top: tuple[tuple[int, float], ...]
+    is_forced: bool = False
 
 
 class Sampler:
@@ -118,6 +122,12 @@ class Sampler:
         token = self._draw(logits)
         self._count(token)
         return Choice(token, float(raw[token]) - log_sum, top)
+
+    def force(self, token: int) -> Choice:
+        """The next token where nothing else may stand, which no logits are needed for; it counts as any other."""
+        self._random.random()
+        self._count(token)
+        return Choice(token, 0.0, (), is_forced=True)
 
     def _draw(self, logits: Floats) -> int:
         number = self._random.random()
