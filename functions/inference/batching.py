@@ -4,24 +4,48 @@ Nobody waits for company by default: a request that finds a free run takes it, a
 busy go together with the next. A request that fills a batch by itself, or cannot be merged, takes a run like any
 other. Merged are rows of equal shape under equal parameters, and texts only with texts of
 about their length: a batch is padded to its longest text, and computing the padding soon costs more than a batch gains.
-There is no thread of its own here: the request that has waited longest runs the batch for the others.
+The request that has waited longest runs the batch for the others: a thread that asks by itself, and for one that an
+event loop asks for, a thread that is taken for the run alone. Requests that wait on a loop need no thread each, which
+would then all want the interpreter at once: they keep their order, and the slowest comes sooner.
 """
 
+import asyncio
 import functools
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from math import log2
+from typing import Protocol
 
 import numpy as np
 
+from inference.service import GENERATOR
 from pawl.bundle import Manifest
 from pawl.model import Answer, Column, Features, Model, Parameter, Run
 
-GENERATOR = "text-generator"
+_MOST_THREADS = 32
 _FRAME = 8  # the tokens around a text count like so many characters
+
+
+class _Turn(Protocol):
+    def set(self) -> None: ...
+
+
+class _LoopTurn:
+    """The turn of a request that waits on an event loop; any thread may tell that it has come."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._has_come = asyncio.Event()
+        self.wait = self._has_come.wait
+
+    def set(self) -> None:
+        with suppress(RuntimeError):  # the loop has ended, and nobody waits there
+            self._loop.call_soon_threadsafe(self._has_come.set)
 
 
 @dataclass(slots=True, eq=False)
@@ -33,9 +57,9 @@ class _Request:
 
     inputs: Mapping[str, Column]
     rows: int
-    likeness: Hashable = None
+    turn: _Turn
+    likeness: Hashable
     since: float = field(default_factory=time.monotonic)
-    turn: threading.Event = field(default_factory=threading.Event)
     is_leader: bool = False
     answer: Answer | None = None
 
@@ -60,24 +84,53 @@ class Batcher:
         self._runs = runs
         self._ran = ran
         self._lines: dict[str, _Line] = {}
+        self._threads = ThreadPoolExecutor(_MOST_THREADS, "batch")
 
     def run(self, model: Model, inputs: Mapping[str, Column], parameters: Mapping[str, Parameter]) -> Answer:
-        """The model's answer to these inputs, computed alone or together with others'."""
+        """The model's answer to these inputs, computed alone or together with others'; the thread waits for it."""
+        line, (rows, likeness) = self._line(model), self._place(model, inputs, parameters)
+        while True:
+            turn = threading.Event()
+            request = _Request(inputs, rows, turn, likeness)
+            if not line.enter(request):
+                turn.wait()
+            if request.is_leader:
+                self._lead(line, request, model, parameters)
+            if request.answer is not None:
+                return request.answer
+            likeness = None  # its batch has failed: whose fault that was shows when each runs by itself
+
+    async def run_async(
+        self, model: Model, inputs: Mapping[str, Column], parameters: Mapping[str, Parameter]
+    ) -> Answer:
+        """The same, while the event loop goes on."""
+        line, (rows, likeness) = self._line(model), self._place(model, inputs, parameters)
+        while True:
+            turn = _LoopTurn()
+            request = _Request(inputs, rows, turn, likeness)
+            if not line.enter(request):
+                try:
+                    await turn.wait()
+                except BaseException:
+                    line.forsake(request)
+                    raise
+            if request.is_leader:
+                lead = functools.partial(self._lead, line, request, model, parameters)
+                await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._threads, lead))
+            if request.answer is not None:
+                return request.answer
+            likeness = None
+
+    def _line(self, model: Model) -> "_Line":
+        return self._lines.get(model.digest) or self._lines.setdefault(model.digest, _Line(self._runs))
+
+    def _place(
+        self, model: Model, inputs: Mapping[str, Column], parameters: Mapping[str, Parameter]
+    ) -> tuple[int, Hashable]:
+        """How many rows a request counts as, and its likeness."""
         rows = _count_rows(model.manifest, inputs)
         has_room = 0 < rows < self._row_limit
-        likeness = _likeness(model.manifest, inputs, parameters) if has_room else None
-        answer = self._run(_Request(inputs, max(rows, 1), likeness), model, parameters)
-        while answer is None:  # its batch has failed: whose fault that was shows when each runs by itself
-            answer = self._run(_Request(inputs, rows), model, parameters)
-        return answer
-
-    def _run(self, request: "_Request", model: Model, parameters: Mapping[str, Parameter]) -> Answer | None:
-        line = self._lines.get(model.digest) or self._lines.setdefault(model.digest, _Line(self._runs))
-        if not line.enter(request):
-            request.turn.wait()
-        if request.is_leader:
-            self._lead(line, request, model, parameters)
-        return request.answer
+        return max(rows, 1), _likeness(model.manifest, inputs, parameters) if has_room else None
 
     def waiting(self) -> int:
         """How many requests are in line."""
@@ -153,6 +206,15 @@ class _Line:
         for request in batch:
             request.turn.set()
 
+    def forsake(self, request: _Request) -> None:
+        """Nobody waits for a request any more: it has no turn, or passes it on."""
+        with self._changed:
+            if request in self.waiting:
+                self.waiting.remove(request)
+            elif request.is_leader:
+                self._free += 1
+                self._appoint()
+
     def _appoint(self) -> None:
         """Make the oldest in line a leader, if a run is free and nobody gathers a batch that it may join."""
         if self.waiting and self._free and not self._is_gathering:
@@ -176,7 +238,7 @@ def _count_rows(manifest: Manifest, inputs: Mapping[str, Column]) -> int:
 
 
 def _likeness(manifest: Manifest, inputs: Mapping[str, Column], parameters: Mapping[str, Parameter]) -> Hashable:
-    """Requests for which this is equal can be merged: lengths of texts within a fifth, all else the same."""
+    """Requests for which this is equal can be merged: lengths of texts within a quarter, all else the same."""
     sizes = tuple(_size(inputs[tensor.name]) for tensor in manifest.inputs)
     return sizes, tuple(sorted((name, type(value), value) for name, value in parameters.items()))
 
@@ -184,7 +246,7 @@ def _likeness(manifest: Manifest, inputs: Mapping[str, Column], parameters: Mapp
 def _size(column: Column) -> Hashable:
     if isinstance(column, np.ndarray):
         return column.shape[1:]
-    return int(4 * log2(max(map(len, column)) + _FRAME))
+    return int(3 * log2(max(map(len, column)) + _FRAME))
 
 
 def _merge(parts: Sequence[Mapping[str, Column]]) -> dict[str, Column]:

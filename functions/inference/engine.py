@@ -63,9 +63,13 @@ class Engine:
 
     def get(self, name: str, version: str | None = None) -> Model:
         """The opened model; its digests and its signature are checked before its session opens."""
+        return self.opened(name, version) or self._load(name, version)
+
+    def opened(self, name: str, version: str | None = None) -> Model | None:
+        """The model, where `get` need not read it from the disk any more."""
         if version and self._is_elsewhere(version):
-            return self._load(name, version)
-        return self._open.get((name, version or LIVE)) or self._load(name, version)
+            return None
+        return self._open.get((name, version or LIVE))
 
     def failure(self, name: str, version: str) -> str:
         """Why a version could not be opened when that was last tried; empty when it could, or was not tried."""

@@ -109,10 +109,18 @@ class WatchedEngine(Engine):
 
     def get(self, name: str, version: str | None = None) -> Model:
         """The opened model."""
-        model = super().get(name, version)
-        if sighting := _sighting.get():
-            sighting.model, sighting.version = model.manifest.name, model.manifest.version
-        return model
+        return _seen(super().get(name, version))
+
+    def opened(self, name: str, version: str | None = None) -> Model | None:
+        """The model where it is open."""
+        model = super().opened(name, version)
+        return _seen(model) if model else None
+
+
+def _seen(model: Model) -> Model:
+    if sighting := _sighting.get():
+        sighting.model, sighting.version = model.manifest.name, model.manifest.version
+    return model
 
 
 class WatchedCapture:

@@ -132,7 +132,7 @@ class Server:
             WatchedCapture(self.capture, metrics),
             settings.row_limit,
         )
-        self.service.run = self.batcher.run
+        self.service.run, self.service.run_async = self.batcher.run, self.batcher.run_async
         self._texts_end_at = float("inf")
         self.call = Call("0", lambda: self._texts_end_at - time.monotonic())
         self.application = Guard(web.build(self.service, self.call), self.admission, metrics, settings.patience_s)

@@ -5,7 +5,7 @@ Knows neither Lambda nor a web framework: the Lambda handler, the container's HT
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
@@ -24,10 +24,13 @@ from pawl.records import CaptureRecord
 JSON = "application/json"
 BINARY = "application/octet-stream"
 EVENTS = "text/event-stream"
+GENERATOR = "text-generator"
 _CAPTURED_WIDTH = 64
 """The most values a row of a numeric tensor that is captured; wider ones leave only their features."""
 _TOKEN_BYTES = 40
 """What a token takes in the list in which a model keeps them for its features; a byte of text makes one at most."""
+Run = Callable[[Model, Mapping[str, Column], Mapping[str, Parameter]], Answer]
+RunAsync = Callable[[Model, Mapping[str, Column], Mapping[str, Parameter]], Awaitable[Answer]]
 
 
 class Call(NamedTuple):
@@ -39,6 +42,14 @@ class Call(NamedTuple):
     def within(self, remaining_s: Callable[[], float]) -> "Call":
         """The same call for somebody who has no more seconds than `remaining_s` says."""
         return Call(self.function_version, lambda: min(self.remaining_s(), remaining_s()))
+
+
+class Asked(NamedTuple):
+    """A checked request to a model, of `size` bytes."""
+
+    model: Model
+    request: InferRequest
+    size: int
 
 
 class Reply(NamedTuple):
@@ -74,13 +85,17 @@ class Capturer(Protocol):
 
 
 class Service:
-    """Answers requests by the engine's models; `run` is what calls a model (the container's batches calls)."""
+    """Answers requests by the engine's models; `run` is what calls a model (the container's batches calls).
+
+    `run_async` is the same for an event loop, and None where nothing is gained by it.
+    """
 
     def __init__(self, engine: Engine, keys: ReceiptKeys, capture: Capturer, row_limit: int) -> None:
         self.engine = engine
         self.statistics = Statistics()
         self.row_limit = row_limit
-        self.run: Callable[[Model, Mapping[str, Column], Mapping[str, Parameter]], Answer] = _predict
+        self.run: Run = _predict
+        self.run_async: RunAsync | None = None
         self._keys = keys
         self._capture = capture
 
@@ -88,35 +103,37 @@ class Service:
         self, body: str | bytes, header_length: int | None, model_name: str, version: str | None, call: Call
     ) -> Reply:
         """The reply to an Open Inference Protocol request; the answer is captured on the way."""
-        model = self.engine.get(model_name, version)
-        request = parse_infer(body, header_length, model.manifest, self.row_limit)
-        inference_id, answer = self._answer(model, request, len(body), call)
-        text, binary = render_infer(model.manifest, request, inference_id, answer)
-        if not any(wanted.is_binary for wanted in request.outputs):
-            return Reply(200, text)
-        head = text.encode()
-        return Reply(200, head + binary, BINARY, {HEADER_LENGTH: str(len(head))})
-
-    def _answer(self, model: Model, request: InferRequest, size: int, call: Call) -> tuple[str, Answer]:
-        """The receipt and the answer to a checked request of `size` bytes, counted and captured."""
+        asked = self.read(self.engine.get(model_name, version), body, header_length)
         began = time.perf_counter_ns()
-        manifest = model.manifest
         try:
-            answer = self._run(model, request, call)
+            answer = self._run(asked.model, asked.request, call)
         except Exception:
-            self.statistics.count_failure(manifest, time.perf_counter_ns() - began)
+            self.statistics.count_failure(asked.model.manifest, time.perf_counter_ns() - began)
             raise
-        took_ns = time.perf_counter_ns() - began
+        return self.reply(asked, answer, time.perf_counter_ns() - began, call)
+
+    def read(self, model: Model, body: str | bytes, header_length: int | None) -> Asked:
+        """What an Open Inference Protocol request asks of a model, checked."""
+        return Asked(model, parse_infer(body, header_length, model.manifest, self.row_limit), len(body))
+
+    def reply(self, asked: Asked, answer: Answer, took_ns: int, call: Call) -> Reply:
+        """The reply to a request whose model has answered, and which is counted and captured with it."""
+        model, request, size = asked
+        manifest = model.manifest
         payload = _payload(request.inputs)
         inference_id, unix_ms = self.receipt(manifest, request.rows, payload, call)
         self.statistics.count_success(manifest, request.rows, took_ns, unix_ms, answer.run)
         make = partial(_captured, inference_id, unix_ms, manifest, request, answer, took_ns)
         held = max(size, len(payload)) + _TOKEN_BYTES * min(len(payload), request.rows * manifest.max_tokens)
-        self.record(make, held + sum(map(_size_of, answer.outputs.values())), request.user)
-        return inference_id, answer
+        self.record(make, held + sum(map(size_of, answer.outputs.values())), request.user)
+        text, binary = render_infer(manifest, request, inference_id, answer)
+        if not any(wanted.is_binary for wanted in request.outputs):
+            return Reply(200, text)
+        head = text.encode()
+        return Reply(200, head + binary, BINARY, {HEADER_LENGTH: str(len(head))})
 
     def _run(self, model: Model, request: InferRequest, call: Call) -> Answer:
-        if model.manifest.kind == "text-generator":  # may take longer than there is time
+        if model.manifest.kind == GENERATOR:  # may take longer than there is time
             generator = cast(Generator, model)
             return generator.predict(request.inputs, request.parameters, lambda: call.remaining_s() <= 0)
         return self.run(model, request.inputs, request.parameters)
@@ -164,7 +181,7 @@ def _bytes_of(column: Column) -> bytes:
     return "\0".join(column).encode()
 
 
-def _size_of(column: Column) -> int:
+def size_of(column: Column) -> int:
     """About how many bytes an output takes: what is listed one by one is texts."""
     return column.nbytes if isinstance(column, np.ndarray) else len("".join(column))
 

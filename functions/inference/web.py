@@ -1,11 +1,13 @@
 """Every route of inference as one web application: the container serves it whole; on Lambda it answers what is not on
 the hot path (health, metadata, statistics, repository, lists of models, the OpenAPI document).
 
-What asks the engine may read a whole model from the disk, so those routes are not `async`: each takes a thread.
+What asks the engine may read a whole model from the disk, so those routes are not `async`: each takes a thread. A
+request to a model that is open waits for its run without one, where the service can do that.
 """
 
 import asyncio
 import functools
+import time
 from collections.abc import Generator
 from typing import Any
 
@@ -18,10 +20,13 @@ from starlette.types import Message, Receive, Scope, Send
 from inference import metadata, openai
 from inference.oip import HEADER_LENGTH, parse_header_length, parse_object
 from inference.schema import BYTES, INFER, STREAM, Schema, document, ref, route
-from inference.service import JSON, Call, Reply, Service, Stream
+from inference.service import GENERATOR, JSON, Call, Reply, RunAsync, Service, Stream, size_of
 from pawl.errors import ClientLeft, InvalidRequest, UnsupportedRequest
+from pawl.model import Model
 from pawl.web import application, gateway
 
+_SMALL_BYTES = 65_536
+"""A body or an answer of so many bytes is read and written within about a millisecond."""
 _OWN_CALL = Call("0")
 """Outside Lambda there is no function version."""
 
@@ -120,7 +125,11 @@ def _add_inference_routes(app: FastAPI, service: Service, call: Call) -> None:
 
     async def infer(request: Request, model: str, version: str | None) -> Response:
         length = parse_header_length(request.headers.get(HEADER_LENGTH))
-        return await _respond(request, call, service.infer, await request.body(), length, model, version)
+        body = await request.body()
+        opened = service.engine.opened(model, version) if len(body) <= _SMALL_BYTES else None
+        if service.run_async is None or opened is None or opened.manifest.kind == GENERATOR:
+            return await _respond(request, call, service.infer, body, length, model, version)
+        return _response(await _infer(service, service.run_async, opened, body, length, call))
 
     @app.post("/v2/models/{model}/infer", **about)
     async def infer_live(request: Request, model: str) -> Response:
@@ -154,6 +163,20 @@ def _add_openai_routes(app: FastAPI, service: Service, call: Call, prefix: str) 
     @app.get(f"{prefix}/models/{{model}}", **route(404, error="OpenAiError", json=ref("OpenAiModel")))
     def model(model: str) -> Response:
         return _response(openai.model(service, model))
+
+
+async def _infer(service: Service, run: RunAsync, model: Model, body: bytes, length: int | None, call: Call) -> Reply:
+    """`Service.infer` on the event loop, whose own work is short: what is large is written by a thread."""
+    asked = service.read(model, body, length)
+    began = time.perf_counter_ns()
+    try:
+        answer = await run(model, asked.request.inputs, asked.request.parameters)
+    except Exception:
+        service.statistics.count_failure(model.manifest, time.perf_counter_ns() - began)
+        raise
+    finish = functools.partial(service.reply, asked, answer, time.perf_counter_ns() - began, call)
+    size = sum(map(size_of, answer.outputs.values()))
+    return finish() if size <= _SMALL_BYTES else await run_in_threadpool(finish)
 
 
 def _wants_ready(body: bytes) -> bool:

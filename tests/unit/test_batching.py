@@ -1,5 +1,6 @@
-"""Requests of many threads, merged while a run of the model is held up by the test."""
+"""Requests of many threads, or of an event loop, merged while a run of the model is held up by the test."""
 
+import asyncio
 import json
 import threading
 import time
@@ -59,17 +60,59 @@ def pool() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
-class Crowd:
-    """Threads that ask, one after another, so that their order in line is known."""
+@pytest.fixture
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """An event loop that runs in a thread of its own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    yield loop
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
 
-    def __init__(self, pool: ThreadPoolExecutor, batcher: Batcher, model: Held) -> None:
-        self._pool, self._batcher, self._model = pool, batcher, model
+
+Submit = Callable[[Batcher, Any, Mapping[str, Column], Mapping[str, Parameter]], "Future[Answer]"]
+
+
+def by_loop(loop: asyncio.AbstractEventLoop) -> Submit:
+    """Asks a batcher from an event loop."""
+
+    def submit(
+        batcher: Batcher, model: Any, inputs: Mapping[str, Column], parameters: Mapping[str, Parameter]
+    ) -> "Future[Answer]":
+        return asyncio.run_coroutine_threadsafe(batcher.run_async(model, inputs, parameters), loop)
+
+    return submit
+
+
+def by_threads(pool: ThreadPoolExecutor) -> Submit:
+    """Asks a batcher from threads."""
+
+    def submit(
+        batcher: Batcher, model: Any, inputs: Mapping[str, Column], parameters: Mapping[str, Parameter]
+    ) -> "Future[Answer]":
+        return pool.submit(batcher.run, model, inputs, parameters)
+
+    return submit
+
+
+@pytest.fixture(params=["threads", "loop"])
+def submit(request: pytest.FixtureRequest, pool: ThreadPoolExecutor, loop: asyncio.AbstractEventLoop) -> Submit:
+    return by_threads(pool) if request.param == "threads" else by_loop(loop)
+
+
+class Crowd:
+    """Those who ask, one after another, so that their order in line is known."""
+
+    def __init__(self, submit: Submit, batcher: Batcher, model: Held) -> None:
+        self._submit, self._batcher, self._model = submit, batcher, model
 
     def ask(self, column: Column, is_first: bool = False, **parameters: Parameter) -> "Future[Answer]":
         """Ask, and come back once the request is in line, or has begun to run if it is the first."""
         waiting = self._batcher.waiting()
         name = self._model.manifest.inputs[0].name
-        future = self._pool.submit(self._batcher.run, self._model, {name: column}, parameters)
+        future = self._submit(self._batcher, self._model, {name: column}, parameters)
         wait_until(lambda: bool(self._model.asked) if is_first else self._batcher.waiting() > waiting)
         return future
 
@@ -82,14 +125,14 @@ def wait_until(is_so: Callable[[], bool]) -> None:
 
 
 @pytest.fixture
-def crowd(pool: ThreadPoolExecutor, classifier: Held) -> Crowd:
-    return Crowd(pool, Batcher(4), classifier)
+def crowd(submit: Submit, classifier: Held) -> Crowd:
+    return Crowd(submit, Batcher(4), classifier)
 
 
-def test_a_request_that_finds_the_model_idle_runs_at_once_and_alone(classifier: Held) -> None:
+def test_a_request_that_finds_the_model_idle_runs_at_once_and_alone(submit: Submit, classifier: Held) -> None:
     classifier.go.release()
 
-    answer = Batcher(4).run(classifier, {"text": ["one"]}, {})
+    answer = submit(Batcher(4), classifier, {"text": ["one"]}, {}).result(10)
 
     assert answer.outputs == {"label": ["one"]}
     assert classifier.asked == [{"text": ["one"]}]
@@ -211,8 +254,8 @@ def test_the_one_who_has_waited_longest_is_served_first_whoever_could_fill_a_bat
     assert [len(each["text"]) for each in classifier.asked] == [1, 1, 2]
 
 
-def test_tensors_are_merged_only_with_tensors_of_their_width(pool: ThreadPoolExecutor, numbers: Held) -> None:
-    crowd = Crowd(pool, Batcher(8), numbers)
+def test_tensors_are_merged_only_with_tensors_of_their_width(submit: Submit, numbers: Held) -> None:
+    crowd = Crowd(submit, Batcher(8), numbers)
     crowd.ask(np.ones((1, 2), np.float32), is_first=True)
     others = [crowd.ask(np.full((1, 2), each, np.float32)) for each in (3, 4)]
     wide = crowd.ask(np.full((2, 5), 7, np.float32))
@@ -235,10 +278,10 @@ def test_tensors_are_merged_only_with_tensors_of_their_width(pool: ThreadPoolExe
     ],
 )
 def test_generators_and_models_whose_answer_is_not_a_row_for_a_row_are_never_merged(
-    pool: ThreadPoolExecutor, classifier: Held, changes: dict[str, Any]
+    submit: Submit, classifier: Held, changes: dict[str, Any]
 ) -> None:
     classifier.manifest = replace(classifier.manifest, **changes)
-    crowd = Crowd(pool, Batcher(8, delay_s=60), classifier)
+    crowd = Crowd(submit, Batcher(8, delay_s=60), classifier)
     futures = [crowd.ask(["one"], is_first=True), crowd.ask(["one"]), crowd.ask(["one"])]
 
     classifier.go.release(3)
@@ -249,9 +292,9 @@ def test_generators_and_models_whose_answer_is_not_a_row_for_a_row_are_never_mer
 
 @pytest.mark.parametrize("rows", [2, 64])
 def test_requests_that_fill_a_batch_by_themselves_take_turns_and_do_not_wait_for_company(
-    pool: ThreadPoolExecutor, classifier: Held, rows: int
+    submit: Submit, classifier: Held, rows: int
 ) -> None:
-    crowd = Crowd(pool, batcher := Batcher(2, delay_s=60), classifier)
+    crowd = Crowd(submit, batcher := Batcher(2, delay_s=60), classifier)
     texts = rows * ["a"]
     futures = [crowd.ask(texts, is_first=True), crowd.ask(texts)]
     assert (len(classifier.asked), batcher.waiting()) == (1, 1)
@@ -262,22 +305,21 @@ def test_requests_that_fill_a_batch_by_themselves_take_turns_and_do_not_wait_for
     assert classifier.asked == 2 * [{"text": texts}]
 
 
-def test_an_answer_with_too_few_rows_for_a_batch_makes_everybody_run_alone(manifest: Manifest) -> None:
+def test_an_answer_with_too_few_rows_for_a_batch_makes_everybody_run_alone(submit: Submit, manifest: Manifest) -> None:
     about = replace(manifest, outputs=[Tensor("label", "BYTES", [-1])])
     model = Held(about, lambda inputs: {"label": list(inputs["text"])[:1]})
-    with ThreadPoolExecutor(4) as pool:
-        crowd = Crowd(pool, Batcher(4), model)
-        crowd.ask(["one"], is_first=True)
-        others = [crowd.ask(["two"]), crowd.ask(["ten"])]
-        model.go.release(4)
-
-        assert [each.result(10).outputs["label"] for each in others] == [["two"], ["ten"]]
-
-
-def test_as_many_batches_run_at_a_time_as_are_allowed(pool: ThreadPoolExecutor, classifier: Held) -> None:
-    crowd = Crowd(pool, batcher := Batcher(4, runs=2), classifier)
+    crowd = Crowd(submit, Batcher(4), model)
     crowd.ask(["one"], is_first=True)
-    second = pool.submit(batcher.run, classifier, {"text": ["two"]}, {})
+    others = [crowd.ask(["two"]), crowd.ask(["ten"])]
+    model.go.release(4)
+
+    assert [each.result(10).outputs["label"] for each in others] == [["two"], ["ten"]]
+
+
+def test_as_many_batches_run_at_a_time_as_are_allowed(submit: Submit, classifier: Held) -> None:
+    crowd = Crowd(submit, batcher := Batcher(4, runs=2), classifier)
+    crowd.ask(["one"], is_first=True)
+    second = submit(batcher, classifier, {"text": ["two"]}, {})
     wait_until(lambda: len(classifier.asked) == 2)
     third = crowd.ask(["six"])
 
@@ -287,29 +329,28 @@ def test_as_many_batches_run_at_a_time_as_are_allowed(pool: ThreadPoolExecutor, 
     assert [each.result(10).outputs["label"] for each in (second, third)] == [["two"], ["six"]]
 
 
-def test_with_a_delay_a_request_waits_for_company_until_the_batch_is_full(classifier: Held) -> None:
+def test_with_a_delay_a_request_waits_for_company_until_the_batch_is_full(submit: Submit, classifier: Held) -> None:
     classifier.go.release(2)
     batcher = Batcher(2, delay_s=60)
-    with ThreadPoolExecutor(4) as pool:
-        first = pool.submit(batcher.run, classifier, {"text": ["one"]}, {})
-        second = pool.submit(batcher.run, classifier, {"text": ["two"]}, {})
+    first = submit(batcher, classifier, {"text": ["one"]}, {})
+    second = submit(batcher, classifier, {"text": ["two"]}, {})
 
-        assert [first.result(10).outputs["label"], second.result(10).outputs["label"]] == [["one"], ["two"]]
+    assert [first.result(10).outputs["label"], second.result(10).outputs["label"]] == [["one"], ["two"]]
     assert [sorted(each["text"]) for each in classifier.asked] == [["one", "two"]]
 
 
-def test_with_a_delay_a_request_without_company_runs_alone_in_the_end(classifier: Held) -> None:
+def test_with_a_delay_a_request_without_company_runs_alone_in_the_end(submit: Submit, classifier: Held) -> None:
     classifier.go.release()
 
-    answer = Batcher(4, delay_s=0.01).run(classifier, {"text": ["one"]}, {})
+    answer = submit(Batcher(4, delay_s=0.01), classifier, {"text": ["one"]}, {}).result(10)
 
     assert answer.outputs == {"label": ["one"]}
 
 
-def test_each_run_is_reported_with_its_rows(pool: ThreadPoolExecutor, classifier: Held) -> None:
+def test_each_run_is_reported_with_its_rows(submit: Submit, classifier: Held) -> None:
     ran: list[tuple[str, int]] = []
     batcher = Batcher(4, ran=lambda manifest, rows, seconds: ran.append((manifest.name, rows)))
-    crowd = Crowd(pool, batcher, classifier)
+    crowd = Crowd(submit, batcher, classifier)
     crowd.ask(["one"], is_first=True)
     others = [crowd.ask(["two"]), crowd.ask(["ten", "six"])]
     classifier.go.release(2)
@@ -330,3 +371,63 @@ def test_a_thousand_requests_of_sixteen_threads_all_get_their_own_answer(classif
         assert all(pool.map(ask, range(1000)))
     assert batcher.waiting() == 0
     assert sum(len(each["text"]) for each in classifier.asked) == 1500
+
+
+def test_a_thousand_requests_of_a_loop_and_of_threads_all_get_their_own_answer(
+    loop: asyncio.AbstractEventLoop, classifier: Held
+) -> None:
+    classifier.go.release(100_000)
+    batcher = Batcher(8, runs=2)
+
+    async def ask(number: int) -> bool:
+        texts = [f"text {number}", f"more {number}"][: 1 + number % 2]
+        inputs = {"text": texts}
+        if number % 3:
+            answer = await batcher.run_async(classifier, inputs, {})
+        else:
+            answer = await asyncio.to_thread(batcher.run, classifier, inputs, {})
+        return answer.outputs["label"] == texts
+
+    async def ask_all() -> list[bool]:
+        return await asyncio.gather(*map(ask, range(1000)))
+
+    assert all(asyncio.run_coroutine_threadsafe(ask_all(), loop).result(30))
+    assert batcher.waiting() == 0
+    assert sum(len(each["text"]) for each in classifier.asked) == 1500
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_request_that_nobody_waits_for_any_more_keeps_no_place_and_no_turn(
+    loop: asyncio.AbstractEventLoop, classifier: Held, place: int
+) -> None:
+    batcher = Batcher(1)
+    crowd = Crowd(by_loop(loop), batcher, classifier)
+    asked = [crowd.ask(["one"], is_first=True), crowd.ask(["two"]), crowd.ask(["six"])]
+
+    asked[place].cancel()
+    asyncio.run_coroutine_threadsafe(asyncio.sleep(0.01), loop).result(10)
+    asked.append(crowd.ask(["ten"]))
+    classifier.go.release(4)
+
+    left = [future for number, future in enumerate(asked) if number != place]
+    wanted = [text for number, text in enumerate(["one", "two", "six", "ten"]) if number != place]
+    assert [future.result(10).outputs["label"] for future in left] == [[text] for text in wanted]
+    ran = [each["text"][0] for each in classifier.asked]
+    assert ran == (wanted if place else ["one", *wanted])  # a run that has begun cannot be broken off
+
+
+def test_a_turn_that_comes_just_when_nobody_waits_any_more_is_passed_on(classifier: Held) -> None:
+    batcher = Batcher(1)
+
+    async def leave_at_the_turn() -> Answer:
+        asked = [asyncio.create_task(batcher.run_async(classifier, {"text": [text]}, {})) for text in ("one", "two")]
+        last = asyncio.create_task(batcher.run_async(classifier, {"text": ["six"]}, {}))
+        await asyncio.to_thread(wait_until, lambda: batcher.waiting() == 2)
+        classifier.go.release()
+        wait_until(lambda: batcher.waiting() == 1)  # the loop stands still: the second has its turn, and knows nothing
+        asked[1].cancel()
+        classifier.go.release()
+        return await asyncio.wait_for(last, 10)
+
+    assert asyncio.run(leave_at_the_turn()).outputs["label"] == ["six"]
+    assert [each["text"][0] for each in classifier.asked] == ["one", "six"]
