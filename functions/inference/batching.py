@@ -2,8 +2,8 @@
 
 Nobody waits for company by default: a request that finds a free run takes it, and those that came while all runs were
 busy go together with the next. A request that fills a batch by itself, or cannot be merged, takes a run like any
-other. Merged are rows of equal shape under equal parameters, and texts only with texts of
-about their length: a batch is padded to its longest text, and computing the padding soon costs more than a batch gains.
+other. Merged are rows of equal shape under equal parameters. Models of texts compute one row after the other: of them a
+few go together, which saves handing over, and no more, for each waits for the last.
 The request that has waited longest runs the batch for the others: a thread that asks by itself, and for one that an
 event loop asks for, a thread that is taken for the run alone. Requests that wait on a loop need no thread each, which
 would then all want the interpreter at once: they keep their order, and the slowest comes sooner.
@@ -18,7 +18,6 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from math import log2
 from typing import Protocol
 
 import numpy as np
@@ -27,8 +26,9 @@ from inference.service import GENERATOR
 from pawl.bundle import Manifest
 from pawl.model import Answer, Column, Features, Model, Parameter, Run
 
+TENSORS = "tensors"
+_TEXT_ROWS = 4
 _MOST_THREADS = 32
-_FRAME = 8  # the tokens around a text count like so many characters
 
 
 class _Turn(Protocol):
@@ -129,15 +129,18 @@ class Batcher:
     ) -> tuple[int, Hashable]:
         """How many rows a request counts as, and its likeness."""
         rows = _count_rows(model.manifest, inputs)
-        has_room = 0 < rows < self._row_limit
+        has_room = 0 < rows < self._most_rows(model.manifest)
         return max(rows, 1), _likeness(model.manifest, inputs, parameters) if has_room else None
+
+    def _most_rows(self, manifest: Manifest) -> int:
+        return self._row_limit if manifest.kind == TENSORS else min(self._row_limit, _TEXT_ROWS)
 
     def waiting(self) -> int:
         """How many requests are in line."""
         return sum(len(line.waiting) for line in list(self._lines.values()))
 
     def _lead(self, line: "_Line", leader: _Request, model: Model, parameters: Mapping[str, Parameter]) -> None:
-        batch = line.gather(leader, self._row_limit, self._delay_s)
+        batch = line.gather(leader, self._most_rows(model.manifest), self._delay_s)
         try:
             inputs = leader.inputs if len(batch) == 1 else _merge([request.inputs for request in batch])
             answer = self._predict(model, inputs, parameters, sum(request.rows for request in batch))
@@ -238,15 +241,10 @@ def _count_rows(manifest: Manifest, inputs: Mapping[str, Column]) -> int:
 
 
 def _likeness(manifest: Manifest, inputs: Mapping[str, Column], parameters: Mapping[str, Parameter]) -> Hashable:
-    """Requests for which this is equal can be merged: lengths of texts within a quarter, all else the same."""
-    sizes = tuple(_size(inputs[tensor.name]) for tensor in manifest.inputs)
-    return sizes, tuple(sorted((name, type(value), value) for name, value in parameters.items()))
-
-
-def _size(column: Column) -> Hashable:
-    if isinstance(column, np.ndarray):
-        return column.shape[1:]
-    return int(3 * log2(max(map(len, column)) + _FRAME))
+    """Requests for which this is equal can be merged."""
+    columns = (inputs[tensor.name] for tensor in manifest.inputs)
+    shapes = tuple(column.shape[1:] if isinstance(column, np.ndarray) else () for column in columns)
+    return shapes, tuple(sorted((name, type(value), value) for name, value in parameters.items()))
 
 
 def _merge(parts: Sequence[Mapping[str, Column]]) -> dict[str, Column]:

@@ -123,7 +123,7 @@ class GatePolicy:
     steady_rows: int = 100
     """Rows that are asked again, in another session and in a batch, count."""
     batch_agreement: float = 0.9
-    """Share of rows answered alike alone and in a batch, where int8 rounds by the whole batch; refused if
+    """Share of rows answered alike alone and in a batch, where int8 rounds numbers by the whole batch; refused if
     surely less."""
 
     # --- origin

@@ -19,7 +19,8 @@ def steadiness_gate(
 ) -> Gate:
     """The output is the same, bit for bit, asked twice and in a second session, and gives the same label in a batch.
 
-    A batch may move the last digits: int8 activations are rounded by the largest value of the whole batch.
+    Rows of text are computed one by one. Where rows of numbers go together, int8 activations are rounded by the
+    largest value of all of them, which may move the last digits.
     """
     model, other = candidate.model, open_model(candidate.bundle)
 

@@ -1,7 +1,6 @@
 """How good a model's answers are, and how fast they come: what the manifest's metrics and the model card hold.
 
-The int8 model answers one row at a time, as it does in production for most requests: it scales activations by the
-largest in the whole batch, so a row's neighbours change its last digits.
+The int8 model answers one row at a time, as it does in production (see `pawl.classifier.run_rows`).
 """
 
 import time

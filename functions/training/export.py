@@ -1,7 +1,7 @@
 """From a trained classifier to the graph that is served: fused, quantized, optimized ahead of time, weights apart.
 
 All optimizing happens here, so that a cold start only maps the weights. The fused attention takes each row's length
-instead of a mask: the served graph wants padding on the right, as `pawl.model` pads.
+instead of a mask: the served graph wants rows without padding, or padded on the right.
 """
 
 import warnings

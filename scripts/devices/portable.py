@@ -20,7 +20,7 @@ from artifacts.target import BuildError
 from devices.source import Source
 from inference.tensors import DTYPES
 from pawl.bundle import EVIDENCE, Bundle, Manifest, Tensor, seal
-from pawl.classifier import pad
+from pawl.classifier import feed_of
 from pawl.model import open_session
 
 GRAPH, OPERATORS = "model.ort", "operators.config"
@@ -93,7 +93,7 @@ def _samples(bundle: Bundle) -> Iterator[Mapping[str, Any]]:
     tokenizer.no_padding()
     lines = (bundle.path / "card.md").read_text(encoding="utf-8").split("\n")
     for line in filter(str.strip, lines[: 4 * _SAMPLES]):
-        yield pad([tokenizer.encode(line).ids])
+        yield feed_of(tokenizer.encode(line).ids)
 
 
 def _filled(tensor: Tensor, value: int) -> Any:

@@ -28,7 +28,7 @@ from devices.package import write_package
 from devices.portable import GRAPH, OPERATORS, write_portable
 from devices.source import Source, local_source, stack_source
 from pawl.bundle import MANIFEST, SIGNATURE, Bundle, open_bundle
-from pawl.classifier import TextClassifier, pad
+from pawl.classifier import TextClassifier, run_rows
 from pawl.errors import InvalidBundle
 from pawl.model import open_session
 from pawl.signing import read_trust
@@ -72,8 +72,8 @@ def test_the_portable_model_answers_exactly_as_the_bundle(source: Source, tmp_pa
     session = open_session(str(tmp_path / GRAPH))
     wanted = TextClassifier(source.bundle).predict({"text": TEXTS})
 
-    got: Any = session.run(["probabilities"], pad([tokens.ids(text) for text in TEXTS]))  # pyright: ignore
-    assert np.array_equal(got[0], wanted.outputs["probabilities"])
+    (got,) = run_rows(session, ["probabilities"], [tokens.ids(text) for text in TEXTS])
+    assert np.array_equal(got, wanted.outputs["probabilities"])
     assert len(set(wanted.outputs["label"])) > 1  # it would be no proof if all answers were one
     assert made.manifest.labels == LABELS
 

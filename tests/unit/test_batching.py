@@ -231,27 +231,30 @@ def test_requests_with_different_parameters_are_not_merged(crowd: Crowd, classif
     assert [each.get("top") for each in classifier.parameters] == [None, 1, True]
 
 
-def test_a_short_text_is_not_merged_with_a_long_one(crowd: Crowd, classifier: Held) -> None:
+def test_of_texts_which_a_model_runs_one_by_one_a_few_go_together_however_long(
+    submit: Submit, classifier: Held
+) -> None:
+    crowd = Crowd(submit, Batcher(32), classifier)
     crowd.ask(["one"], is_first=True)
-    others = [crowd.ask(["short"]), crowd.ask(["long " * 40]), crowd.ask(["terse"])]
+    others = [crowd.ask([text]) for text in ("short", "long " * 40, "terse", "a", "b", "c")]
 
     classifier.go.release(3)
 
-    assert [each.result(10).outputs["label"][0].split()[0] for each in others] == ["short", "long", "terse"]
-    assert [len(each["text"]) for each in classifier.asked] == [1, 2, 1]
+    assert [each.result(10).outputs["label"][0].split()[0] for each in others] == ["short", "long", "terse", *"abc"]
+    assert [len(each["text"]) for each in classifier.asked] == [1, 4, 2]
 
 
 def test_the_one_who_has_waited_longest_is_served_first_whoever_could_fill_a_batch(
     crowd: Crowd, classifier: Held
 ) -> None:
     crowd.ask(["one"], is_first=True)
-    crowd.ask(["long " * 40])
+    crowd.ask(["six"], top=1)
     others = [crowd.ask(["two"]), crowd.ask(["ten"])]
 
     classifier.go.release(3)
 
     assert [each.result(10).outputs["label"] for each in others] == [["two"], ["ten"]]
-    assert [len(each["text"]) for each in classifier.asked] == [1, 1, 2]
+    assert [list(each["text"]) for each in classifier.asked] == [["one"], ["six"], ["two", "ten"]]
 
 
 def test_tensors_are_merged_only_with_tensors_of_their_width(submit: Submit, numbers: Held) -> None:

@@ -1,8 +1,7 @@
 """Reward models: how good an answer to a prompt is, as one number; only differences between answers to a prompt count.
 
 Training and serving lay a dialogue out by the same `Layout`, which the bundle keeps in `reward.json`. What is too long
-loses its beginning: the end of the prompt and the answer are what is judged. Rows are scored one at a time, since the
-int8 graph scales activations by the largest in a batch: an answer's reward does not hang on its neighbours.
+loses its beginning: the end of the prompt and the answer are what is judged.
 """
 
 import json
@@ -10,18 +9,18 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from pawl.bundle import Bundle, open_bundle
-from pawl.classifier import pad
+from pawl.classifier import run_rows
 from pawl.embedder import embedding_features
 from pawl.errors import InvalidBundle, InvalidRequest
 from pawl.examples import Prompt
-from pawl.model import Answer, Array, Column, Features, Parameter, open_session
+from pawl.model import Answer, Column, Features, Parameter, open_session
 from pawl.narrowing import is_list, is_object
 from pawl.writing import text_features, unknown_token
 
@@ -86,7 +85,7 @@ class RewardModel:
     def rewards(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> NDArray[np.float64]:
         """The reward of each completion of the prompt beside it, shape (rows,)."""
         rows = self._rows([dialogue(prompt) for prompt in prompts], completions)
-        return np.array([self._run(row)[0] for row in rows], np.float64)
+        return run_rows(self._session, _OUTPUTS, rows)[0].astype(np.float64) if rows else np.zeros(0)
 
     def preference_probability(self, reward: float, other: float) -> float:
         """How likely people are to prefer an answer of this reward to another one to the same prompt.
@@ -100,9 +99,7 @@ class RewardModel:
         prompts = [dialogue(parse_prompt(prompt)) for prompt in inputs["prompt"]]
         completions: Sequence[str] = inputs["completion"]  # pyright: ignore[reportAssignmentType]
         rows = self._rows(prompts, completions)
-        results = [self._run(row) for row in rows]
-        rewards = np.array([reward for reward, _ in results], np.float32)
-        projections: Array = np.stack([projection for _, projection in results])
+        rewards, projections = run_rows(self._session, _OUTPUTS, rows)
 
         def features() -> Features:
             asked = {"prompt_characters": [len(prompt) for prompt in prompts]}
@@ -120,11 +117,6 @@ class RewardModel:
             self._layout.join(ids_of(self._tokenizer, prompt), ids_of(self._tokenizer, said), self.manifest.max_tokens)
             for prompt, said in zip(prompts, completions, strict=True)
         ]
-
-    def _run(self, row: list[int]) -> tuple[float, Array]:
-        """Reward and projection of one row of ids."""
-        rewards, projections = cast("list[Array]", self._session.run(_OUTPUTS, cast("Any", pad([row]))))
-        return float(rewards[0]), projections[0]
 
 
 def stored_judge(bucket: "Bucket", name: str, version: str, folder: Path) -> RewardModel:
