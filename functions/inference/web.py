@@ -34,10 +34,10 @@ _OWN_CALL = Call("0")
 def build(service: Service, call: Call = _OWN_CALL) -> FastAPI:
     """The web application over the models of `service`; `call` says who answers, and when to end."""
     app = application("Pawl inference")
+    _add_inference_routes(app, service, call)  # the first to match are found soonest
     _add_server_routes(app, service)
     _add_model_routes(app, service)
     _add_repository_routes(app, service)
-    _add_inference_routes(app, service, call)
     for prefix in ("/v1", "/openai/v1"):
         _add_openai_routes(app, service, call, prefix)
     return app
