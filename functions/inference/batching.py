@@ -28,6 +28,7 @@ from pawl.model import Answer, Column, Features, Model, Parameter, Run
 
 TENSORS = "tensors"
 _TEXT_ROWS = 4
+"""With more, no more requests a second are answered, and the slowest wait longer."""
 _MOST_THREADS = 32
 
 

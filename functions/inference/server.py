@@ -77,7 +77,7 @@ class ServerSettings:
     row_limit: int = 64
     """The most rows in one request."""
     batch_rows: int = 32
-    """The most rows in one run of a model; 1 turns batching off."""
+    """The most rows in one run of a model, of texts four; 1 turns batching off."""
     batch_delay_ms: float = 0.0
     """How long a request may wait for company although a run is free."""
     batch_runs: int = 0
