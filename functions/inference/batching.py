@@ -22,11 +22,10 @@ from typing import Protocol
 
 import numpy as np
 
-from inference.service import GENERATOR
+from inference.service import GENERATOR, TENSORS
 from pawl.bundle import Manifest
 from pawl.model import Answer, Column, Features, Model, Parameter, Run
 
-TENSORS = "tensors"
 _TEXT_ROWS = 4
 """With more, no more requests a second are answered, and the slowest wait longer."""
 _MOST_THREADS = 32

@@ -24,7 +24,8 @@ from pawl.records import CaptureRecord
 JSON = "application/json"
 BINARY = "application/octet-stream"
 EVENTS = "text/event-stream"
-GENERATOR = "text-generator"
+GENERATOR, TENSORS = "text-generator", "tensors"
+"""Kinds that are answered apart: by a deadline, and with the rows of others."""
 _CAPTURED_WIDTH = 64
 """The most values a row of a numeric tensor that is captured; wider ones leave only their features."""
 _TOKEN_BYTES = 40
@@ -213,7 +214,7 @@ def _columns(
     captured: dict[str, list[object]] = {}
     for tensor in tensors:
         column = values[tensor.name]
-        if tensor.datatype != "BYTES" and manifest.kind != "tensors":
+        if tensor.datatype != "BYTES" and manifest.kind != TENSORS:
             continue
         if not isinstance(column, np.ndarray):
             captured[tensor.name] = list(column)

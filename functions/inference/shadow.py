@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from inference.service import Call, Service, timed
+from inference.service import GENERATOR, Call, Service, timed
 from inference.tensors import DTYPES
 from pawl.bundle import Tensor
 from pawl.model import Column
@@ -24,7 +24,7 @@ def answer_unseen(service: Service, asked: Mapping[str, Any], call: Call) -> dic
     """Answer a copy, `asked` by drift.shadow; generators answer none, for they never answer twice alike."""
     model = service.engine.get(asked["model"], asked["version"])
     manifest = model.manifest
-    if manifest.kind == "text-generator":
+    if manifest.kind == GENERATOR:
         return {"answered": 0}
     inputs = {each.name: _column(asked["inputs"][each.name], each) for each in manifest.inputs}
     rows = len(next(iter(asked["inputs"].values())))

@@ -10,13 +10,11 @@ from inference.names import open_named
 from inference.options import Options
 from inference.prompts import parse_chat, parse_completion, show_messages
 from inference.refusals import RefusedField
-from inference.service import Call, Reply, Service, Stream
+from inference.service import GENERATOR, Call, Reply, Service, Stream
 from pawl.errors import InvalidRequest, UnsupportedRequest
 
 if TYPE_CHECKING:
     from pawl.generator import TextGenerator
-
-KIND = "text-generator"
 
 
 def chat(service: Service, body: str | bytes, call: Call) -> Reply | Stream:
@@ -44,7 +42,7 @@ def completions(service: Service, body: str | bytes, call: Call) -> Reply | Stre
 
 
 def _open(service: Service, name: str) -> "TextGenerator":
-    return cast("TextGenerator", open_named(service, name, KIND))
+    return cast("TextGenerator", open_named(service, name, GENERATOR))
 
 
 def _read_prompt(model: "TextGenerator", prompt: str | list[int]) -> Prompt:

@@ -25,8 +25,8 @@ from pawl.errors import ClientLeft, InvalidRequest, UnsupportedRequest
 from pawl.model import Model
 from pawl.web import application, gateway
 
-_SMALL_BYTES = 65_536
-"""A body or an answer of so many bytes is read and written within about a millisecond."""
+_SMALL_BYTES = 32_768
+"""A body or an answer of so many bytes takes about a millisecond to be read or written."""
 _OWN_CALL = Call("0")
 """Outside Lambda there is no function version."""
 

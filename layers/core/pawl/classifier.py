@@ -49,8 +49,9 @@ def run_rows(session: Any, outputs: Sequence[str], rows: Sequence[list[int]]) ->
     """What a graph says of token id rows, in their order, each computed in a run of its own.
 
     The bytes that a quantized graph multiplies are rounded by all that is in a run, so rows that go together change
-    each other's answers. Nor would they take less time: as long where they are equally long, and else longer by a third
-    to two thirds, for they are padded to the longest.
+    each other's answers. Nor would they take less time there: as long where they are equally long, and else longer, for
+    they are padded to the longest: four of our starter's texts by a third, 32 twice as long. Of equally long rows a
+    float graph computes sixteen together in two thirds of the time.
     """
     parts = [session.run(outputs, feed_of(row)) for row in rows]
     return parts[0] if len(parts) == 1 else [np.concatenate(each) for each in zip(*parts, strict=True)]
