@@ -6,7 +6,8 @@ other. Merged are rows of equal shape under equal parameters. Models of texts co
 few go together, which saves handing over, and no more, for each waits for the last.
 The request that has waited longest runs the batch for the others: a thread that asks by itself, and for one that an
 event loop asks for, a thread that is taken for the run alone. Requests that wait on a loop need no thread each, which
-would then all want the interpreter at once: they keep their order, and the slowest comes sooner.
+would then all want the interpreter at once: they keep their order, and the slowest comes sooner. Where there is but one
+processor, others would wait for it anyway: a short run then takes no thread, and saves what handing over costs.
 """
 
 import asyncio
@@ -22,13 +23,20 @@ from typing import Protocol
 
 import numpy as np
 
-from inference.service import GENERATOR, TENSORS
+from inference.service import GENERATOR, TENSORS, size_of
 from pawl.bundle import Manifest
 from pawl.model import Answer, Column, Features, Model, Parameter, Run
 
 _TEXT_ROWS = 4
 """With more, no more requests a second are answered, and the slowest wait longer."""
 _MOST_THREADS = 32
+_SHORT_S = 0.005
+"""A run that is expected to take less is short."""
+_TINY_S = 0.0002
+"""The same of models that gain by merging: while the loop runs one, it reads no others that could go together. Handing
+over takes as long."""
+_MEMORY = 8
+"""A model's pace is that of about so many runs."""
 
 
 class _Turn(Protocol):
@@ -116,7 +124,10 @@ class Batcher:
                     raise
             if request.is_leader:
                 lead = functools.partial(self._lead, line, request, model, parameters)
-                await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._threads, lead))
+                if self._is_short(line, request, model.manifest):
+                    lead()
+                else:
+                    await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._threads, lead))
             if request.answer is not None:
                 return request.answer
             likeness = None
@@ -135,6 +146,12 @@ class Batcher:
     def _most_rows(self, manifest: Manifest) -> int:
         return self._row_limit if manifest.kind == TENSORS else min(self._row_limit, _TEXT_ROWS)
 
+    def _is_short(self, line: "_Line", request: _Request, manifest: Manifest) -> bool:
+        """Whether a request had better run on the event loop that asks for it."""
+        if self._runs > 1 or self._delay_s > 0:
+            return False
+        return line.pace_s * _size(request.inputs) < (_TINY_S if manifest.kind == TENSORS else _SHORT_S)
+
     def waiting(self) -> int:
         """How many requests are in line."""
         return sum(len(line.waiting) for line in list(self._lines.values()))
@@ -143,7 +160,8 @@ class Batcher:
         batch = line.gather(leader, self._most_rows(model.manifest), self._delay_s)
         try:
             inputs = leader.inputs if len(batch) == 1 else _merge([request.inputs for request in batch])
-            answer = self._predict(model, inputs, parameters, sum(request.rows for request in batch))
+            answer, took_s = self._predict(model, inputs, parameters, sum(request.rows for request in batch))
+            line.note_pace(took_s / _size(inputs))
             if len(batch) == 1:
                 leader.answer = answer
             else:
@@ -156,19 +174,24 @@ class Batcher:
 
     def _predict(
         self, model: Model, inputs: Mapping[str, Column], parameters: Mapping[str, Parameter], rows: int
-    ) -> Answer:
+    ) -> tuple[Answer, float]:
+        """The answer, and the seconds that it took."""
         began = time.perf_counter_ns()
         answer = model.predict(inputs, parameters)
         took_ns = time.perf_counter_ns() - began
         self._ran(model.manifest, rows, took_ns / 1e9)
-        return answer._replace(run=Run(took_ns, 1))
+        return answer._replace(run=Run(took_ns, 1)), took_ns / 1e9
 
 
 class _Line:
-    """Who waits for one model version, oldest first, and how many batches of it run."""
+    """Who waits for one model version, oldest first, and how many batches of it run.
+
+    `pace_s`: the seconds that a byte of its inputs takes, by its last runs.
+    """
 
     def __init__(self, runs: int) -> None:
         self.waiting: deque[_Request] = deque()
+        self.pace_s = float("inf")
         self._free = runs
         self._is_gathering = False
         self._changed = threading.Condition()
@@ -218,6 +241,11 @@ class _Line:
                 self._free += 1
                 self._appoint()
 
+    def note_pace(self, seconds: float) -> None:
+        """A byte took so many seconds."""
+        known = self.pace_s
+        self.pace_s = seconds if known == float("inf") else known + (seconds - known) / _MEMORY
+
     def _appoint(self) -> None:
         """Make the oldest in line a leader, if a run is free and nobody gathers a batch that it may join."""
         if self.waiting and self._free and not self._is_gathering:
@@ -228,6 +256,11 @@ class _Line:
 
     def _rows_like(self, leader: _Request) -> int:
         return leader.rows + sum(each.rows for each in self.waiting if each.can_join(leader))
+
+
+def _size(inputs: Mapping[str, Column]) -> int:
+    """About how many bytes the inputs are; one, where they are none."""
+    return max(1, sum(map(size_of, inputs.values())))
 
 
 def _count_rows(manifest: Manifest, inputs: Mapping[str, Column]) -> int:

@@ -54,17 +54,32 @@ def parse_embedding(body: str | bytes, row_limit: int) -> EmbeddingRequest:
 def embed(service: Service, body: str | bytes, call: Call) -> Reply:
     """The reply to the request in `body`; the answer is counted and captured on the way."""
     request = parse_embedding(body, service.row_limit)
+    model = open_embedder(service, request)
+    began = time.perf_counter_ns()
+    try:
+        answer = service.run(model, {"text": request.texts}, {})
+    except Exception:
+        service.statistics.count_failure(model.manifest, time.perf_counter_ns() - began)
+        raise
+    return reply(service, request, model, call, answer, time.perf_counter_ns() - began)
+
+
+def open_embedder(service: Service, request: EmbeddingRequest) -> Model:
+    """The model that a request asks; RefusedField where it is none that embeds, or has other dimensions."""
     model = open_named(service, request.model, KIND)
-    manifest, texts = model.manifest, request.texts
-    size = manifest.outputs[0].shape[-1]
+    size = model.manifest.outputs[0].shape[-1]
     if request.dimensions not in (None, size):
-        raise Fields({}).refuse("dimensions", f"{manifest.name} has {size}: leave it out", "unsupported_value")
-    answer, took_ns = _run(service, model, texts)
-    features = answer.features()
+        raise Fields({}).refuse("dimensions", f"{model.manifest.name} has {size}: leave it out", "unsupported_value")
+    return model
+
+
+def reply(service: Service, request: EmbeddingRequest, model: Model, call: Call, answer: Answer, took_ns: int) -> Reply:
+    """The reply to a request whose model has answered, and which is counted and captured with it."""
+    manifest, texts = model.manifest, request.texts
     payload = "\0".join(texts).encode()
     inference_id, unix_ms = service.receipt(manifest, len(texts), payload, call)
     service.statistics.count_success(manifest, len(texts), took_ns, unix_ms, answer.run)
-    features = timed(features, len(texts), took_ns)
+    features = timed(answer.features(), len(texts), took_ns)
     service.record(partial(_captured, inference_id, unix_ms, model, texts, features), len(payload), request.user)
     tokens = sum(features["tokens"])
     rows = np.asarray(answer.outputs["embedding"], "<f4")
@@ -75,16 +90,6 @@ def embed(service: Service, body: str | bytes, call: Call) -> Reply:
         f'{{"object":"list","data":[{data}],"model":"{manifest.name}@{manifest.version}",'
         f'"usage":{{"prompt_tokens":{tokens},"total_tokens":{tokens}}},"id":"{inference_id}"}}',
     )
-
-
-def _run(service: Service, model: Model, texts: list[str]) -> tuple[Answer, int]:
-    began = time.perf_counter_ns()
-    try:
-        answer = service.run(model, {"text": texts}, {})
-    except Exception:
-        service.statistics.count_failure(model.manifest, time.perf_counter_ns() - began)
-        raise
-    return answer, time.perf_counter_ns() - began
 
 
 def _write(tensor: Tensor, row: Array, is_base64: bool) -> str:

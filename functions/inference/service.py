@@ -111,13 +111,13 @@ class Service:
         except Exception:
             self.statistics.count_failure(asked.model.manifest, time.perf_counter_ns() - began)
             raise
-        return self.reply(asked, answer, time.perf_counter_ns() - began, call)
+        return self.reply(asked, call, answer, time.perf_counter_ns() - began)
 
     def read(self, model: Model, body: str | bytes, header_length: int | None) -> Asked:
         """What an Open Inference Protocol request asks of a model, checked."""
         return Asked(model, parse_infer(body, header_length, model.manifest, self.row_limit), len(body))
 
-    def reply(self, asked: Asked, answer: Answer, took_ns: int, call: Call) -> Reply:
+    def reply(self, asked: Asked, call: Call, answer: Answer, took_ns: int) -> Reply:
         """The reply to a request whose model has answered, and which is counted and captured with it."""
         model, request, size = asked
         manifest = model.manifest

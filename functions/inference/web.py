@@ -8,27 +8,44 @@ request to a model that is open waits for its run without one, where the service
 import asyncio
 import functools
 import time
-from collections.abc import Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.routing import APIRoute
 from mangum import Mangum
 from starlette.types import Message, Receive, Scope, Send
 
-from inference import metadata, openai
+from inference import embeddings, metadata, openai
+from inference.names import split_name
 from inference.oip import HEADER_LENGTH, parse_header_length, parse_object
+from inference.refusals import refuse
 from inference.schema import BYTES, INFER, STREAM, Schema, document, ref, route
 from inference.service import GENERATOR, JSON, Call, Reply, RunAsync, Service, Stream, size_of
 from pawl.errors import ClientLeft, InvalidRequest, UnsupportedRequest
-from pawl.model import Model
+from pawl.model import Answer, Model
 from pawl.web import application, gateway
 
 _SMALL_BYTES = 32_768
 """A body or an answer of so many bytes takes about a millisecond to be read or written."""
 _OWN_CALL = Call("0")
 """Outside Lambda there is no function version."""
+_Answer = Callable[..., Awaitable[Response]]
+
+
+class _Plain(APIRoute):
+    """A route that is given requests as they are: the framework reads nothing of them, which takes it 30 us."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """What answers a request."""
+        endpoint: _Answer = self.endpoint
+
+        async def answer(request: Request) -> Response:
+            return await endpoint(request, **request.path_params)
+
+        return answer
 
 
 def build(service: Service, call: Call = _OWN_CALL) -> FastAPI:
@@ -131,11 +148,11 @@ def _add_inference_routes(app: FastAPI, service: Service, call: Call) -> None:
             return await _respond(request, call, service.infer, body, length, model, version)
         return _response(await _infer(service, service.run_async, opened, body, length, call))
 
-    @app.post("/v2/models/{model}/infer", **about)
+    @_post(app, "/v2/models/{model}/infer", about)
     async def infer_live(request: Request, model: str) -> Response:
         return await infer(request, model, None)
 
-    @app.post("/v2/models/{model}/versions/{version}/infer", **about)
+    @_post(app, "/v2/models/{model}/versions/{version}/infer", about)
     async def infer_version(request: Request, model: str, version: str) -> Response:
         return await infer(request, model, version)
 
@@ -144,17 +161,20 @@ def _add_openai_routes(app: FastAPI, service: Service, call: Call, prefix: str) 
     async def answer(path: str, request: Request) -> Response:
         return await _respond(request, call, openai.ROUTES[path], service, await request.body())
 
-    @app.post(f"{prefix}/chat/completions", **_openai("ChatRequest", json=ref("ChatReply"), events=STREAM))
+    @_post(app, f"{prefix}/chat/completions", _openai("ChatRequest", json=ref("ChatReply"), events=STREAM))
     async def chat_completions(request: Request) -> Response:
         return await answer("chat/completions", request)
 
-    @app.post(f"{prefix}/completions", **_openai("CompletionRequest", json=ref("CompletionReply"), events=STREAM))
+    @_post(app, f"{prefix}/completions", _openai("CompletionRequest", json=ref("CompletionReply"), events=STREAM))
     async def completions(request: Request) -> Response:
         return await answer("completions", request)
 
-    @app.post(f"{prefix}/embeddings", **_openai("EmbeddingRequest", json=ref("EmbeddingReply")))
-    async def embeddings(request: Request) -> Response:
-        return await answer("embeddings", request)
+    @_post(app, f"{prefix}/embeddings", _openai("EmbeddingRequest", json=ref("EmbeddingReply")))
+    async def embed(request: Request) -> Response:
+        body = await request.body()
+        if service.run_async is None or len(body) > _SMALL_BYTES:
+            return await _respond(request, call, openai.embeddings, service, body)
+        return _response(await _embed(service, service.run_async, body, call))
 
     @app.get(f"{prefix}/models", **route(error="OpenAiError", json=ref("OpenAiModels")))
     def models() -> Response:
@@ -165,16 +185,49 @@ def _add_openai_routes(app: FastAPI, service: Service, call: Call, prefix: str) 
         return _response(openai.model(service, model))
 
 
+def _post(app: FastAPI, path: str, about: Schema) -> Callable[[_Answer], _Answer]:
+    """Decorates what answers the requests that are sent to a path."""
+
+    def add(answer: _Answer) -> _Answer:
+        app.router.add_api_route(path, answer, methods=["POST"], route_class_override=_Plain, **about)
+        return answer
+
+    return add
+
+
 async def _infer(service: Service, run: RunAsync, model: Model, body: bytes, length: int | None, call: Call) -> Reply:
-    """`Service.infer` on the event loop, whose own work is short: what is large is written by a thread."""
+    """`Service.infer` on the event loop."""
     asked = service.read(model, body, length)
+    answering = run(model, asked.request.inputs, asked.request.parameters)
+    return await _finish(service, model, answering, functools.partial(service.reply, asked, call))
+
+
+async def _embed(service: Service, run: RunAsync, body: bytes, call: Call) -> Reply:
+    """`openai.embeddings` on the event loop."""
+    try:
+        request = embeddings.parse_embedding(body, service.row_limit)
+        is_open = service.engine.opened(*split_name(request.model)) is not None
+        opening = functools.partial(embeddings.open_embedder, service, request)
+        model = opening() if is_open else await run_in_threadpool(opening)
+        answering = run(model, {"text": request.texts}, {})
+        return await _finish(
+            service, model, answering, functools.partial(embeddings.reply, service, request, model, call)
+        )
+    except Exception as error:
+        return refuse(error)
+
+
+async def _finish(
+    service: Service, model: Model, answering: Awaitable[Answer], reply: Callable[[Answer, int], Reply]
+) -> Reply:
+    """The reply once the model has answered; what is large is written by a thread, for the event loop is for all."""
     began = time.perf_counter_ns()
     try:
-        answer = await run(model, asked.request.inputs, asked.request.parameters)
+        answer = await answering
     except Exception:
         service.statistics.count_failure(model.manifest, time.perf_counter_ns() - began)
         raise
-    finish = functools.partial(service.reply, asked, answer, time.perf_counter_ns() - began, call)
+    finish = functools.partial(reply, answer, time.perf_counter_ns() - began)
     size = sum(map(size_of, answer.outputs.values()))
     return finish() if size <= _SMALL_BYTES else await run_in_threadpool(finish)
 

@@ -434,3 +434,71 @@ def test_a_turn_that_comes_just_when_nobody_waits_any_more_is_passed_on(classifi
 
     assert asyncio.run(leave_at_the_turn()).outputs["label"] == ["six"]
     assert [each["text"][0] for each in classifier.asked] == ["one", "six"]
+
+
+class Timed:
+    """A model whose runs take what a clock of the test says, so much a byte; it notes which threads ran it."""
+
+    def __init__(self, manifest: Manifest, monkeypatch: pytest.MonkeyPatch, byte_s: float) -> None:
+        self.manifest = manifest
+        self.digest = manifest.name
+        self.ran_by: list[threading.Thread] = []
+        self._now_ns = 0
+        self._byte_s = byte_s
+        monkeypatch.setattr("inference.batching.time.perf_counter_ns", lambda: self._now_ns)
+
+    def predict(self, inputs: Mapping[str, Column], parameters: Mapping[str, Parameter] = {}) -> Answer:
+        self.ran_by.append(threading.current_thread())
+        self._now_ns += round(len(inputs["text"][0]) * self._byte_s * 1e9)
+        return Answer({"label": inputs["text"]}, dict)
+
+
+@pytest.mark.parametrize(
+    ("kind", "batcher", "byte_s", "length", "takes_a_thread"),
+    [
+        ("text-classifier", Batcher(4), 0.0001, 40, False),
+        ("text-classifier", Batcher(4), 0.0001, 60, True),
+        ("text-classifier", Batcher(4), 0.001, 10, True),
+        ("text-classifier", Batcher(4, runs=2), 0.0001, 40, True),
+        ("text-classifier", Batcher(4, delay_s=0.001), 0.0001, 40, True),
+        ("tensors", Batcher(4), 0.0001, 40, True),
+        ("tensors", Batcher(4), 0.000001, 40, False),
+    ],
+    ids=["short", "long text", "slow model", "two processors", "waits for company", "gains by merging", "tiny"],
+)
+def test_a_run_that_is_shorter_than_handing_it_over_is_worth_takes_no_thread(
+    manifest: Manifest,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    batcher: Batcher,
+    byte_s: float,
+    length: int,
+    takes_a_thread: bool,
+) -> None:
+    model: Any = Timed(replace(manifest, kind=kind, outputs=[Tensor("label", "BYTES", [-1])]), monkeypatch, byte_s)
+
+    async def ask() -> list[Answer]:
+        return [await batcher.run_async(model, {"text": [size * "x"]}, {}) for size in (20, length)]
+
+    answers = asyncio.run(ask())
+
+    assert [answer.outputs["label"] for answer in answers] == [["x" * 20], ["x" * length]]
+    first, second = model.ran_by
+    assert first is not threading.main_thread()  # whose pace nobody knows
+    assert (second is not threading.main_thread()) == takes_a_thread
+
+
+def test_a_short_run_that_fails_fails_alone_and_leaves_its_turn(
+    manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model: Any = Timed(replace(manifest, outputs=[Tensor("label", "BYTES", [-1])]), monkeypatch, 0.0001)
+    batcher = Batcher(4)
+
+    async def ask() -> list[Answer]:
+        first = await batcher.run_async(model, {"text": ["one"]}, {})
+        with pytest.raises(IndexError):
+            await batcher.run_async(model, {"text": []}, {})
+        return [first, await batcher.run_async(model, {"text": ["two"]}, {})]
+
+    assert [answer.outputs["label"] for answer in asyncio.run(ask())] == [["one"], ["two"]]
+    assert model.ran_by[1:] == 2 * [threading.main_thread()]

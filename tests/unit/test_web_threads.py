@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 from inference import web
@@ -139,3 +140,63 @@ def test_a_small_request_to_an_open_model_waits_on_the_event_loop(
     assert bool(awaited) == is_awaited
     assert threading.main_thread() not in {*model.run_by, *engine.asked_by}
     assert (capture.offered_by == {threading.main_thread()}) == is_written_here
+
+
+class Embedder(Echo):
+    """An embedder whose vector of a text is its length, and zero."""
+
+    def predict(
+        self, inputs: Mapping[str, Column], parameters: Mapping[str, Parameter], deadline: Any = None
+    ) -> Answer:
+        self.run_by.add(threading.current_thread())
+        texts = list(inputs["text"])
+        vectors = np.array([[len(text), 0] for text in texts], np.float32)
+        return Answer({"embedding": vectors}, lambda: {"tokens": [1] * len(texts)})
+
+
+@pytest.mark.parametrize(
+    ("is_open", "length", "is_awaited"),
+    [(True, 20, True), (False, 20, True), (True, 70_000, False)],
+    ids=["open", "still to be opened", "large"],
+)
+def test_small_embeddings_wait_on_the_event_loop_and_models_are_opened_by_a_thread(
+    manifest: Manifest, is_open: bool, length: int, is_awaited: bool
+) -> None:
+    about = replace(manifest, kind="text-embedder", outputs=[Tensor("embedding", "FP32", [-1, 2])])
+    model: Any = Embedder(about, 1)
+    awaited: list[Mapping[str, Column]] = []
+
+    class Opening(Watched):
+        def opened(self, name: str, version: str | None = None) -> Model | None:
+            return model if is_open else None
+
+        def get(self, name: str, version: str | None = None) -> Model:
+            self.asked_by.add(threading.current_thread())
+            return model
+
+    async def run(model: Model, inputs: Mapping[str, Column], parameters: Mapping[str, Parameter]) -> Answer:
+        awaited.append(inputs)
+        return await asyncio.to_thread(model.predict, inputs, parameters)
+
+    engine = Opening()
+    service = Service(engine, ReceiptKeys("1:" + "s" * 32), Nowhere(), row_limit=4)
+    service.run_async = run
+
+    async def ask(**fields: Any) -> httpx.Response:
+        transport = httpx.ASGITransport(web.build(service))
+        async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
+            return await client.post("/v1/embeddings", json={"model": "embed", "input": "x" * length, **fields})
+
+    reply = asyncio.run(ask())
+    refused = asyncio.run(ask(dimensions=3))
+
+    assert [row["embedding"] for row in reply.json()["data"]] == [[length, 0]]
+    assert bool(awaited) == is_awaited
+    assert (threading.main_thread() in engine.asked_by) == (is_open and is_awaited)
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "dimensions")
+    assert (
+        service.statistics.report([(about.name, about.version)])["model_stats"][0]["inference_stats"]["success"][
+            "count"
+        ]
+        == 1
+    )

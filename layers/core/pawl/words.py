@@ -11,9 +11,9 @@ from typing import Any, cast
 
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-_WORD_LIMIT = 30_000
+_WORD_LIMIT = 10_000
 _WORD_LENGTH = 32
-"""So many words of such a length take some 40 MB at the worst; longer ones are not worth remembering."""
+"""So many words of such a length take some 13 MB at the worst; longer ones are not worth remembering."""
 _TEXT_LENGTH = 4096
 _WORD = re.compile(r"[0-9A-Za-z]+|[!-/:-@\\-`{-~]")
 
