@@ -46,7 +46,7 @@ from training.trainers import WEIGHT, pair_rows, taught
 from training.tuning import TOLD as TOLD_OF_POLICY
 from training.tuning import Eyes, trainer_of
 
-STEPS, QUICK_STEPS, TURNS = 120, 40, 10
+STEPS, QUICK_STEPS, TURNS = 288, 40, 24
 WHOLE = 400
 """Steps of the training that is measured a part of: as seldom is there a log."""
 SHORT = {"batch_rows": 2, "max_tokens": 128}
