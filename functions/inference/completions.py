@@ -13,7 +13,7 @@ from inference.refusals import refuse
 from inference.service import Reply, Stream
 
 if TYPE_CHECKING:
-    from pawl.generator import Piece, Token
+    from pawl.completion import Piece, Token
 
 _LOWEST = -9999.0
 """What OpenAI writes where there is no chance at all; JSON has no infinity."""

@@ -15,7 +15,8 @@ from pawl.errors import ClientLeft
 from pawl.records import CaptureRecord
 
 if TYPE_CHECKING:
-    from pawl.generator import Piece, TextGenerator, Token
+    from pawl.completion import Piece, Token
+    from pawl.generator import TextGenerator
 
 CANCELLED = "cancelled"
 FAILED = "error"
@@ -146,7 +147,8 @@ class Generation:
             self._service.record(lambda: record, size, self.options.user)
 
     def _captured(self, ending: str) -> CaptureRecord:
-        from pawl.generator import Completion, completion_features
+        from pawl.completion import Completion
+        from pawl.generator import completion_features
 
         done = [
             Completion(each.text, tuple(each.tokens), each.finish_reason or ending, each.token_count, each.is_cut)

@@ -17,10 +17,11 @@ from pawl.bucket import Bucket
 from pawl.bundle import Manifest
 from pawl.errors import InvalidBundle, InvalidRequest, NotFound
 from pawl.examples import Prompt
-from pawl.generator import Sampling, TextGenerator
+from pawl.generator import TextGenerator
 from pawl.likelihood import opposed, preferred, prompt_ids
 from pawl.pairset import PairRow, judge_of
 from pawl.reward import RewardModel, stored_judge
+from pawl.sampling import Sampling
 from pawl.winning import WinRate, win_rate
 from release.gate import Case, Gate, rounded, spoken
 from release.heldout import comparisons, held_rows, prompt_leak_gate, prompts_of

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pawl.completion import Completion
 from pawl.errors import InvalidRequest
 from pawl.examples import Prompt
-from pawl.generator import Completion, Sampling, TextGenerator
+from pawl.generator import TextGenerator
 from pawl.likelihood import prompt_ids
+from pawl.sampling import Sampling
 from pawl.winning import WinRate, win_rate
 
 Floats = NDArray[np.float64]

@@ -18,7 +18,8 @@ import onnx
 
 from benchmarks.figures import Figure
 from pawl.bundle import open_bundle
-from pawl.generator import Sampling, TextGenerator
+from pawl.generator import TextGenerator
+from pawl.sampling import Sampling
 from training.scales import GIVEN
 
 TOKENS = 64

@@ -15,8 +15,9 @@ from artifacts.packaging import kind_of, main
 from artifacts.signing import KeyFile, make_key
 from inference.engine import Engine
 from pawl.bundle import Bundle, open_bundle
-from pawl.generator import Sampling, TextGenerator
+from pawl.generator import TextGenerator
 from pawl.model import open_model
+from pawl.sampling import Sampling
 from pawl.signing import read_trust
 
 

@@ -16,11 +16,13 @@ from tests.functional.generators import CONTEXT, GENERATION, HEAD_SIZE, KV_HEADS
 from tokenizers import Tokenizer
 
 from pawl.bundle import Bundle
+from pawl.completion import Completion, never
 from pawl.decoder import PIECE, Decoder, Shape
 from pawl.detokenizer import TokenBytes
 from pawl.errors import InvalidBundle, InvalidRequest, PawlError, UnsupportedRequest
-from pawl.generator import Completion, Sampling, TextGenerator, completion_features, never, parse_generation
+from pawl.generator import TextGenerator, completion_features, parse_generation
 from pawl.model import open_model, open_session
+from pawl.sampling import Sampling
 
 GREEDY = Sampling(temperature=0, max_tokens=40)
 PARROT = "the parrot says that the weather"

@@ -18,8 +18,9 @@ from pawl.bundle import EVIDENCE, SIGNATURE, Bundle, Lineage, Manifest, seal
 from pawl.dataset import FrozenDataset
 from pawl.datasets import Datasets
 from pawl.events import Announcer
-from pawl.generator import Sampling, TextGenerator
+from pawl.generator import TextGenerator
 from pawl.pairset import PairDataset, PairRow, freeze_pairs
+from pawl.sampling import Sampling
 from pawl.versions import VersionRecord
 from pawl.winning import win_rate
 from release.deployment import Deployment

@@ -16,9 +16,10 @@ from transformers import TrainerControl, TrainerState, TrainingArguments
 from pawl.bundle import Bundle, open_bundle
 from pawl.errors import InvalidDataset, UnsupportedRequest
 from pawl.examples import Prompt
-from pawl.generator import Sampling, TextGenerator
+from pawl.generator import TextGenerator
 from pawl.likelihood import opposed, preferred
 from pawl.pairset import PairDataset, PairRow, freeze_pairs
+from pawl.sampling import Sampling
 from training import contest
 from training.__main__ import main
 from training.adapter import CONFIG, WEIGHTS, Weights, config_of, merge, set_weights, unpacked, weights_of

@@ -22,8 +22,9 @@ from benchmarks.generation import weight_bytes
 from pawl.bundle import Bundle, open_bundle
 from pawl.detokenizer import TokenBytes
 from pawl.errors import NotFound, UnsupportedRequest
-from pawl.generator import Sampling, TextGenerator
+from pawl.generator import TextGenerator
 from pawl.model import SCALES, open_session
+from pawl.sampling import Sampling
 from training.blocks import Scheme
 from training.checkpoint import open_checkpoint
 from training.generator import EXACT, ROUNDED, Knobs, package

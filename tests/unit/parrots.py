@@ -10,11 +10,12 @@ import numpy as np
 from inference import openai
 from inference.service import Call, Reply, Service, Stream
 from pawl.bundle import Manifest, Tensor
+from pawl.completion import Piece, Token
 from pawl.errors import InvalidBundle, InvalidRequest, NotFound
-from pawl.generator import Piece, Sampling, Token
 from pawl.model import Answer
 from pawl.receipt import ReceiptKeys
 from pawl.records import CaptureRecord
+from pawl.sampling import Sampling
 
 KEYS = ReceiptKeys("1:" + "s" * 32)
 SAID = ("Polly", " wants", " a", " nut")

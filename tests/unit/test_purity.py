@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 ROOTS = ("functions", "layers/core", "scripts")
 WITH_MODELS = {
     "classifier",
+    "completion",
     "decoder",
     "embedder",
     "generator",

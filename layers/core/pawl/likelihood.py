@@ -6,9 +6,10 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from pawl.bundle import Bundle
+from pawl.completion import never
 from pawl.decoder import Decoder, Shape
 from pawl.examples import Prompt
-from pawl.generator import TextGenerator, never, parse_generation
+from pawl.generator import TextGenerator, parse_generation
 from pawl.model import open_session
 from pawl.pairset import PairRow
 from pawl.winning import WinRate, win_rate

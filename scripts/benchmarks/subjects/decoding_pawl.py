@@ -7,7 +7,8 @@ from pathlib import Path
 from decoding import measure
 
 from pawl.bundle import open_bundle
-from pawl.generator import Sampling, TextGenerator
+from pawl.generator import TextGenerator
+from pawl.sampling import Sampling
 
 generator = TextGenerator(open_bundle(Path(sys.argv[1])))
 
