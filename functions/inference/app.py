@@ -4,7 +4,7 @@ without an SDK; every other route goes to `inference.web`, which is imported whe
 # ruff: noqa: E402
 import gc
 
-gc.disable()  # until the first reply has left: what is imported and opened before that stays, and looking costs 5 %
+gc.disable()  # until a reply has left: what is imported and opened before the first stays, and looking costs 5 %
 
 import base64
 import json

@@ -55,6 +55,7 @@ def follow(handler: Handler, capture: Capture, runtime_api: str | None) -> Handl
             invocations.let_go()
 
     def followed(event: dict[str, Any], context: Any) -> Mapping[str, Any]:
+        gc.disable()  # looking for garbage can wait until the reply has left
         try:
             return Reply(handler(event, context))
         except BaseException:
@@ -110,6 +111,7 @@ class _Invocations:
     def __init__(self, capture: Capture) -> None:
         self.has_ended = False
         self.freezes_at_once = False
+        self._has_answered = False
         self._capture = capture
         self._left: SimpleQueue[None] = SimpleQueue()
         self._is_held = False
@@ -126,9 +128,10 @@ class _Invocations:
 
     def let_go(self) -> None:
         """A reply has left: now is the time for what would have kept it waiting."""
-        if not gc.isenabled():  # since the function began, see `inference.app`
-            gc.freeze()
-            gc.enable()
+        if not self._has_answered:
+            self._has_answered = True
+            gc.freeze()  # what was imported and opened stays
+        gc.enable()
         if self._is_held:
             self._left.put(None)
         else:
@@ -136,6 +139,7 @@ class _Invocations:
 
     def fail(self) -> None:
         """There is no reply to be let go; an extension sees that the handler has ended after a nap or two."""
+        gc.enable()
         if not self._is_held:
             self._capture.wake()
 

@@ -1,5 +1,6 @@
 """Capture's thread with a sender that keeps what it is given and can be held shut."""
 
+import gc
 import json
 import signal
 import subprocess
@@ -356,6 +357,27 @@ def test_a_record_leaves_also_when_the_handler_fails(followed: tuple[Captured, C
         handler({"id": "a", "divisor": 0}, None)
 
     assert made.outbox.entered.wait(PATIENCE_S)
+
+
+def test_garbage_is_looked_for_only_while_no_reply_is_on_its_way() -> None:
+    made = Captured()
+    looked: list[bool] = []
+
+    def answer(event: dict[str, Any], context: Any) -> dict[str, Any]:
+        looked.append(gc.isenabled())
+        return {"statusCode": 200 // event.get("divisor", 1)}
+
+    handler = follow(answer, made.capture, None)
+    for _ in range(2):
+        reply = handler({}, None)
+        looked.append(gc.isenabled())
+        del reply
+        looked.append(gc.isenabled())
+    with pytest.raises(ZeroDivisionError):
+        handler({"divisor": 0}, None)
+    looked.append(gc.isenabled())
+
+    assert looked == [False, False, True, False, False, True, False, True]
 
 
 def test_a_function_whose_extensions_api_cannot_be_reached_sends_before_its_reply(
