@@ -3,7 +3,7 @@
 Lambda freezes an environment once its runtime and every extension have asked for what comes next, so the extension asks
 only when everything is sent. That a reply has left is known exactly: the runtime holds the object that the handler
 returned until it has posted it, and the object says so when it is let go. A runtime that keeps it longer is waited for
-no more than two naps.
+no more than two naps. Garbage is looked for from then until the next event, never while a reply is on its way.
 
 Where the Extensions API fails, nothing holds off the freezing: each reply then waits until its records have been sent,
 and the metric `CaptureExtensionFailed` counts one. An internal extension cannot register for SHUTDOWN; Lambda sends

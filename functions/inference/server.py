@@ -1,8 +1,9 @@
 """The container server: the same models and protocols by uvicorn and gRPC, with no cloud; `python -m inference.server`.
 
-One process: HTTP on an event loop, gRPC and the models' runs in threads. SIGTERM makes readiness false at once;
-requests are still taken until balancers have noticed (`linger_s`), then those under way are finished (`drain_s`),
-captured answers are sent, and the process ends with 0. A second signal ends it at once.
+One process: HTTP on an event loop; gRPC in threads, and the models' runs too, but for those so short that
+`inference.batching` leaves them to the loop. SIGTERM makes readiness false at once; requests are still taken until
+balancers have noticed (`linger_s`), then those under way are finished (`drain_s`), captured answers are sent, and the
+process ends with 0. A second signal ends it at once.
 """
 
 import argparse

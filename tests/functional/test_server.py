@@ -746,6 +746,27 @@ def test_texts_asked_at_once_are_merged_and_everybody_gets_their_own_answer(
         )
 
 
+def test_on_one_processor_both_protocols_share_a_models_runs_and_everybody_gets_their_own_answer(
+    models: Path,
+) -> None:
+    said = {"refund": "billing", "password": "account", "hello": "other", "invoice": "billing"}
+    with Process(models, BATCH_RUNS="1") as process, triton_grpc.InferenceServerClient(process.grpc) as client:
+
+        def ask(number: int) -> str:
+            text = list(said)[number % len(said)]
+            if number % 3:
+                reply = process.post("/v2/models/triage/versions/1/infer", infer_text(text))
+                return reply.json()["outputs"][0]["data"][0]
+            asked = triton_grpc.InferInput("text", [1], "BYTES")
+            asked.set_data_from_numpy(np.array([text], object))
+            return client.infer("triage", [asked], "1").as_numpy("label")[0].decode()
+
+        with ThreadPoolExecutor(16) as pool:
+            assert list(pool.map(ask, range(300))) == [said[list(said)[n % len(said)]] for n in range(300)]
+        assert process.metrics()[("pawl_batch_rows_sum", "triage", "1")] == 300
+        wait_until(lambda: process.in_flight() == 0)
+
+
 def test_the_manifests_annotations_and_probes_are_answered_without_a_key_and_nothing_else_is(models: Path) -> None:
     """The deployment's own environment over the image's, with ports that are free here."""
     folder = ROOT / "functions" / "inference"
